@@ -1,0 +1,44 @@
+"""What a directory must be able to do.  Every engine is held to `tests/contracts/directory.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from mailstore.directory.records import Printer
+
+
+class Directory(Protocol):
+    """The accounts of a site.
+
+    Every call has a deadline of its own and raises `TransientFailure` ("4.4.3") when the directory does not answer and
+    no remembered answer will do.  Look-ups are remembered (60 s; a miss 10 s; up to an hour while the directory is
+    down), except passwords, which are never believed without the directory but for ten minutes after a good bind.
+    A change made through Printpost raises the generation number in the store, which empties every process's memory.
+    """
+
+    async def printer_by_address(self, address: str) -> Printer | None:
+        """The printer that has `address` (domain and local part compared without case), without any subaddress."""
+
+    async def printer(self, name: str) -> Printer | None: ...
+
+    async def printers(self) -> Sequence[Printer]:
+        """All of them, by name."""
+
+    async def verify(self, name: str, password: str) -> bool:
+        """Whether the printer `name` has this password, asked by an LDAP bind.  An empty password is never right."""
+
+    async def add(self, printer: Printer, password: str | None) -> None:
+        """Raises `PermanentFailure` ("5.1.1") if the name or an address is taken."""
+
+    async def replace(self, printer: Printer) -> None:
+        """Write all settings of an existing printer.  Raises `PermanentFailure` if there is none of that name."""
+
+    async def remove(self, name: str) -> None: ...
+
+    async def set_password(self, name: str, password: str) -> None: ...
+
+    def forget(self) -> None:
+        """Drop all that is remembered: somebody changed the directory."""
+
+    async def close(self) -> None: ...

@@ -1,0 +1,73 @@
+"""A printer's entry as a value: what the directory says, checked, and nothing of LDAP.
+
+Settings (who may print, languages, device address, people) live in the directory; state (paused, waiting jobs) lives in
+the store.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mailstore.sniff import DocumentFormat
+
+
+class Language(StrEnum):
+    """A language that a printer speaks, by the names that `--language` takes."""
+
+    POSTSCRIPT = "postscript"  # PostScript level 3, and so level 2 too
+    POSTSCRIPT2 = "postscript2"  # PostScript level 2 only (Tektronix Phaser 3xx)
+    PDF = "pdf"
+    PCL = "pcl"  # PCL 5
+    PCLXL = "pclxl"  # PCL 6
+    PWG = "pwg"
+    TEXT = "text"  # prints plain text as it comes
+
+    @property
+    def format(self) -> DocumentFormat:
+        return _FORMATS[self]
+
+
+_FORMATS = {
+    Language.POSTSCRIPT: DocumentFormat.POSTSCRIPT,
+    Language.POSTSCRIPT2: DocumentFormat.POSTSCRIPT,
+    Language.PDF: DocumentFormat.PDF,
+    Language.PCL: DocumentFormat.PCL,
+    Language.PCLXL: DocumentFormat.PCLXL,
+    Language.PWG: DocumentFormat.PWG,
+    Language.TEXT: DocumentFormat.TEXT,
+}
+
+
+class WhenUncertain(StrEnum):
+    """What becomes of a job of which nobody knows whether it was printed."""
+
+    HOLD = "hold"  # wait until somebody decides
+    REPRINT = "reprint"  # print again under a banner that says so
+    PRINTED = "printed"  # count it as printed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Printer:
+    """One printer's settings."""
+
+    name: str  # lower case; the local part of its first address and its POP3 user name
+    addresses: tuple[str, ...]  # mail and aliases, lower case, the first is the one to show
+    uri: str = ""  # socket://HOST:PORT; "" for a printer that polls by POP3
+    languages: tuple[Language, ...] = (Language.POSTSCRIPT,)
+    allow: tuple[str, ...] = ()  # rules, see appliance.policy
+    deny: tuple[str, ...] = ()
+    sysadmin: tuple[str, ...] = ()  # addresses of the three roles of PhaserLink
+    service_person: tuple[str, ...] = ()
+    key_user: tuple[str, ...] = ()
+    poll_interval: int = 60  # seconds
+    plain_from: tuple[str, ...] = ()  # networks from which it may log in without TLS
+    quota: int = 1 << 30  # octets that may wait in its maildrop
+    when_uncertain: WhenUncertain = WhenUncertain.HOLD
+    location: str = ""
+    model: str = ""
+
+    @property
+    def drained_by_bridge(self) -> bool:
+        """A maildrop has one drainer: the bridge where there is a device address, else POP3."""
+        return bool(self.uri)

@@ -1,0 +1,150 @@
+"""A job's life as a table: states, what may happen in each, and why.
+
+The words are those of RFC 8011 (5.3.7 `job-state`, 5.3.8 `job-state-reasons`), used verbatim in code, database, commands,
+metrics and mails.  Everything that decides a job's state lives in this file; the store only writes down what it says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class JobState(StrEnum):
+    """`job-state`, RFC 8011 section 5.3.7."""
+
+    PENDING = "pending"
+    PENDING_HELD = "pending-held"
+    PROCESSING = "processing"
+    PROCESSING_STOPPED = "processing-stopped"
+    CANCELED = "canceled"
+    ABORTED = "aborted"
+    COMPLETED = "completed"
+
+    @property
+    def ended(self) -> bool:
+        return self in ENDED
+
+
+ENDED = frozenset({JobState.CANCELED, JobState.ABORTED, JobState.COMPLETED})
+"""Nothing leaves these."""
+
+
+class Event(StrEnum):
+    """What can happen to a job."""
+
+    CLAIM = "claim"  # the drainer takes it up: the bridge at a device, a POP3 session by RETR
+    RELEASE = "release"  # the drainer lets it go untouched: printer busy, session lost, bridge restarted before instant 3
+    STOP = "stop"  # the printer takes no more octets (paper out); the line waits
+    RESUME = "resume"  # the printer goes on
+    DOUBT = "doubt"  # a drainer was lost after instant 3: nobody knows what was printed
+    REPRINT = "reprint"  # somebody, or the printer's entry, decided that a doubtful job prints again
+    HOLD = "hold"
+    UNHOLD = "unhold"
+    COMPLETE = "complete"
+    ABORT = "abort"
+    CANCEL = "cancel"
+
+
+_S = JobState
+TRANSITIONS: dict[tuple[JobState, Event], JobState] = {
+    (_S.PENDING, Event.CLAIM): _S.PROCESSING,
+    (_S.PENDING, Event.RELEASE): _S.PENDING,
+    (_S.PENDING, Event.HOLD): _S.PENDING_HELD,
+    (_S.PENDING, Event.CANCEL): _S.CANCELED,
+    (_S.PENDING, Event.ABORT): _S.ABORTED,
+    (_S.PENDING_HELD, Event.UNHOLD): _S.PENDING,
+    (_S.PENDING_HELD, Event.CANCEL): _S.CANCELED,
+    (_S.PENDING_HELD, Event.ABORT): _S.ABORTED,
+    (_S.PROCESSING, Event.CLAIM): _S.PROCESSING,
+    (_S.PROCESSING, Event.RELEASE): _S.PENDING,
+    (_S.PROCESSING, Event.STOP): _S.PROCESSING_STOPPED,
+    (_S.PROCESSING, Event.DOUBT): _S.PROCESSING_STOPPED,
+    (_S.PROCESSING, Event.COMPLETE): _S.COMPLETED,
+    (_S.PROCESSING, Event.ABORT): _S.ABORTED,
+    (_S.PROCESSING, Event.CANCEL): _S.CANCELED,
+    (_S.PROCESSING_STOPPED, Event.RESUME): _S.PROCESSING,
+    (_S.PROCESSING_STOPPED, Event.DOUBT): _S.PROCESSING_STOPPED,
+    (_S.PROCESSING_STOPPED, Event.REPRINT): _S.PENDING,
+    (_S.PROCESSING_STOPPED, Event.COMPLETE): _S.COMPLETED,
+    (_S.PROCESSING_STOPPED, Event.ABORT): _S.ABORTED,
+    (_S.PROCESSING_STOPPED, Event.CANCEL): _S.CANCELED,
+}
+
+
+class DeliveryProof(StrEnum):
+    """The best evidence that paper came out, weakest first."""
+
+    NONE = "none"  # our kernel took the octets
+    ACKED = "acked"  # the printer's TCP acknowledged all of them
+    CLOSED = "closed"  # the printer closed in order after our half-close
+    INTERPRETED = "interpreted"  # an echo behind the job came back
+    IDLE_PAGES = "idle+pages"  # the page counter rose and the printer is idle
+    JOB_END = "job-end"  # PJL said END with RESULT=OK
+    FETCHED = "fetched"  # a POP3 client retrieved and deleted it
+
+
+REASONS: dict[str, str] = {
+    "job-queued": "waiting for the printer",
+    "job-fetchable": "waiting for the printer to poll its mailbox",
+    "job-transforming": "being converted",
+    "job-printing": "being sent to the printer",
+    "printer-stopped": "the printer does not take data",
+    "resources-are-not-ready": "the printer is busy or cannot be reached",
+    "job-suspended": "suspended until somebody decides",
+    "x-delivery-unknown": "the connection was lost while sending; nobody can know what was printed",
+    "x-printed-again": "printed again under a banner after an uncertain delivery",
+    "job-hold-until-specified": "held until somebody releases it",
+    "job-completed-successfully": "printed",
+    "job-completed-with-warnings": "printed, with a warning",
+    "aborted-by-system": "given up",
+    "document-format-error": "the document is damaged",
+    "unsupported-document-format": "the printer cannot get this kind of document",
+    "document-password-error": "the document is encrypted",
+    "document-unprintable-error": "the document holds nothing that can be printed",
+    "job-canceled-by-user": "canceled",
+    "job-canceled-after-timeout": "expired",
+}
+"""Every `job-state-reasons` keyword that Printpost writes, with its meaning in plain words."""
+
+
+class IllegalTransition(Exception):
+    """The table has no such arrow: a bug, or a wish that came too late (the job has ended)."""
+
+
+def advance(state: JobState, event: Event) -> JobState:
+    """The state after `event`.  Raises `IllegalTransition` where the table has no arrow."""
+    try:
+        return TRANSITIONS[state, event]
+    except KeyError:
+        raise IllegalTransition(f"a job that is {state.value} cannot {event.value}") from None
+
+
+def sources(event: Event) -> tuple[JobState, ...]:
+    """The states in which `event` may happen, for the WHERE of an update."""
+    return tuple(state for state, known in TRANSITIONS if known is event)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One document bundle for one printer, as recorded.  Times are seconds since the epoch, 0.0 where not reached."""
+
+    id: int
+    printer: str
+    state: JobState
+    reasons: tuple[str, ...]
+    sender: str  # envelope reverse-path, "" for the null one
+    name: str  # the Subject, decoded and cut
+    message_id: int  # key of the stored octets, not the header field
+    octets: int  # wire octets of the message
+    documents: int  # printable parts
+    pages: int  # as far as known, else 0
+    attempts: int  # connections in which at least one octet may have gone out
+    delivery_proof: DeliveryProof
+    trust: str  # insider, verified or stranger: fixed at receipt
+    detail: str  # one sentence on the present state, "" if the reasons say all
+    received_at: float
+    processing_at: float
+    sending_at: float
+    completed_at: float
+    next_attempt_at: float

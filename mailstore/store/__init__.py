@@ -1,0 +1,1 @@
+"""Everything at rest but the accounts: `contract` says what, `sql` is the embedded engine."""

@@ -1,0 +1,264 @@
+"""What a store must be able to do.  Every engine is held to `tests/contracts/store.py`.
+
+All times are seconds since the epoch, all sizes octets as they go over the wire (CRLF, not dot-stuffed).  Order is the
+job's number, never a clock.  Calls that write return when what they wrote is committed, grouped with what others write
+at the same moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from mailstore.job import DeliveryProof, Event, Job
+
+
+class Role(StrEnum):
+    """Which process this is.  One appliance and one bridge stand on one embedded store; tools come and go."""
+
+    APPLIANCE = "appliance"
+    BRIDGE = "bridge"
+    TOOL = "tool"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """What the SMTP transaction said, and what we concluded at receipt."""
+
+    reverse_path: str
+    client_ip: str
+    helo: str
+    trust: str  # insider, verified or stranger
+    smtputf8: bool = False
+    body: str = "8BITMIME"  # RFC 6152, RFC 3030: 7BIT, 8BITMIME or BINARYMIME
+    name: str = ""  # the job's name: Subject, decoded and cut
+    header_message_id: str = ""
+    documents: int = 0  # printable parts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient:
+    """One maildrop that gets the message."""
+
+    maildrop: str  # the printer's name
+    address: str  # as given in RCPT TO
+    quota: int  # octets that may wait there
+    fields: bytes  # Return-Path and Delivered-To, CRLF-ended header fields that stand before the stored octets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A message in a maildrop."""
+
+    job_id: int
+    uid: str  # unique-id of RFC 1939 section 7: 1 to 70 characters of 0x21-0x7E, never used again
+    size: int  # len(fields) + octets of the message
+    fields: bytes
+    message_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The sole right to a resource until `expires`.  `token` only ever rises for a resource (a fencing token)."""
+
+    resource: str  # "device:socket://192.0.2.7:9100" or "maildrop:phaser360"
+    token: int
+    expires: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrinterState:
+    """What the store knows of a printer; settings are the directory's."""
+
+    printer: str
+    paused: bool = False
+    accepting: bool = True
+    last_poll: float = 0.0  # last POP3 login
+    state: str = "idle"  # RFC 8011 printer-state: idle, processing, stopped
+    state_reasons: tuple[str, ...] = ()  # printer-state-reasons
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What waits in one maildrop, for gauges and pages."""
+
+    printer: str
+    states: Mapping[str, int]  # job-state of jobs that have not ended -> how many
+    messages: int
+    octets: int
+    oldest: float  # received_at of the oldest job that has not ended, 0.0 if none
+    last_completed: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobEvent:
+    """A line of a job's trace."""
+
+    at: float
+    text: str
+
+
+class LeaseLost(Exception):
+    """Somebody else holds the resource now: stop at once, write nothing more."""
+
+
+class Draft(Protocol):
+    """The octets of a message that is arriving.  Nothing of it is visible, and nothing remains unless it is accepted."""
+
+    @property
+    def octets(self) -> int: ...
+
+    @property
+    def congested(self) -> bool:
+        """More waits to be written than memory should hold: stop reading from the peer until `drained`."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Take octets, without blocking.  The buffer may be reused after the call."""
+
+    async def drained(self) -> None:
+        """Return when not `congested` any more.  Raises `TransientFailure` ("4.3.1" disk full, "4.3.0" else)."""
+
+    async def discard(self) -> None:
+        """Forget the octets.  May be called more than once, and after `accept` it does nothing."""
+
+
+class Maildrop(Protocol):
+    """A POP3 session's hold on a maildrop: a lease, and the entries as they were when it was opened (RFC 1939 section 4)."""
+
+    @property
+    def entries(self) -> Sequence[Entry]: ...
+
+    def read(self, entry: Entry) -> AsyncIterator[bytes]:
+        """The entry's octets, `fields` first, in blocks of at most 64 KiB."""
+
+    async def retrieving(self, entry: Entry) -> None:
+        """The entry is going to the client: its job becomes `processing`.  Needs no sync."""
+
+    async def renew(self) -> None:
+        """Keep the lease.  Raises `LeaseLost`."""
+
+    async def update(self, deleted: Collection[Entry]) -> None:
+        """The UPDATE state: in one transaction the entries go and their jobs are `completed` with proof "fetched".
+
+        Raises `LeaseLost` or `TransientFailure`, and then nothing was deleted.  Ends the session as `close` does.
+        """
+
+    async def close(self) -> None:
+        """Let go without deleting: jobs that were `processing` are `pending` again.  May be called more than once."""
+
+
+class Store(Protocol):
+    """Messages, maildrops, jobs, leases."""
+
+    # -- taking in (appliance)
+
+    async def draft(self, expected: int = 0) -> Draft:
+        """Room for a message of about `expected` octets (0: unknown).
+
+        Raises `TransientFailure` ("4.3.1") if free space would fall below the reserve.
+        """
+
+    async def accept(self, draft: Draft, envelope: Envelope, recipients: Sequence[Recipient]) -> Sequence[int]:
+        """Instant 1.  Returns the new jobs' numbers, in the order of `recipients`, once all is durable.
+
+        Raises `TransientFailure` ("4.2.2") if any maildrop would exceed its quota, ("4.3.1") if the disk is full; then
+        nothing is kept.  To be shielded from the client's disconnecting.
+        """
+
+    async def occupied(self, maildrop: str) -> int:
+        """Octets that wait in the maildrop, for the quota at RCPT."""
+
+    # -- serving by POP3 (appliance)
+
+    async def open_maildrop(self, name: str, owner: str, seconds: float) -> Maildrop | None:
+        """The maildrop for one POP3 session, or None if somebody else holds it ([IN-USE])."""
+
+    # -- draining (bridge)
+
+    async def acquire(self, resource: str, owner: str, seconds: float) -> Lease | None:
+        """Instant 2.  None if another owner holds it.  The token is greater than every earlier one for `resource`.
+
+        Jobs that an earlier holder of the resource left in `processing` are settled in the same transaction: those past
+        instant 3 are in doubt (`processing-stopped`, `x-delivery-unknown`), the others `pending` again.
+        """
+
+    async def renew(self, lease: Lease, seconds: float) -> Lease:
+        """Raises `LeaseLost`."""
+
+    async def release(self, lease: Lease) -> None: ...
+
+    async def printers_waiting(self) -> Collection[str]:
+        """The printers that have a job in `pending`."""
+
+    async def pending(self, printers: Collection[str], limit: int) -> Sequence[Job]:
+        """The oldest jobs of these printers in `pending`, by number, those that must still back off included."""
+
+    async def claim(self, lease: Lease, job_id: int, reasons: Sequence[str]) -> bool:
+        """`pending` to `processing` under the lease, without a sync.  False if the job is no longer pending."""
+
+    async def sending(self, lease: Lease, job_id: int, document: int) -> bool:
+        """Instant 3: "attempt k, document d", durable before the first octet goes out; from `pending` or `processing`.
+
+        The first document of a connection (0) counts the attempt.  False if the job may not be sent (canceled, held).
+        """
+
+    async def end(
+        self, lease: Lease, job_id: int, event: Event, *, reasons: Sequence[str], proof: DeliveryProof, pages: int = 0, detail: str = ""
+    ) -> bool:
+        """Instant 4: COMPLETE, ABORT or CANCEL is durable, and the maildrop entry goes with it."""
+
+    async def move(
+        self, lease: Lease, job_id: int, event: Event, *, reasons: Sequence[str], next_attempt_at: float = 0.0, detail: str = ""
+    ) -> bool:
+        """RELEASE, STOP, RESUME, DOUBT, HOLD or REPRINT under the lease.  False if the table has no such arrow from where the job is."""
+
+    def read(self, job_id: int) -> AsyncIterator[bytes]:
+        """The stored octets of a job's message, in blocks of 128 KiB, without the recipient's fields."""
+
+    # -- looking, and wishes from outside
+
+    async def job(self, job_id: int) -> Job | None: ...
+
+    async def jobs(self, *, printer: str = "", states: Collection[str] = (), limit: int = 1000) -> Sequence[Job]:
+        """Newest first."""
+
+    async def trace(self, job_id: int) -> Sequence[JobEvent]:
+        """What happened to the job, oldest first."""
+
+    async def note(self, job_id: int, text: str) -> None:
+        """Add a line to the trace, without a sync."""
+
+    async def waiting(self) -> Sequence[Waiting]:
+        """One for every printer that ever had a job."""
+
+    async def printer_state(self, printer: str) -> PrinterState: ...
+
+    async def set_printer_state(self, state: PrinterState) -> None: ...
+
+    async def forget_printer(self, printer: str) -> None:
+        """The printer was removed: its waiting jobs are canceled, its maildrop emptied."""
+
+    async def generation(self) -> int:
+        """The number that rises with each change of the directory made through Printpost."""
+
+    async def changed(self) -> int:
+        """Raise the generation, and ring every process."""
+
+    async def free_octets(self) -> int:
+        """Free space for the store above the reserve; negative below it."""
+
+    async def sweep(self, now: float) -> int:
+        """Remove octets past their keep and records past theirs; returns how many messages went."""
+
+    # -- the doorbell
+
+    def rings(self) -> AsyncIterator[str]:
+        """What other processes rang: a printer's name that has new work, or "*" for "the directory changed".
+
+        A hint and no more: rings may be lost or doubled, so whoever waits must also look by itself now and then.
+        """
+
+    async def close(self) -> None: ...
