@@ -9,7 +9,8 @@ recipient (Return-Path, Delivered-To) lies with the maildrop entry and counts in
 
 **A job's instants.**  Each is a commit; the tests kill the process on both sides of each one.
 
-1. *Accepted*: octets durable, then the rows committed, then "250".  Before it nothing happened; after it nothing is lost.
+1. *Accepted*: octets durable, then the rows committed, then "250".  Before it nothing happened; after it nothing is
+   lost.
 2. *Claimed*: the bridge holds a lease on the device address, with a fencing token.  It needs no sync of its own.
 3. *Sending*: after connect and before the first octet, "attempt k, document d" is durable.
 4. *Ended*: the end state is durable; in the same transaction, and only then, the maildrop entry goes.

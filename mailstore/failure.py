@@ -7,7 +7,7 @@ is raised is a bug and belongs to the one handler of its task.
 from __future__ import annotations
 
 
-class Failure(Exception):  # noqa: N818 - "failure" is the word of RFC 3463
+class Failure(Exception):
     """Work that did not succeed, told so that a stranger may read it.
 
     `status` is an enhanced status code of RFC 3463 ("4.3.1"); `text` one sentence without a final full stop that holds

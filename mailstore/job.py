@@ -1,7 +1,8 @@
 """A job's life as a table: states, what may happen in each, and why.
 
-The words are those of RFC 8011 (5.3.7 `job-state`, 5.3.8 `job-state-reasons`), used verbatim in code, database, commands,
-metrics and mails.  Everything that decides a job's state lives in this file; the store only writes down what it says.
+The words are those of RFC 8011 (5.3.7 `job-state`, 5.3.8 `job-state-reasons`), used verbatim in code, database,
+commands, metrics and mails.  Everything that decides a job's state lives in this file; the store only writes down what
+it says.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ class Event(StrEnum):
     """What can happen to a job."""
 
     CLAIM = "claim"  # the drainer takes it up: the bridge at a device, a POP3 session by RETR
-    RELEASE = "release"  # the drainer lets it go untouched: printer busy, session lost, bridge restarted before instant 3
+    RELEASE = (
+        "release"  # the drainer lets it go untouched: printer busy, session lost, bridge restarted before instant 3
+    )
     STOP = "stop"  # the printer takes no more octets (paper out); the line waits
     RESUME = "resume"  # the printer goes on
     DOUBT = "doubt"  # a drainer was lost after instant 3: nobody knows what was printed

@@ -24,7 +24,7 @@ class Language(StrEnum):
     TEXT = "text"  # prints plain text as it comes
 
     @property
-    def format(self) -> DocumentFormat:
+    def document_format(self) -> DocumentFormat:
         return _FORMATS[self]
 
 

@@ -106,7 +106,7 @@ class LeaseLost(Exception):
 
 
 class Draft(Protocol):
-    """The octets of a message that is arriving.  Nothing of it is visible, and nothing remains unless it is accepted."""
+    """The octets of a message that is arriving.  Nothing of them is visible, or remains, unless it is accepted."""
 
     @property
     def octets(self) -> int: ...
@@ -126,7 +126,7 @@ class Draft(Protocol):
 
 
 class Maildrop(Protocol):
-    """A POP3 session's hold on a maildrop: a lease, and the entries as they were when it was opened (RFC 1939 section 4)."""
+    """A POP3 session's hold on a maildrop: a lease, and the entries as they were at its start (RFC 1939 section 4)."""
 
     @property
     def entries(self) -> Sequence[Entry]: ...
@@ -206,14 +206,29 @@ class Store(Protocol):
         """
 
     async def end(
-        self, lease: Lease, job_id: int, event: Event, *, reasons: Sequence[str], proof: DeliveryProof, pages: int = 0, detail: str = ""
+        self,
+        lease: Lease,
+        job_id: int,
+        event: Event,
+        *,
+        reasons: Sequence[str],
+        proof: DeliveryProof,
+        pages: int = 0,
+        detail: str = "",
     ) -> bool:
         """Instant 4: COMPLETE, ABORT or CANCEL is durable, and the maildrop entry goes with it."""
 
     async def move(
-        self, lease: Lease, job_id: int, event: Event, *, reasons: Sequence[str], next_attempt_at: float = 0.0, detail: str = ""
+        self,
+        lease: Lease,
+        job_id: int,
+        event: Event,
+        *,
+        reasons: Sequence[str],
+        next_attempt_at: float = 0.0,
+        detail: str = "",
     ) -> bool:
-        """RELEASE, STOP, RESUME, DOUBT, HOLD or REPRINT under the lease.  False if the table has no such arrow from where the job is."""
+        """RELEASE, STOP, RESUME, DOUBT, HOLD or REPRINT under the lease.  False if the table has no such arrow."""
 
     def read(self, job_id: int) -> AsyncIterator[bytes]:
         """The stored octets of a job's message, in blocks of 128 KiB, without the recipient's fields."""

@@ -1,0 +1,259 @@
+"""The configuration: one TOML file, every key also an environment variable.
+
+`PRINTPOST_SMTP__LISTEN` overrides `[smtp] listen`.  An unknown key or a value that cannot be meant refuses to start,
+and says which file and key; nothing is ever guessed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import tomllib
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+ENVIRONMENT_PREFIX = "PRINTPOST_"
+DEFAULT_FILES = (Path("printpost.toml"), Path("/etc/printpost/printpost.toml"))
+
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_PERIODS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class ConfigError(Exception):
+    """The configuration cannot be meant; the text says where and what to do."""
+
+
+def _octets(value: object) -> object:
+    match = re.fullmatch(r"(\d+) *([kmg]?)(?:i?b)?", value.strip().lower()) if isinstance(value, str) else None
+    return int(match[1]) * _UNITS[match[2]] if match else value
+
+
+def _seconds(value: object) -> object:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) *([smhd]?)", value.strip().lower()) if isinstance(value, str) else None
+    return float(match[1]) * _PERIODS[match[2]] if match else value
+
+
+def _endpoint(value: str) -> str:
+    try:
+        split_endpoint(value)
+    except ValueError as error:
+        raise ValueError(str(error)) from None
+    return value
+
+
+def split_endpoint(value: str) -> tuple[str, int]:
+    """("HOST", PORT) of "HOST:PORT"; an IPv6 address stands in brackets.  Raises ValueError."""
+    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.%\w]+)\]|([^\[\]:\s]*)):(\d{1,5})", value)
+    if not match or int(match[3]) > 65535:
+        raise ValueError(f'"{value}" is not HOST:PORT (an IPv6 address stands in brackets, as in [::1]:2525)')
+    return match[1] or match[2], int(match[3])
+
+
+def _network(value: object) -> object:
+    return ip_network(value, strict=False) if isinstance(value, str) else value
+
+
+def _words(value: object) -> object:
+    """Environment variables hold lists as words apart by commas or blanks."""
+    return [word for word in re.split(r"[,\s]+", value) if word] if isinstance(value, str) else value
+
+
+def _host(value: str) -> str:
+    host = value.rstrip(".").lower()
+    if not re.fullmatch(
+        r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*", host
+    ):
+        raise ValueError(f'"{value}" is not a domain name')
+    return host
+
+
+Octets = Annotated[int, BeforeValidator(_octets), Field(ge=0)]
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0)]
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
+Host = Annotated[str, AfterValidator(_host)]
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network), PlainSerializer(str)]
+Words = BeforeValidator(_words)
+
+
+def own_hostname() -> str:
+    """This machine's name; a name that is not a domain name becomes printpost.localdomain."""
+    name = socket.gethostname().rstrip(".").lower()
+    try:
+        return _host(name if "." in name else f"{name}.localdomain")
+    except ValueError:
+        return "printpost.localdomain"
+
+
+def data_home() -> Path:
+    """Where data lies by default: the system's place for root, the user's own for others (XDG base directories)."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/printpost")
+    return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "printpost"
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Site(Section):
+    """Who we are: the name in greetings and trace fields, the domains we take mail for, the site's own networks."""
+
+    hostname: Host = Field(default_factory=own_hostname, description="our name in greetings and trace fields")
+    domains: Annotated[tuple[Host, ...], Words] = Field(
+        (), description="domains of the printers; default: the hostname"
+    )
+    networks: Annotated[tuple[Network, ...], Words] = Field(
+        (ip_network("127.0.0.0/8"), ip_network("::1/128")),
+        description="the site's own networks, whose clients are insiders",
+    )
+    media: str = Field("iso_a4_210x297mm", description="paper for documents that do not say", pattern=r"^[a-z0-9_.-]+$")
+
+
+class Smtp(Section):
+    """The receiver of mail from everywhere."""
+
+    listen: Endpoint = Field("0.0.0.0:2525", description="where mail comes in")
+    max_size: Octets = Field(1 << 30, description="largest message from insiders")
+    max_size_outside: Octets = Field(50 << 20, description="largest message from others")
+
+
+class Pop3(Section):
+    """Maildrops for printers that poll."""
+
+    listen: Endpoint = Field("0.0.0.0:1110", description="where printers poll")
+
+
+class Metrics(Section):
+    """Prometheus and the probes, of the appliance."""
+
+    listen: Endpoint = Field("127.0.0.1:9125", description="/metrics, /livez and /readyz of the appliance")
+
+
+class Bridge(Section):
+    """The process that prints."""
+
+    metrics_listen: Endpoint = Field("127.0.0.1:9126", description="/metrics, /livez and /readyz of the bridge")
+    converters: int = Field(2, ge=1, le=64, description="how many converters may run at once")
+
+
+class DirectorySettings(Section):
+    """Where printers' entries live: "embedded", or an LDAP server that has our schema."""
+
+    url: str = Field(
+        "embedded", pattern=r"^(embedded|ldaps?://.+|ldapi://.+)$", description='"embedded" or an LDAP URL'
+    )
+    base: str = Field("dc=printpost", description="the entry under which all of ours stand")
+    bind_dn: str = Field("", description="who we are to a foreign directory")
+    bind_password_file: Path | None = Field(None, description="file with the password of bind_dn")
+    ca: Path | None = Field(None, description="file with the certificates that may sign the server's")
+
+
+class StoreSettings(Section):
+    """Where messages and jobs are kept."""
+
+    url: str = Field(
+        default_factory=lambda: f"sqlite:{data_home()}", pattern=r"^sqlite:.+$", description="sqlite:FOLDER"
+    )
+    keep: Seconds = Field(86400.0, description="how long a job's octets stay after its end")
+    reserve: Octets = Field(256 << 20, description="free disk space below which mail is refused")
+
+    @property
+    def folder(self) -> Path:
+        """The data folder: everything at rest is below it."""
+        path = re.sub(r"^sqlite:(//(?=/))?", "", self.url)
+        return Path(path).expanduser().absolute()
+
+
+class Settings(BaseSettings):
+    """All sections, checked."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        env_prefix=ENVIRONMENT_PREFIX,
+        env_nested_delimiter="__",
+        enable_decoding=False,
+        nested_model_default_partial_update=True,
+    )
+
+    site: Site = Field(default_factory=Site)
+    smtp: Smtp = Field(default_factory=Smtp)
+    pop3: Pop3 = Field(default_factory=Pop3)
+    metrics: Metrics = Field(default_factory=Metrics)
+    bridge: Bridge = Field(default_factory=Bridge)
+    directory: DirectorySettings = Field(default_factory=DirectorySettings)
+    store: StoreSettings = Field(default_factory=StoreSettings)
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        return self.site.domains or (self.site.hostname,)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is the library's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings  # the environment overrides the file, which comes by keyword
+
+
+def load(file: Path | None = None) -> tuple[Settings, Path | None]:
+    """The settings, and the file they came from: `file`, else the first of `DEFAULT_FILES` that exists, else none.
+
+    Raises `ConfigError`.
+    """
+    if file is None and (named := os.environ.get(f"{ENVIRONMENT_PREFIX}CONFIG")):
+        file = Path(named)
+    path = file or next((known for known in DEFAULT_FILES if known.is_file()), None)
+    data = _read(path) if path else {}
+    _refuse_unknown_environment()
+    try:
+        return Settings(**data), path
+    except ValidationError as error:
+        raise ConfigError("; ".join(_sentence(item, path) for item in error.errors())) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from None
+
+
+def _refuse_unknown_environment() -> None:
+    """pydantic-settings sees misspelt keys of known sections, not misspelt sections."""
+    for name in os.environ:
+        if name.startswith(ENVIRONMENT_PREFIX) and name != f"{ENVIRONMENT_PREFIX}CONFIG":
+            section = name.removeprefix(ENVIRONMENT_PREFIX).partition("__")[0].lower()
+            if section not in Settings.model_fields:
+                raise ConfigError(f"environment variable {name}: there is no section [{section}]")
+
+
+def _sentence(item: Any, path: Path | None) -> str:
+    keys = [str(key) for key in item["loc"]]
+    variable = ENVIRONMENT_PREFIX + "__".join(keys[:2]).upper()
+    where = f"environment variable {variable}" if variable in os.environ else f"{path or 'the configuration'}"
+    place = f"[{keys[0]}]" + (f" {keys[1]}" if len(keys) > 1 else "")
+    if item["type"] == "extra_forbidden":
+        kind = "key" if len(keys) > 1 else "section"
+        return f"{where}: {place}: there is no such {kind}; known are {', '.join(_known(keys[:-1]))}"
+    return f"{where}: {place}: {item['msg'].removeprefix('Value error, ')}"
+
+
+def _known(section: list[str]) -> list[str]:
+    if not section:
+        return sorted(Settings.model_fields)
+    model = Settings.model_fields[section[0]].annotation
+    assert isinstance(model, type)
+    assert issubclass(model, BaseModel)
+    return sorted(model.model_fields)
