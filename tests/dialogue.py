@@ -38,10 +38,7 @@ async def play(path: Path, host: str, port: int, **substitutions: object) -> dic
     reader, writer = await asyncio.open_connection(host, port)
     pending = bytearray()
     try:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            if not line.strip() or line.startswith("#"):
-                continue
-            where, step, text = f"{path.name}:{number}", line[:2], line[2:].removeprefix(" ")
+        for where, step, text in _steps(path):
             if step in ("S:", "S!"):
                 await _send(writer, pending)
             if step == "C:":
@@ -56,11 +53,19 @@ async def play(path: Path, host: str, port: int, **substitutions: object) -> dic
             elif step == "S!":
                 await _closed(reader, where)
             else:
-                raise DialogueError(f"{where}: not a step: {line!r}")
+                raise DialogueError(f"{where}: not a step: {step!r}")
         await _send(writer, pending)
     finally:
         writer.close()
     return known
+
+
+def _steps(path: Path) -> list[tuple[str, str, str]]:
+    return [
+        (f"{path.name}:{number}", line[:2], line[2:].removeprefix(" "))
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if line.strip() and not line.startswith("#")
+    ]
 
 
 async def _send(writer: asyncio.StreamWriter, pending: bytearray) -> None:
