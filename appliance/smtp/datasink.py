@@ -1,0 +1,100 @@
+r"""Takes the octets of DATA as they come from the network: finds the end, unstuffs dots, judges line ends.
+
+Security: the way in is *smuggling*: a sender who makes one server see the end of the data where another sees text can
+hand the second a message that the first never judged.  Here the end is CR LF "." CR LF and nothing else, wherever the
+network cuts it, and a CR or LF that stands alone spoils the whole message (RFC 5321 sections 2.3.8 and 4.1.1.4): it is
+read to its real end, never kept.  Nothing is held back but at most four octets, so memory does not grow with the
+message; work is a few scans at memory speed for each octet, whatever it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+
+END = b"\r\n.\r\n"
+_PREFIXES = tuple(END[:length] for length in range(len(END) - 1, 0, -1))
+
+
+class Fault(Enum):
+    """What is wrong with the line ends of a message."""
+
+    BARE_CR = "a carriage return without a line feed"
+    BARE_LF = "a line feed without a carriage return"
+
+
+class DataSink:
+    """One message's way in.  `write` gets its octets unstuffed, each ended line with CRLF, in order.
+
+    After a fault, or past `limit` octets, `write` is not called any more, and the sink only looks for the end.
+    """
+
+    def __init__(self, write: Callable[[bytes | bytearray], None], *, limit: int) -> None:
+        self._write = write
+        self._limit = limit
+        self._held = b"\r\n"  # the line before the first one, so that a dot at the very start is one like any other
+        self._virtual = 2  # octets of `_held` that never came
+        self.ended = False
+        self.fault: Fault | None = None
+        self.octets = 0  # unstuffed, also those that were not written
+
+    @property
+    def too_large(self) -> bool:
+        return self.octets > self._limit
+
+    def feed(self, chunk: bytes | bytearray) -> bytes | bytearray | None:
+        """Take what came.  None while more is wanted; at the end what stands behind it, `b""` if nothing."""
+        data = self._held + chunk if self._held else chunk
+        # A body without dots, as base64 is, costs one memchr here.
+        end = data.find(END) if data.find(b".") >= 0 else -1
+        if end >= 0:
+            self.ended = True
+            self._take(data[: end + 2])
+            return data[end + len(END) :]
+        self._held = next((prefix for prefix in _PREFIXES if data.endswith(prefix)), b"")
+        self._take(data[: -len(self._held)] if self._held else data)
+        return None
+
+    def _take(self, body: bytes | bytearray) -> None:
+        """`body` begins behind whatever was taken before and does not end within CRLF or behind CRLF and a dot."""
+        if not body:
+            return
+        self.fault = self.fault or line_end_fault(body)
+        if body.find(b".") >= 0:
+            body = body.replace(b"\r\n.", b"\r\n")  # RFC 5321 section 4.5.2
+        if self._virtual:
+            body, self._virtual = body[self._virtual :], 0
+        self.octets += len(body)
+        if body and not self.fault and self.octets <= self._limit:
+            self._write(body)
+
+
+def line_end_fault(body: bytes | bytearray) -> Fault | None:
+    """Whether every CR in `body` stands before an LF and every LF behind a CR; `body` is not cut within a CRLF."""
+    feeds, returns = body.count(b"\n"), body.count(b"\r")
+    if feeds == returns:
+        if not feeds or _evenly_ended(body, feeds):
+            return None
+        pairs = body.count(b"\r\n")
+        if pairs == feeds:
+            return None
+    else:
+        pairs = body.count(b"\r\n")
+    return Fault.BARE_CR if returns > pairs else Fault.BARE_LF
+
+
+def _evenly_ended(body: bytes | bytearray, lines: int) -> bool:
+    """True only if all of the `lines` LFs stand at one distance behind CRs: encoded bodies, at a fraction of a search.
+
+    The values at the places are compared, not counted: a count is right by chance when one line end is misplaced and
+    another octet happens to make up for it.
+    """
+    first = body.find(b"\r\n")
+    second = body.find(b"\r\n", first + 2)
+    if first < 0 or second < 0:
+        return lines == 1 and first >= 0
+    step = second - first
+    last = first + (lines - 1) * step
+    if last + 2 > len(body):
+        return False
+    return body[first : last + 1 : step] == b"\r" * lines and body[first + 1 : last + 2 : step] == b"\n" * lines
