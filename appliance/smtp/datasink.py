@@ -45,22 +45,23 @@ class DataSink:
     def feed(self, chunk: bytes | bytearray) -> bytes | bytearray | None:
         """Take what came.  None while more is wanted; at the end what stands behind it, `b""` if nothing."""
         data = self._held + chunk if self._held else chunk
-        # A body without dots, as base64 is, costs one memchr here.
-        end = data.find(END) if data.find(b".") >= 0 else -1
+        # Base64 has no dot at all, which one memchr tells; most text has none at the start of a line.
+        dot = data.find(b"\r\n.") if data.find(b".") >= 0 else -1
+        end = data.find(END, dot) if dot >= 0 else -1
         if end >= 0:
             self.ended = True
-            self._take(data[: end + 2])
+            self._take(data[: end + 2], stuffed=dot < end)
             return data[end + len(END) :]
         self._held = next((prefix for prefix in _PREFIXES if data.endswith(prefix)), b"")
-        self._take(data[: -len(self._held)] if self._held else data)
+        self._take(data[: -len(self._held)] if self._held else data, stuffed=dot >= 0)
         return None
 
-    def _take(self, body: bytes | bytearray) -> None:
+    def _take(self, body: bytes | bytearray, *, stuffed: bool) -> None:
         """`body` begins behind whatever was taken before and does not end within CRLF or behind CRLF and a dot."""
         if not body:
             return
         self.fault = self.fault or line_end_fault(body)
-        if body.find(b".") >= 0:
+        if stuffed:
             body = body.replace(b"\r\n.", b"\r\n")  # RFC 5321 section 4.5.2
         if self._virtual:
             body, self._virtual = body[self._virtual :], 0
