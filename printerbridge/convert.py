@@ -1,0 +1,223 @@
+"""From a document to a language that the printer speaks: which way, and going it.
+
+The way is the shortest in a table of converters (`printerbridge.converters`); a document in the printer's own language
+goes as it is.  Each step is a confined child that reads one file of the job's folder and writes another.
+
+Security: nothing here opens a document.  Even counting a PDF's pages and asking whether it is encrypted is done by a
+confined child; of what the children leave, only sizes and their own short report are read, as hostile input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+
+from mailstore.directory.records import Language
+from mailstore.failure import Failure, PermanentFailure, TransientFailure
+from mailstore.sniff import DocumentFormat
+from printerbridge import sandbox
+from printerbridge.converters import CONVERTERS
+from printerbridge.converters.contract import Converter, Media, Task
+
+Route = tuple[Converter, ...]
+
+_PAGES = re.compile(rb"^pages: (\d{1,7})$|^Pages: +(\d{1,7})$", re.ASCII | re.MULTILINE)
+_DISK_NEEDED = 16 << 20  # octets; a converter that fails with less left has failed for want of them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Converted:
+    """A document as the printer gets it.  `pages` is 0 where nobody can tell; `route` names the converters in order."""
+
+    path: Path
+    language: Language
+    document_format: DocumentFormat
+    pages: int
+    route: tuple[str, ...]
+
+
+def route(source: DocumentFormat, targets: Sequence[Language], *, as_is: bool = True) -> Route | None:
+    """The shortest way from `source` to one of `targets`, the printer's languages in its order; None if there is none.
+
+    () means that the printer speaks it.  With `as_is` false every document is drawn anew, even into its own language,
+    so that no octet of the sender's reaches the printer.
+    """
+    if as_is and spoken(source, targets) is not None:
+        return ()
+    ways: list[Route] = [(converter,) for converter in CONVERTERS if converter.source is source]
+    seen = {way[-1].language for way in ways}
+    while ways:
+        for target in targets:
+            for way in ways:
+                if way[-1].language is target:
+                    return way
+        longer: list[Route] = []
+        for way in ways:
+            for converter in CONVERTERS:
+                if converter.source is way[-1].language.document_format and converter.language not in seen:
+                    seen.add(converter.language)
+                    longer.append((*way, converter))
+        ways = longer
+    return None
+
+
+def spoken(source: DocumentFormat, languages: Sequence[Language]) -> Language | None:
+    """The first of `languages` that a document of `source` format is in."""
+    return next((language for language in languages if language.document_format is source), None)
+
+
+def can_print(source: DocumentFormat, languages: Sequence[Language]) -> bool:
+    """True if a printer that speaks `languages` can get a document of `source` format."""
+    return route(source, languages) is not None
+
+
+async def convert(
+    document: Path,
+    source: DocumentFormat,
+    languages: Sequence[Language],
+    *,
+    folder: Path,
+    media: str,
+    charset: str = "utf-8",
+    color: bool = False,
+    as_is: bool = True,
+    limit: asyncio.Semaphore | None = None,
+    timeout: float = 120.0,
+) -> Converted:
+    """Make of `document` what a printer with `languages` understands, for paper of the PWG name `media`.
+
+    The result is `document` itself where it goes as it is, else a new file in `folder`, which is the caller's to
+    delete; `document` is never changed.  At most as many conversions run at once as `limit` has places; `timeout` in
+    seconds counts from the start of the first step and is for all of them.
+
+    Raises `PermanentFailure` with the `job-state-reasons` keyword `unsupported-document-format`,
+    `document-password-error`, `document-format-error`, `document-unprintable-error` or `aborted-by-system`;
+    `TransientFailure` if this machine lacks a program or the room; `ValueError` for a wrong `media`.
+    """
+    way = route(source, languages, as_is=as_is)
+    if way is None:
+        raise PermanentFailure(
+            "5.6.1",
+            f"a document of the format {source.value} cannot be made into anything that this printer understands",
+            reason="unsupported-document-format",
+        )
+    size = Media.named(media)
+    async with limit or contextlib.nullcontext():
+        work = Path(mkdtemp(prefix="convert-", dir=folder))
+        try:
+            return await _Conversion(document, work, size, charset, color, timeout).go(source, languages, way)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
+
+
+class _Conversion:
+    """One document on its way, in a folder of its own."""
+
+    def __init__(self, document: Path, work: Path, media: Media, charset: str, color: bool, timeout: float) -> None:
+        self._document = document.absolute()
+        self._work, self._media, self._charset, self._color = work, media, charset, color
+        self._deadline = asyncio.get_running_loop().time() + timeout
+
+    async def go(self, source: DocumentFormat, languages: Sequence[Language], way: Route) -> Converted:
+        # Read where it lies: a converter that was taken over can't change what is printed when the job is tried again.
+        here = str(self._document)
+        readable: tuple[Path, ...] = (self._document,)
+        pages = 0
+        if source is DocumentFormat.PDF:
+            pages = _pages(await self._run(["pdfinfo", here], readable))
+        if not way:
+            language = spoken(source, languages)
+            assert language is not None
+            return Converted(path=self._document, language=language, document_format=source, pages=pages, route=())
+        for number, converter in enumerate(way, 1):
+            output = f"step-{number}"
+            told = await self._step(converter, here, output, readable)
+            pages = pages or told
+            if number > 1:
+                (self._work / here).unlink(missing_ok=True)
+            here, readable = f"./{output}", ()
+        language = way[-1].language
+        return Converted(
+            path=(self._work / here).rename(self._work.with_name(f"{self._work.name}.{language.value}")),
+            language=language,
+            document_format=language.document_format,
+            pages=pages,
+            route=tuple(converter.name for converter in way),
+        )
+
+    async def _step(self, converter: Converter, source: str, output: str, readable: Sequence[Path]) -> int:
+        task = Task(source=source, output=output, media=self._media, charset=self._charset, color=self._color)
+        finished = await self._run(converter.command(task), (*converter.readable(), *readable))
+        pages = _pages(finished)
+        size = sandbox.regular_file(self._work / output)
+        if not _whole(self._work / output, size, converter.language.document_format):
+            raise _failure(finished, self._free())
+        if not size:
+            raise _nothing()
+        return pages
+
+    async def _run(self, argv: Sequence[str], readable: Sequence[Path]) -> sandbox.Finished:
+        left = max(0.1, self._deadline - asyncio.get_running_loop().time())
+        finished = await sandbox.run(argv, folder=self._work, timeout=left, readable=readable)
+        if finished.returncode:
+            raise _failure(finished, self._free())
+        return finished
+
+    def _free(self) -> int:
+        return shutil.disk_usage(self._work).free
+
+
+def _whole(path: Path, size: int, made: DocumentFormat) -> bool:
+    """Whether the file has an end: pdftocairo exits with 0 even when it could not write."""
+    if made not in (DocumentFormat.POSTSCRIPT, DocumentFormat.PDF):
+        return True
+    with path.open("rb") as file:
+        file.seek(max(0, size - 32))
+        return file.read(32).rstrip().endswith(b"%%EOF")
+
+
+def _pages(finished: sandbox.Finished) -> int:
+    """The number of pages in a child's report, 0 if it does not say.  Raises if it says none."""
+    told = _PAGES.findall(finished.stdout)
+    if not told:
+        return 0
+    pages = int(b"".join(told[-1]))
+    if pages == 0:
+        raise _nothing()
+    return pages
+
+
+def _nothing() -> PermanentFailure:
+    return PermanentFailure(
+        "5.6.1", "the document has no page that could be printed", reason="document-unprintable-error"
+    )
+
+
+def _failure(finished: sandbox.Finished, free: int) -> Failure:
+    """What the end of a child with a status other than 0 means."""
+    if free < _DISK_NEEDED:
+        return TransientFailure("4.3.1", "there is no room to convert the document")
+    if finished.returncode in _STOPPED:
+        return PermanentFailure("5.6.5", f"the document {_STOPPED[finished.returncode]}", reason="aborted-by-system")
+    if finished.returncode == 0:
+        return PermanentFailure("5.6.5", "the document could not be converted to its end", reason="aborted-by-system")
+    if b"Incorrect password" in finished.stderr:
+        return PermanentFailure(
+            "5.6.1",
+            "the document is encrypted; send it without a password",
+            reason="document-password-error",
+        )
+    return PermanentFailure("5.6.5", "the document is damaged and cannot be printed", reason="document-format-error")
+
+
+_STOPPED = {
+    -9: "needs more memory or time than there is for a conversion",  # SIGKILL
+    -24: "needs too much time to convert",  # SIGXCPU
+    -25: "grows too large when it is converted",  # SIGXFSZ
+}

@@ -1,0 +1,37 @@
+"""PDF to PostScript by poppler's pdftocairo: the first half of the spine of every conversion.
+
+It flattens transparency and draws only what the page shows.  pdftops is no replacement: it copies PostScript that a
+sender hid in a PDF into its output, and so into the printer.
+"""
+
+from __future__ import annotations
+
+from mailstore.directory.records import Language
+from mailstore.sniff import DocumentFormat
+from printerbridge.converters.contract import Converter, Task
+
+
+def _command(task: Task, *output: str) -> list[str]:
+    # A page larger than the paper is shrunk, a landscape one turned.
+    size = ["-paperw", f"{task.media.width:.0f}", "-paperh", f"{task.media.height:.0f}"]
+    return ["pdftocairo", *output, *size, task.source, task.output]
+
+
+LEVEL3 = Converter(
+    name="pdf-to-postscript",
+    source=DocumentFormat.PDF,
+    language=Language.POSTSCRIPT,
+    command=lambda task: _command(task, "-ps", "-level3"),
+)
+LEVEL2 = Converter(
+    name="pdf-to-postscript2",
+    source=DocumentFormat.PDF,
+    language=Language.POSTSCRIPT2,
+    command=lambda task: _command(task, "-ps", "-level2"),
+)
+AGAIN = Converter(
+    name="pdf-to-pdf",
+    source=DocumentFormat.PDF,
+    language=Language.PDF,
+    command=lambda task: _command(task, "-pdf"),
+)

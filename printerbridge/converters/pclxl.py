@@ -1,0 +1,17 @@
+"""PostScript to PCL XL (PCL 6) by Ghostscript, as vectors.  It brings its own PJL head and tail."""
+
+from __future__ import annotations
+
+from mailstore.directory.records import Language
+from mailstore.sniff import DocumentFormat
+from printerbridge.converters import ghostscript
+from printerbridge.converters.contract import Converter, Task
+
+
+def _command(task: Task) -> list[str]:
+    return ghostscript.command(task, "pxlcolor" if task.color else "pxlmono", "-r600")
+
+
+PCLXL = Converter(
+    name="postscript-to-pclxl", source=DocumentFormat.POSTSCRIPT, language=Language.PCLXL, command=_command
+)
