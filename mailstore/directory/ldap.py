@@ -1,0 +1,459 @@
+"""The LDAP client: a directory's contract kept by a real server, whether embedded or the site's own.
+
+ldap3 is synchronous.  Its calls run in threads that this file owns, each with one connection: some that are bound as
+our identity and look up, some that only bind, to try passwords.  Everything an LDAP server may do wrong ends here as
+a `TransientFailure` or a `PermanentFailure`.
+
+Security: names and passwords come from strangers.  Filters are escaped, DNs are the server's own or made of checked
+names, an empty password is never sent (RFC 4513 section 5.1.2).  Nothing is bound in clear over a network, the
+server's certificate is always checked, referrals are never followed (they would carry our password elsewhere), and
+every wait has an end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import random as _random
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from ldap3 import MODIFY_REPLACE, NONE, SAFE_SYNC, SUBTREE, Connection, Server, Tls
+from ldap3.core.exceptions import LDAPException, LDAPSASLPrepError
+from ldap3.utils.conv import escape_filter_chars
+from prometheus_client import Counter, Histogram
+
+from mailstore.directory.cache import CircuitBreaker, LookupCache, PasswordMemory
+from mailstore.directory.entry import (
+    ATTRIBUTES,
+    OBJECT_CLASSES,
+    MalformedEntry,
+    checked,
+    from_attributes,
+    read_address,
+    read_name,
+    to_attributes,
+)
+from mailstore.directory.lines import Lines
+from mailstore.directory.records import Printer
+from mailstore.directory.slapd import SUFFIX, Identity, secret, socket_url
+from mailstore.failure import Failure, PermanentFailure, TransientFailure
+
+REQUESTS = Counter("printpost_directory_requests_total", "Requests to the directory.", ["operation"])
+FAILURES = Counter("printpost_directory_request_failures_total", "Requests that the directory failed.", ["operation"])
+DURATION = Histogram(
+    "printpost_directory_request_duration_seconds",
+    "Time that the directory took, waiting for a thread included.",
+    ["operation"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+for _operation in ("search", "bind", "add", "modify", "delete", "password"):
+    for _metric in (REQUESTS, FAILURES, DURATION):
+        _metric.labels(_operation)
+
+logger = logging.getLogger(__name__)
+
+CONNECTING = 3  # seconds
+RECEIVING = 5  # seconds
+DEADLINE = 6.0  # seconds for a whole request, waiting for a thread included
+_THREADS = 4  # that look up, and as many that try passwords
+_LOST = (LDAPException, OSError)  # what ends a connection
+_PAGE = 500  # entries; below the size limits that servers come with
+_PASSWORD_OCTETS = 1024
+_PAGED_RESULTS = "1.2.840.113556.1.4.319"  # RFC 2696
+
+# Result codes of RFC 4511 section 4.1.9 and appendix A.
+_SUCCESS, _SIZE_LIMIT, _NO_SUCH_OBJECT, _NO_RIGHTS, _EXISTS = 0, 4, 32, 50, 68
+_BUSY = frozenset({3, 11, 51, 52, 80})  # timeLimitExceeded, adminLimitExceeded, busy, unavailable, other
+_BAD_ENTRY = frozenset({16, 17, 19, 20, 21, 34, 64, 65, 67, 69, 71})  # it breaks the schema or a constraint
+_BAD_PASSWORD = frozenset({48, 49, 50, 53, 32})  # among them: there is no password, the account is locked
+
+_T = TypeVar("_T")
+Result = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    dn: str
+    printer: Printer
+
+
+class _Refused(Exception):
+    """The server answered, and the answer was no."""
+
+    def __init__(self, result: Result) -> None:
+        super().__init__(f"{result['description']} {result.get('message') or ''}".strip())
+        self.code: int = result["result"]
+
+    def failure(self) -> Failure:
+        if self.code in _BUSY:
+            return TransientFailure("4.4.3", "the directory is busy")
+        if self.code == _NO_RIGHTS:
+            return PermanentFailure("5.7.0", "the directory does not allow this: bind as an identity that may write")
+        if "unique" in str(self):
+            return PermanentFailure("5.1.1", "an address or the name is taken by another printer")
+        if self.code in _BAD_ENTRY:
+            return PermanentFailure("5.5.4", f"the directory does not take the entry: {self}")
+        return TransientFailure("4.3.5", f"the directory is not set up as expected: {self}")
+
+
+def embedded(folder: Path, runtime: Path, role: Identity | str) -> LdapDirectory:
+    """The client of the embedded server, as "appliance" or "bridge".  Raises `PermanentFailure` if it was never made."""
+    identity = Identity(role)
+    return LdapDirectory(socket_url(runtime), SUFFIX, identity.dn, secret(folder, identity))
+
+
+class LdapDirectory:
+    """A `mailstore.directory.contract.Directory`.
+
+    `url` is ldapi://, ldaps:// or ldap:// (then StartTLS, unless the server is this machine).  Printers are sought
+    anywhere below `base`; new ones are put into `ou=printers` below it.  `ca` is a file of certificates in PEM form
+    that replaces the machine's own.  Raises `PermanentFailure` if the URL cannot be used.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        base: str,
+        bind_dn: str,
+        password: str,
+        *,
+        ca: Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        random: Callable[[], float] = _random.random,
+    ) -> None:
+        self._base = base
+        address = _Address.parse(url, ca)
+
+        def lines(name: str, connect: Callable[[], Connection]) -> Lines[Connection]:
+            breaker = CircuitBreaker(clock=clock, random=random, deadline=DEADLINE)
+            return Lines(name, _THREADS, connect=connect, abandon=_abandon, lost=_LOST, breaker=breaker)
+
+        self._service = lines("ldap", lambda: address.bound(bind_dn, password))
+        self._logins = lines("ldap-login", address.opened)
+        self._by_name = LookupCache(self._find_name, clock=clock)
+        self._by_address = LookupCache(self._find_address, clock=clock)
+        self._all = LookupCache(self._find_all, clock=clock)
+        self._passwords = PasswordMemory(clock=clock)
+
+    async def printer_by_address(self, address: str) -> Printer | None:
+        try:
+            found = await self._by_address.get(read_address(address))
+        except ValueError:
+            return None
+        return found.printer if found else None
+
+    async def printer(self, name: str) -> Printer | None:
+        try:
+            found = await self._by_name.get(read_name(name))
+        except ValueError:
+            return None
+        return found.printer if found else None
+
+    async def printers(self) -> Sequence[Printer]:
+        return await self._all.get("") or ()
+
+    async def verify(self, name: str, password: str) -> bool:
+        if not password or len(password.encode("utf-8", "surrogatepass")) > _PASSWORD_OCTETS:
+            return False
+        try:
+            name = read_name(name)
+        except ValueError:
+            return False
+        if self._passwords.knows(name, password):
+            return True
+        generation = self._passwords.generation
+        found = await self._by_name.get(name)
+        if found is None:
+            return False
+        right = await self._request("bind", self._logins, lambda line: _binds(line, found.dn, password))
+        if right:
+            self._passwords.remember(name, password, generation)
+        return right
+
+    async def add(self, printer: Printer, password: str | None) -> None:
+        printer = checked(printer)
+        if password is not None:
+            _check_password(password)
+        await self._check_free(printer)
+        dn = f"uid={printer.name},ou=printers,{self._base}"
+        attributes = {name: values for name, values in to_attributes(printer).items() if values}
+        try:
+            await self._write("add", lambda line: line.add(dn, list(OBJECT_CLASSES), attributes))
+        except _Refused as refused:
+            if refused.code == _EXISTS:
+                raise PermanentFailure("5.1.1", f"there is a printer {printer.name} already") from None
+            if refused.code == _NO_SUCH_OBJECT:
+                raise PermanentFailure(
+                    "5.3.5", f"the directory has no ou=printers,{self._base}: make it first"
+                ) from None
+            raise refused.failure() from None
+        if password is not None:
+            try:
+                await self._set_password(dn, password)
+            except BaseException:
+                # Half a printer is none.  Shielded, for whoever asked may have gone.
+                with contextlib.suppress(_Refused, Failure):
+                    await asyncio.shield(self._write("delete", lambda line: line.delete(dn)))
+                raise
+        self.forget()
+
+    async def replace(self, printer: Printer) -> None:
+        printer = checked(printer)
+        dn = await self._dn(printer.name)
+        await self._check_free(printer, dn)
+        changes = {name: [(MODIFY_REPLACE, values)] for name, values in to_attributes(printer).items() if name != "uid"}
+        with _translated():
+            await self._write("modify", lambda line: line.modify(dn, changes))
+        self.forget()
+
+    async def remove(self, name: str) -> None:
+        dn = await self._dn(name)
+        with _translated():
+            await self._write("delete", lambda line: line.delete(dn))
+        self.forget()
+
+    async def set_password(self, name: str, password: str) -> None:
+        _check_password(password)
+        await self._set_password(await self._dn(name), password)
+        self.forget()
+
+    def forget(self) -> None:
+        for cache in (self._by_name, self._by_address, self._all):
+            cache.forget()
+        self._passwords.forget()
+
+    async def close(self) -> None:
+        for cache in (self._by_name, self._by_address, self._all):
+            await cache.close()
+        for lines in (self._service, self._logins):
+            lines.close()
+
+    async def _find_name(self, name: str) -> _Found | None:
+        return await self._find_one(f"(uid={escape_filter_chars(name)})")
+
+    async def _find_address(self, address: str) -> _Found | None:
+        value = escape_filter_chars(address)
+        return await self._find_one(f"(|(mail={value})(mailLocalAddress={value}))")
+
+    async def _find_one(self, condition: str) -> _Found | None:
+        entries = await self._search(condition)
+        if not entries:
+            return None
+        if len(entries) > 1:
+            logger.error("the directory has several printers for %s", condition)
+            raise TransientFailure("4.3.5", "the directory has several printers by this name or address")
+        try:
+            return _read(entries[0])
+        except MalformedEntry as error:
+            logger.error("the directory's entry %s is no usable printer: %s", entries[0]["dn"], error)  # noqa: TRY400
+            raise TransientFailure("4.3.5", "the printer's entry in the directory is damaged") from None
+
+    async def _find_all(self, _: str) -> tuple[Printer, ...]:
+        printers = []
+        for entry in await self._search("", everything=True):
+            try:
+                printers.append(_read(entry).printer)
+            except MalformedEntry as error:
+                logger.error("the directory's entry %s is no usable printer: %s", entry["dn"], error)  # noqa: TRY400
+        return tuple(sorted(printers, key=lambda printer: printer.name))
+
+    async def _search(self, condition: str, *, everything: bool = False) -> list[Result]:
+        sought = f"(&(objectClass=printpostPrinter){condition})"
+        with _translated():
+            return await self._request(
+                "search", self._service, lambda line: _search(line, self._base, sought, everything)
+            )
+
+    async def _dn(self, name: str) -> str:
+        """The DN of an existing printer, asked anew."""
+        try:
+            entries = await self._search(f"(uid={escape_filter_chars(read_name(name))})")
+        except ValueError:
+            entries = []
+        if len(entries) != 1:
+            raise PermanentFailure("5.1.1", f"there is no printer {name!a}: see printpost printer list")
+        return str(entries[0]["dn"])
+
+    async def _check_free(self, printer: Printer, own: str = "") -> None:
+        """Raises `PermanentFailure` if another entry than `own` has one of the printer's addresses, or its name."""
+        for address in printer.addresses:
+            value = escape_filter_chars(address)
+            for entry in await self._search(f"(|(mail={value})(mailLocalAddress={value}))"):
+                if entry["dn"].lower() != own.lower():
+                    raise PermanentFailure("5.1.1", f"{address} is taken by another printer: choose another address")
+        if not own and await self._search(f"(uid={escape_filter_chars(printer.name)})"):
+            raise PermanentFailure("5.1.1", f"there is a printer {printer.name} already")
+
+    async def _set_password(self, dn: str, password: str) -> None:
+        """By RFC 3062, so that the server hashes it."""
+        with _translated():
+            await self._write("password", lambda line: _modify_password(line, dn, password))
+
+    async def _write(self, operation: str, work: Callable[[Connection], Any]) -> None:
+        """A change, on a new connection: it must not be sent twice because the first one had gone stale."""
+        await self._request(operation, self._service, lambda line: _done(work(line)[1]), fresh=True)
+
+    async def _request(
+        self, operation: str, lines: Lines[Connection], work: Callable[[Connection], _T], *, fresh: bool = False
+    ) -> _T:
+        admitted = lines.breaker.admit()
+        REQUESTS.labels(operation).inc()
+        try:
+            with DURATION.labels(operation).time():
+                async with asyncio.timeout(DEADLINE):
+                    answer = await lines.run(work, fresh=fresh)
+        except _Refused as refused:
+            FAILURES.labels(operation).inc()
+            if refused.code in _BUSY:
+                lines.breaker.failed(admitted)
+            else:
+                lines.breaker.succeeded()
+            raise
+        except (LDAPException, OSError, TimeoutError) as error:
+            FAILURES.labels(operation).inc()
+            lines.breaker.failed(admitted)
+            logger.warning("the directory does not answer: %s", error or type(error).__name__)
+            raise TransientFailure("4.4.3", "the directory does not answer") from error
+        lines.breaker.succeeded()
+        return answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Address:
+    """Where the server is, and how to reach it safely."""
+
+    url: str
+    tls: Tls | None
+    start_tls: bool
+
+    @classmethod
+    def parse(cls, url: str, ca: Path | None) -> _Address:
+        try:
+            parts = urlsplit(url)
+            host, _ = parts.hostname, parts.port
+        except ValueError:
+            parts, host = urlsplit(""), None
+        if parts.scheme not in ("ldapi", "ldaps", "ldap") or not host:
+            raise PermanentFailure(
+                "4.3.5", f"[directory] url {url!a} cannot be used: write ldaps://HOST, ldap://HOST or embedded"
+            )
+        if ca is not None and not ca.is_file():
+            raise PermanentFailure("4.3.5", f"[directory] ca {ca} is not a file of certificates in PEM form")
+        encrypted = parts.scheme == "ldaps" or (parts.scheme == "ldap" and not _is_this_machine(host))
+        tls = Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=str(ca) if ca else None, sni=host) if encrypted else None
+        return cls(url=url, tls=tls, start_tls=encrypted and parts.scheme == "ldap")
+
+    def opened(self, bind_dn: str = "", password: str = "") -> Connection:
+        """A connection, encrypted where it must be, not yet bound."""
+        server = Server(self.url, get_info=NONE, connect_timeout=CONNECTING, tls=self.tls)
+        connection = Connection(
+            server,
+            user=bind_dn or None,
+            password=password or None,
+            client_strategy=SAFE_SYNC,
+            receive_timeout=RECEIVING,
+            auto_referrals=False,
+            check_names=False,
+        )
+        connection.open(read_server_info=False)
+        if self.start_tls and not connection.start_tls(read_server_info=False):
+            raise LDAPException("the directory does not do StartTLS")
+        return connection
+
+    def bound(self, bind_dn: str, password: str) -> Connection:
+        connection = self.opened(bind_dn, password)
+        try:
+            _done(connection.bind(read_server_info=False)[1])
+        except BaseException:
+            _abandon(connection)
+            raise
+        return connection
+
+
+def _search(line: Connection, base: str, sought: str, everything: bool) -> list[Result]:
+    """The entries that match; all of them in pages, or no more than shows that there are several."""
+    entries: list[Result] = []
+    cookie: bytes | None = None
+    while True:
+        paging = {"paged_size": _PAGE, "paged_cookie": cookie} if everything else {"size_limit": 2}
+        _, result, response, _ = line.search(
+            base, sought, search_scope=SUBTREE, attributes=ATTRIBUTES, time_limit=RECEIVING, **paging
+        )
+        if everything or result["result"] != _SIZE_LIMIT:
+            _done(result)
+        entries += [entry for entry in response or () if entry["type"] == "searchResEntry"]
+        cookie = (result.get("controls") or {}).get(_PAGED_RESULTS, {}).get("value", {}).get("cookie")
+        if not everything or not cookie:
+            return entries
+
+
+def _binds(line: Connection, dn: str, password: str) -> bool:
+    try:
+        result = line.rebind(user=dn, password=password, read_server_info=False)[1]
+    except LDAPSASLPrepError:
+        return False  # no password can look like this (RFC 4013)
+    if result["result"] in _BAD_PASSWORD:
+        return False
+    _done(result)
+    return True
+
+
+def _modify_password(line: Connection, dn: str, password: str) -> tuple[bool, Result]:
+    line.extend.standard.modify_password(user=dn, new_password=password)
+    return True, line.result
+
+
+def _done(result: Result) -> None:
+    if result["result"] != _SUCCESS:
+        raise _Refused(result)
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except _Refused as refused:
+        raise refused.failure() from refused
+
+
+def _read(entry: Result) -> _Found:
+    """Raises `MalformedEntry`."""
+    known = {name.lower(): name for name in ATTRIBUTES}
+    values = {
+        known[name.lower()]: [octets.decode("utf-8", "replace") for octets in raw]
+        for name, raw in entry["raw_attributes"].items()
+        if name.lower() in known
+    }
+    reading = from_attributes(values)
+    for complaint in reading.complaints:
+        logger.warning("in the directory's entry %s this was ignored: %s", entry["dn"], complaint)
+    return _Found(entry["dn"], reading.printer)
+
+
+def _check_password(password: str) -> None:
+    if not password or len(password.encode("utf-8", "surrogatepass")) > _PASSWORD_OCTETS or not password.isprintable():
+        raise PermanentFailure("5.5.4", "a password has 1 to 1024 octets and no control characters: choose another")
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _abandon(connection: Connection) -> None:
+    """Close without a word: the server may hang, and a thread may be waiting on the socket."""
+    with contextlib.suppress(LDAPException, OSError, AttributeError):
+        connection.socket.shutdown(socket.SHUT_RDWR)
+    with contextlib.suppress(LDAPException, OSError, AttributeError):
+        connection.strategy.close()
