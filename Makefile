@@ -1,0 +1,62 @@
+# make run: set up, print a page, show it.  make test: set up, pass the tests.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+JUNIT ?=
+
+.PHONY: run test lint unit slow interop bench lock clean help
+
+help:
+	@echo "make run      set everything up, print a page of a real PDF and show where it lies"
+	@echo "make test     set everything up and run the tests"
+	@echo "make interop  the tests against foreign servers (CUPS, Postfix, p910nd, socat)"
+	@echo "make bench    speeds, beside a peer where one is installed"
+	@echo "make lock     pin the dependencies anew"
+
+run: $(VENV)/run
+	@.ci/packages run
+	@$(BIN)/printpost demo --once --folder out/demo
+
+test: $(VENV)/dev
+	@.ci/packages test
+	$(MAKE) --no-print-directory lint
+	$(BIN)/pytest -q -m "not interop" $(PYTEST)
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: $(VENV)/dev
+	$(BIN)/pytest -q -m "not slow and not crash and not interop" $(PYTEST)
+
+interop: $(VENV)/dev
+	@.ci/packages interop
+	$(BIN)/pytest -q -m interop $(PYTEST)
+
+bench: $(VENV)/dev
+	@.ci/packages test
+	$(BIN)/python -m tests.benchmarks
+
+# The set-up is done anew only when the pinned dependencies change.
+$(VENV)/run: requirements.lock pyproject.toml
+	@.ci/packages run
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the pinned Python packages into $(VENV)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/dev: $(VENV)/run requirements-dev.lock
+	@echo "Installing the pinned tools of the tests into $(VENV)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe
+lock: $(VENV)/dev
+	$(COMPILE) --extra build -o requirements.lock pyproject.toml
+	$(COMPILE) --extra build --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV) out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

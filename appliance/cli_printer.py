@@ -1,0 +1,231 @@
+"""`printpost printer ...`: make, see and change printers' entries, and ask why a sender may or may not print."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import secrets
+from typing import Annotated, Any
+
+import typer
+
+from appliance import shell
+from appliance.policy import judge, parse_rule
+from mailstore.config import Settings
+from mailstore.directory.contract import Directory
+from mailstore.directory.records import Language, Printer, WhenUncertain
+from mailstore.store.contract import Store
+
+app = typer.Typer(no_args_is_help=True, help="Make, see and change printers.")
+
+Name = Annotated[str, typer.Argument(help="The printer's name: the part before the @ of its address.")]
+Uri = Annotated[
+    str | None, typer.Option("--uri", help='Its device address, socket://HOST:9100; "" if it polls by POP3.')
+]
+Languages = Annotated[list[Language] | None, typer.Option("--language", help="A language it speaks; may be repeated.")]
+Allow = Annotated[list[str] | None, typer.Option("--allow", help="A rule that lets senders print; may be repeated.")]
+Deny = Annotated[list[str] | None, typer.Option("--deny", help="A rule that keeps senders out; may be repeated.")]
+Service = Annotated[list[str] | None, typer.Option("--service-person", help="Who hears of trouble; may be repeated.")]
+Interval = Annotated[int | None, typer.Option("--poll-interval", help="How often it polls, in seconds.")]
+PlainFrom = Annotated[
+    list[str] | None,
+    typer.Option("--plain-from", help="A network from which it may log in without TLS; may be repeated."),
+]
+Uncertain = Annotated[
+    WhenUncertain | None, typer.Option("--when-uncertain", help="What to do when nobody can know what was printed.")
+]
+Location = Annotated[str | None, typer.Option("--location", help="Where it stands.")]
+Model = Annotated[str | None, typer.Option("--model", help="What it is.")]
+PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read its POP3 password from standard input.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def add(
+    context: typer.Context,
+    name: Name,
+    uri: Uri = None,
+    language: Languages = None,
+    allow: Allow = None,
+    deny: Deny = None,
+    service_person: Service = None,
+    poll_interval: Interval = None,
+    plain_from: PlainFrom = None,
+    when_uncertain: Uncertain = None,
+    location: Location = None,
+    model: Model = None,
+    password_stdin: PasswordStdin = False,
+) -> None:
+    """Make a printer.  Without a rule nobody may print on it yet."""
+    settings: Settings = context.obj.settings()
+    name = name.lower()
+    changes = _changes(
+        uri=uri, languages=language, allow=allow, deny=deny, service_person=service_person, poll_interval=poll_interval,
+        plain_from=plain_from, when_uncertain=when_uncertain, location=location, model=model,
+    )  # fmt: skip
+    printer = Printer(name=name, addresses=tuple(f"{name}@{domain}" for domain in settings.domains), **changes)
+    password = shell.read_password() if password_stdin else None
+    made = ""
+    if password is None and not printer.drained_by_bridge:
+        password = made = secrets.token_urlsafe(12)
+
+    async def work() -> None:
+        async with shell.opened(settings) as (store, directory):
+            await directory.add(printer, password)
+            await store.changed()
+
+    shell.run(work())
+    typer.echo(f"{printer.addresses[0]} prints on {printer.uri or 'whatever polls its mailbox'}.")
+    if made:
+        typer.echo(f"Its POP3 user name is {name}, its password {made} (shown only now).")
+    if not printer.allow:
+        typer.echo(f"Nobody may print on it yet; say who: printpost printer set {name} --allow ada@example.com")
+
+
+@app.command("set")
+def set_(
+    context: typer.Context,
+    name: Name,
+    uri: Uri = None,
+    language: Languages = None,
+    allow: Allow = None,
+    deny: Deny = None,
+    service_person: Service = None,
+    poll_interval: Interval = None,
+    plain_from: PlainFrom = None,
+    when_uncertain: Uncertain = None,
+    location: Location = None,
+    model: Model = None,
+) -> None:
+    """Change what is named; an option that may be repeated replaces all its values, and "" takes them away."""
+    changes = _changes(
+        uri=uri, languages=language, allow=allow, deny=deny, service_person=service_person, poll_interval=poll_interval,
+        plain_from=plain_from, when_uncertain=when_uncertain, location=location, model=model,
+    )  # fmt: skip
+    if not changes:
+        shell.fail("nothing to change; see printpost printer set --help", os.EX_USAGE)
+
+    async def work() -> None:
+        async with shell.opened(context.obj.settings()) as (store, directory):
+            await directory.replace(dataclasses.replace(await _existing(directory, name), **changes))
+            await store.changed()
+
+    shell.run(work())
+
+
+@app.command("list")
+def list_(context: typer.Context, as_json: Json = False) -> None:
+    """Show all printers."""
+
+    async def work() -> list[dict[str, Any]]:
+        async with shell.opened(context.obj.settings()) as (store, directory):
+            return [await _described(printer, store) for printer in await directory.printers()]
+
+    printers = shell.run(work())
+    if as_json:
+        shell.show_json(printers)
+        return
+    shell.show_table(
+        ("NAME", "ADDRESS", "DEVICE", "LANGUAGES", "STATE", "WAITING"),
+        [
+            (p["name"], p["addresses"][0], p["uri"] or "polls", ",".join(p["languages"]), p["state"], p["waiting"])
+            for p in printers
+        ],
+        "There is no printer yet; make one: printpost printer add NAME --uri socket://HOST:9100 --allow ADDRESS",
+    )
+
+
+@app.command()
+def show(context: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Show one printer."""
+
+    async def work() -> dict[str, Any]:
+        async with shell.opened(context.obj.settings()) as (store, directory):
+            return await _described(await _existing(directory, name), store)
+
+    printer = shell.run(work())
+    if as_json:
+        shell.show_json(printer)
+    else:
+        shell.show_fields([(key.replace("_", " "), value) for key, value in printer.items()])
+
+
+@app.command()
+def remove(context: typer.Context, name: Name) -> None:
+    """Take a printer away; jobs that wait for it are canceled."""
+
+    async def work() -> None:
+        async with shell.opened(context.obj.settings()) as (store, directory):
+            printer = await _existing(directory, name)
+            await directory.remove(printer.name)
+            await store.forget_printer(printer.name)
+            await store.changed()
+
+    shell.run(work())
+
+
+@app.command()
+def password(context: typer.Context, name: Name, password_stdin: PasswordStdin = False) -> None:
+    """Give a printer a new POP3 password, made up or from standard input."""
+    new = shell.read_password() if password_stdin else secrets.token_urlsafe(12)
+
+    async def work() -> None:
+        async with shell.opened(context.obj.settings()) as (store, directory):
+            await directory.set_password((await _existing(directory, name)).name, new)
+            await store.changed()
+
+    shell.run(work())
+    if not password_stdin:
+        typer.echo(f"The POP3 password of {name} is now {new} (shown only now).")
+
+
+@app.command()
+def why(
+    context: typer.Context,
+    name: Name,
+    sender: Annotated[str, typer.Option("--from", help="The sender's address.")],
+    ip: Annotated[str, typer.Option("--ip", help="Where the sender's mail comes from.")] = "127.0.0.1",
+) -> None:
+    """Say whether a sender may print, and which rule says so.  Exit status 0 for yes, 77 for no."""
+    settings: Settings = context.obj.settings()
+
+    async def work() -> Printer:
+        async with shell.opened(settings) as (_, directory):
+            return await _existing(directory, name)
+
+    verdict = judge(shell.run(work()), sender=sender, client_ip=ip, networks=settings.site.networks)
+    typer.echo(verdict.advice)
+    raise typer.Exit(0 if verdict.allowed else os.EX_NOPERM)
+
+
+async def _existing(directory: Directory, name: str) -> Printer:
+    printer = await directory.printer(name.lower())
+    if printer is None:
+        shell.fail(f"there is no printer {name}; printpost printer list shows those there are", os.EX_NOUSER)
+    return printer
+
+
+async def _described(printer: Printer, store: Store) -> dict[str, Any]:
+    state = await store.printer_state(printer.name)
+    waiting = next((row for row in await store.waiting() if row.printer == printer.name), None)
+    return shell.as_dict(printer) | {
+        "state": state.state,
+        "state_reasons": state.state_reasons,
+        "detail": state.detail,
+        "paused": state.paused,
+        "accepting": state.accepting,
+        "last_poll": shell.moment(state.last_poll),
+        "waiting": sum(waiting.states.values()) if waiting else 0,
+    }
+
+
+def _changes(**options: Any) -> dict[str, Any]:
+    """The options given, as fields of a Printer.  Raises `PermanentFailure` for a rule that cannot be meant."""
+    changes: dict[str, Any] = {}
+    for key, value in options.items():
+        if value is None:
+            continue
+        changes[key] = tuple(item for item in value if item) if isinstance(value, list) else value
+    for rule in (*changes.get("allow", ()), *changes.get("deny", ())):
+        parse_rule(rule)
+    return changes

@@ -1,0 +1,220 @@
+"""`printpost demo`: the whole thing on made-up names, with a virtual printer, in a folder of its own.
+
+It mails itself a real PDF through all the real parts and believes only its eyes: the page that the virtual printer put
+out is rendered and compared with the source, point by point.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.resources
+import json
+import os
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mailstore.store.sql import open_store
+
+from appliance.page import difference, thumbnail
+from appliance.send import send
+from appliance.supervisor import Child, ChildFailed, Supervisor, until_stopped
+from appliance.up import everything
+from mailstore import config, logs
+from mailstore.directory.opening import open_directory
+from mailstore.directory.records import Printer
+from mailstore.job import REASONS, Job
+from mailstore.store.contract import Role, Store
+
+DOMAIN = "demo.example"
+PRINTER = "phaser360"
+PATIENCE = 60.0
+"""Seconds from the mail to the page."""
+SAME = 0.02
+"""Largest difference, from 0 to 1, between two renderings of one page by different renderers."""
+
+
+class DemoFailed(Exception):
+    """The page did not come out; the text says how far it got."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a demo has everything."""
+
+    folder: Path
+    printer_port: int
+
+    @property
+    def configuration(self) -> Path:
+        return self.folder / "printpost.toml"
+
+    @property
+    def paper(self) -> Path:
+        return self.folder / "paper"
+
+    @property
+    def log_file(self) -> Path:
+        return self.folder / "printpost.log"
+
+
+async def demo(folder: Path | None, *, once: bool) -> int:
+    """Run it; returns the exit status, 0 only if the page is that of the source."""
+    place = _prepare(folder or Path(tempfile.mkdtemp(prefix="printpost-demo-")))
+    logs.configure("demo")
+    settings = config.load(place.configuration)[0]
+    print(f"Starting the directory, the appliance, the bridge and a virtual printer in {place.folder}")
+    try:
+        async with _virtual_printer(place), everything(settings, place.configuration, place.log_file) as supervisor:
+            await _print_one_page(place, settings)
+            if once:
+                return os.EX_OK
+            print("\nIt stays up until you press Ctrl-C.")
+            return await until_stopped(supervisor)
+    except ChildFailed as failed:
+        print(f"{failed}: see {place.log_file}", file=sys.stderr)
+        return failed.status
+    except DemoFailed as failed:
+        print(f"{failed}; the log is {place.log_file}", file=sys.stderr)
+        return os.EX_SOFTWARE
+
+
+def _prepare(folder: Path) -> _Place:
+    folder = folder.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    smtp, pop3, metrics, bridge, printer = _free_ports(5)
+    place = _Place(folder, printer)
+    place.paper.mkdir(exist_ok=True)
+    data = folder / "data"
+    place.configuration.write_text(
+        f"""[site]
+hostname = "mail.{DOMAIN}"
+domains = ["{DOMAIN}"]
+
+[smtp]
+listen = "127.0.0.1:{smtp}"
+
+[pop3]
+listen = "127.0.0.1:{pop3}"
+
+[metrics]
+listen = "127.0.0.1:{metrics}"
+
+[bridge]
+metrics_listen = "127.0.0.1:{bridge}"
+
+[store]
+url = {json.dumps(f"sqlite:{data}")}
+""",
+        encoding="utf-8",
+    )
+    return place
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that nobody listened on a moment ago."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+@contextlib.asynccontextmanager
+async def _virtual_printer(place: _Place) -> AsyncIterator[None]:
+    argv = [sys.executable, "-m", "printerbridge", "virtual-printer"]
+    argv += ["--listen", f"127.0.0.1:{place.printer_port}", "--output", str(place.paper)]
+    async with Supervisor([Child(name="virtual printer", argv=argv, log_file=place.log_file)]):
+        yield
+
+
+async def _print_one_page(place: _Place, settings: config.Settings) -> None:
+    uri = f"socket://127.0.0.1:{place.printer_port}"
+    address = f"{PRINTER}@{DOMAIN}"
+    store = await open_store(settings.store.folder, role=Role.TOOL)
+    try:
+        async with open_directory(settings, "appliance") as directory:
+            if await directory.printer(PRINTER) is None:
+                await directory.add(Printer(name=PRINTER, addresses=(address,), uri=uri, allow=(f"@{DOMAIN}",)), None)
+            else:  # the folder of an earlier demo
+                printer = Printer(name=PRINTER, addresses=(address,), uri=uri, allow=(f"@{DOMAIN}",))
+                await directory.replace(printer)
+            await store.changed()
+        printed_before = len(_printed(place))
+        with importlib.resources.as_file(importlib.resources.files("appliance") / "sample.pdf") as source:
+            began = time.time()
+            server = config.split_endpoint(settings.smtp.listen)
+            answer = await asyncio.to_thread(
+                send, [source], recipient=address, sender=f"ada@{DOMAIN}", server=server, subject="A page by e-mail"
+            )
+            job = await _ended(store, answer)
+            page = await _paper(place, printed_before)
+            await _account(place, store, job, page, began, source)
+    finally:
+        await store.close()
+
+
+async def _ended(store: Store, answer: str) -> Job:
+    """The job that the answer to the mail names, once it has ended."""
+    number = int(answer.rpartition(" ")[2])
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        job = await store.job(number)
+        if job is not None and job.state.ended:
+            if job.state.value != "completed":
+                why = "; ".join(REASONS.get(reason, reason) for reason in job.reasons)
+                raise DemoFailed(f"job {number} is {job.state.value}: {why} {job.detail}")
+            return job
+        await asyncio.sleep(0.02)
+    raise DemoFailed(f"job {number} was not printed within {PATIENCE:.0f} s")
+
+
+def _printed(place: _Place) -> list[dict[str, Any]]:
+    try:
+        lines = (place.paper / "jobs.jsonl").read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in lines]
+
+
+async def _paper(place: _Place, before: int) -> dict[str, Any]:
+    """What the virtual printer says of the page, once it lies in the output tray."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if len(printed := await asyncio.to_thread(_printed, place)) > before:
+            return printed[before]
+        await asyncio.sleep(0.02)
+    raise DemoFailed("the virtual printer put out no page")
+
+
+async def _account(place: _Place, store: Store, job: Job, page: dict[str, Any], began: float, source: Path) -> None:
+    stem = place.paper / f"job-{page['number']:04d}"
+    printed, picture = stem.with_suffix(".pdf"), Path(f"{stem}-1.png")
+    print(f"\n{_since(began, job.received_at)}  accepted   job {job.id} for {PRINTER}, {job.octets:,} octets, durable")
+    for event in await store.trace(job.id):
+        print(f"{_since(began, event.at)}             {event.text}")
+    print(f"{_since(began, job.completed_at)}  {job.state.value}  delivery proof: {job.delivery_proof.value}")
+    unlike = await asyncio.to_thread(difference, source, printed)
+    print(f"{_since(began, time.time())}  printed    {page['pages']} page; it differs from the source by {unlike:.2%}")
+    if sys.stdout.isatty():
+        print(await asyncio.to_thread(thumbnail, printed, 64))
+    print(f"\nThe page: {picture}\nThe same as PDF: {printed}\nWhat the printer got: {stem.with_suffix('.prn')}")
+    if unlike > SAME:
+        raise DemoFailed("the page is not that of the source")
+    print(
+        "\nNext: a printer of your own.\n"
+        "  printpost up\n"
+        "  printpost printer add NAME --uri socket://HOST:9100 --allow you@example.com\n"
+        f"  printpost send FILE.pdf --to NAME@{config.own_hostname()} --from you@example.com\n"
+        "README.md goes on from there."
+    )
+
+
+def _since(began: float, moment: float) -> str:
+    return f"{max(moment - began, 0):6.3f} s"

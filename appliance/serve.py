@@ -1,0 +1,94 @@
+"""The appliance's process: SMTP, POP3 and the metrics on one loop, until SIGTERM.
+
+The directory need not run and no printer need answer for it to be ready; the store must.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+
+import structlog
+from mailstore.store.sql import open_store
+
+from appliance.gauges import StoreGauges
+from appliance.pop3.server import start_pop3
+from appliance.reactor import reactor
+from appliance.smtp.server import start_smtp
+from mailstore.config import Settings
+from mailstore.directory.contract import Directory
+from mailstore.directory.opening import connect
+from mailstore.monitoring import monitor
+from mailstore.notify import notify
+from mailstore.store.contract import Role, Store
+
+GRACE = 20.0
+"""Seconds that messages under way have to come to their end after SIGTERM."""
+SWEEP = 60.0
+"""Seconds between two sweeps of what has outlived its keep."""
+
+log = structlog.get_logger()
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT.  Raises `Failure` or `ConfigError` if it cannot start."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    reactor.start()
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(reactor.shutdown)
+        store = await open_store(
+            settings.store.folder, role=Role.APPLIANCE, keep=settings.store.keep, reserve=settings.store.reserve
+        )
+        stack.push_async_callback(store.close)
+        directory = connect(settings, "appliance")
+        stack.push_async_callback(directory.close)
+        gauges = StoreGauges(store, directory)
+        stack.callback(gauges.close)
+
+        async def readiness() -> str:
+            return "stopping" if stop.is_set() else ""
+
+        where = await stack.enter_async_context(
+            monitor(settings.metrics.listen, "[metrics] listen", readiness, gauges.refresh)
+        )
+        smtp = await start_smtp(settings, store, directory)
+        stack.push_async_callback(smtp.close, GRACE)
+        pop3 = await start_pop3(settings, store, directory)
+        stack.push_async_callback(pop3.close, GRACE)
+        async with asyncio.TaskGroup() as tasks:
+            chores = [tasks.create_task(_heed(store, directory)), tasks.create_task(_sweep(store))]
+            log.info("ready", smtp=smtp.address, pop3=pop3.address, metrics=where)
+            notify("READY=1")
+            await stop.wait()
+            notify("STOPPING=1")
+            log.info("stopping")
+            for chore in chores:
+                chore.cancel()
+
+
+async def _heed(store: Store, directory: Directory) -> None:
+    """Forget what is remembered of the directory as soon as somebody changed it through Printpost."""
+    known = await store.generation()
+    rings = aiter(store.rings())
+    ring = asyncio.ensure_future(anext(rings))
+    try:
+        while True:
+            # A ring is a hint that may be lost, so the generation is looked at now and then anyway.
+            if (await asyncio.wait([ring], timeout=5))[0]:
+                ring = asyncio.ensure_future(anext(rings))
+            if (now := await store.generation()) != known:
+                known = now
+                directory.forget()
+    finally:
+        ring.cancel()
+
+
+async def _sweep(store: Store) -> None:
+    while True:
+        if gone := await store.sweep(time.time()):
+            log.info("swept", messages=gone)
+        await asyncio.sleep(SWEEP)
