@@ -1,0 +1,175 @@
+# ruff: noqa: N802 - Twisted's names
+"""Twisted's POP3 protocol as a place for one task: lines in, answers out, both bounded, every wait with an end.
+
+The base class calls commands from `dataReceived`, queues without bound, and stops its timer while it sends; here a task
+takes a line when it is ready for one.  The task is never cancelled: a lost connection wakes it.
+
+Security: everything read is a stranger's.  What waits to be read is bounded (reading stops), what waits to be sent is
+bounded (the task stops), and a client that says nothing or takes nothing is cut.  Only a whole command and what was
+taken of an answer count as life, so a client that dribbles octets is cut all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
+from twisted.internet.protocol import connectionDone
+from twisted.mail.pop3 import POP3
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from appliance.pop3.commands import LINE_OCTETS, LineBuffer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a client may cost.  Times in seconds."""
+
+    before_login: float = 60.0  # from the greeting to the login
+    autologout: float = 600.0  # without a command, or without taking octets; RFC 1939 section 3: at least 10 minutes
+    farewell: float = 10.0  # for taking the last answer
+    lease: float = 90.0  # the maildrop's, renewed at a third of it
+    failure_delay: float = 1.0  # of the answer to a wrong password
+    failures: int = 3  # wrong passwords
+    bad_before: int = 10  # senseless lines before the login
+    bad_after: int = 20  # and after it
+    queued: int = 100 * LINE_OCTETS  # octets of commands that wait; then reading stops
+    connections: int = 2000
+    connections_each: int = 50  # from one address: many printers may stand behind one NAT
+
+
+class Gone(Exception):
+    """The connection is lost; the task ends."""
+
+
+@implementer(IPushProducer, IHalfCloseableProtocol)
+class Connection(POP3):
+    """One connection; `_serve` of the subclass is its task."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._lines = LineBuffer()
+        self._lost = False
+        self._ended = False  # nothing more will come in
+        self._reading_stopped = False
+        self._room = True  # to write
+        self._wakeup: asyncio.Future[None] | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def _wire(self) -> Any:
+        """The transport, whose methods Twisted left without types."""
+        return self.transport
+
+    async def _serve(self) -> None:
+        raise NotImplementedError
+
+    # -- what Twisted calls
+
+    def connectionMade(self) -> None:
+        self._wire.setTcpNoDelay(True)
+        self._wire.registerProducer(self, True)
+        self._allow(self._limits.before_login)
+        self.task = asyncio.get_running_loop().create_task(self._serve())
+
+    def dataReceived(self, data: bytes) -> None:
+        self._lines.feed(data)
+        if len(self._lines) > self._limits.queued and not self._reading_stopped:
+            self._reading_stopped = True
+            self._wire.pauseProducing()
+        self._wake()
+
+    def readConnectionLost(self) -> None:
+        """The client has said all it wants to say; what it asked for is still done."""
+        self._ended = True
+        self._wake()
+
+    def writeConnectionLost(self) -> None:
+        """Only we could have closed that half, and we never do."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
+        self._lost = True
+        self._allow(None)
+        self._wake()
+
+    def timeoutConnection(self) -> None:
+        """Autologout: no answer, and nothing is removed (RFC 1939 section 3)."""
+        self.abort()
+
+    def pauseProducing(self) -> None:
+        self._room = False
+
+    def resumeProducing(self) -> None:
+        self._room = True
+        self._alive()
+        self._wake()
+
+    def stopProducing(self) -> None:
+        self._wake()
+
+    # -- ends
+
+    def leave(self) -> None:
+        """End between two commands, as if the client had closed."""
+        self._ended = True
+        self._wake()
+
+    def abort(self) -> None:
+        """End now; what was not sent is not sent."""
+        self._wire.unregisterProducer()
+        self._wire.abortConnection()
+
+    def _part(self) -> None:
+        """End once what was written is taken, or time is up."""
+        if not self._lost:
+            self._allow(self._limits.farewell)
+            self._wire.unregisterProducer()
+            self._wire.loseConnection()
+
+    # -- what the task calls
+
+    def _ok(self, text: str) -> None:
+        self.successResponse(text)  # type: ignore[no-untyped-call]
+
+    def _err(self, text: str) -> None:
+        self.failResponse(text)  # type: ignore[no-untyped-call]
+
+    def _allow(self, seconds: float | None) -> None:
+        """How long the client may do nothing from now on."""
+        self.setTimeout(seconds)  # type: ignore[no-untyped-call]
+
+    def _alive(self) -> None:
+        """The client did something."""
+        self.resetTimeout()  # type: ignore[no-untyped-call]
+
+    async def _next_line(self) -> bytes | None:
+        """The next line, None at the end of input.  Raises `LineTooLong`."""
+        while not self._lost and (line := self._lines.next()) is None:
+            if self._ended:
+                return None
+            await self._woken()
+        if self._lost:
+            return None
+        if self._reading_stopped and len(self._lines) <= self._limits.queued // 2:
+            self._reading_stopped = False
+            self._wire.resumeProducing()
+        return line
+
+    async def _writable(self) -> None:
+        """Wait until there is room to write.  Raises `Gone`."""
+        while not (self._room or self._lost):
+            await self._woken()
+        if self._lost:
+            raise Gone
+
+    async def _woken(self) -> None:
+        self._wakeup = asyncio.get_running_loop().create_future()
+        await self._wakeup
+        self._wakeup = None
+
+    def _wake(self) -> None:
+        if self._wakeup and not self._wakeup.done():
+            self._wakeup.set_result(None)

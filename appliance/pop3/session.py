@@ -1,0 +1,332 @@
+# ruff: noqa: N802 - commands are methods by their verbs, as in the base class
+"""One POP3 session: what each command does (RFC 1939), from the greeting to the last entry given back.
+
+A session takes one line after the other and awaits each command to its end, so pipelined commands are answered in
+order, a login included (RFC 2449 section 6.6).  Whatever it got hold of, a lease above all, it gives back in one
+`finally`.
+
+Security: a stranger's commands until the login, a printer's after it.  No line can raise anything but an answer; wrong
+passwords and senseless lines are few and then end the session; a browser's line ends it at once.  Nothing is removed
+but by QUIT.  Lines are judged in `commands`, dots in `stuffing`, passwords in `login`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+import structlog
+from prometheus_client import Counter, Histogram
+
+from appliance.pop3.commands import VERBS, BadCommand, NotPop3, State, parse
+from appliance.pop3.connection import Connection, Gone, Limits
+from appliance.pop3.login import find, may_send_in_clear, peer_address, verify
+from appliance.pop3.messages import Messages, NoSuchMessage
+from appliance.pop3.stuffing import Stuffer, Top
+from mailstore.directory.contract import Directory
+from mailstore.directory.records import Printer
+from mailstore.failure import Failure, PermanentFailure, TransientFailure
+from mailstore.store.contract import Entry, LeaseLost, Maildrop, Store
+
+ATTEMPTS = Counter("printpost_pop3_auth_attempts_total", "POP3 logins tried.")
+FAILURES = Counter("printpost_pop3_auth_failures_total", "POP3 logins with a wrong name or password.")
+DURATION = Histogram(
+    "printpost_pop3_command_duration_seconds", "From a POP3 command to the end of its answer.", ["command"]
+)
+_DURATION = {verb: DURATION.labels(verb) for verb in sorted(VERBS)}
+RETRIEVED = Counter("printpost_pop3_messages_retrieved_total", "Messages sent whole by RETR.")
+RETRIEVED_OCTETS = Counter("printpost_pop3_retrieved_bytes_total", "Octets of the messages sent by RETR.")
+DELETED = Counter("printpost_pop3_messages_deleted_total", "Messages removed at the end of a session.")
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """What all sessions share."""
+
+    hostname: str
+    store: Store
+    directory: Directory
+    limits: Limits
+
+
+class Session(Connection):
+    """One client."""
+
+    def __init__(self, house: House, host: str, ended: Callable[[Session], None]) -> None:
+        super().__init__(house.limits)
+        self._house = house
+        self._peer = peer_address(host)
+        self._on_end = ended
+        self._state = State.AUTHORIZATION
+        self._leaving = False
+        self._bad = self._failures = 0
+        self._user: tuple[str, Printer | None] | None = None
+        self._maildrop: Maildrop | None = None
+        self._messages = Messages(())
+        self._renewal: asyncio.TimerHandle | None = None
+        self._renewing: asyncio.Task[None] | None = None
+        self._log = log.bind(client=str(self._peer))
+
+    # -- the task
+
+    async def _serve(self) -> None:
+        # No timestamp in the greeting: APOP is not offered (RFC 1939 section 7).
+        self._ok(f"{self._house.hostname} Printpost POP3 ready")
+        try:
+            while not self._leaving and await self._obey_next():
+                pass
+        except Gone:
+            pass
+        except Exception:  # noqa: BLE001 - the one handler of this task
+            self._log.exception("pop3 session failed")
+        finally:
+            try:
+                await self._let_go()
+            finally:
+                self._part()
+                self._on_end(self)
+
+    def timeoutConnection(self) -> None:
+        self._log.info("pop3 connection timed out", state=self._state.value)
+        super().timeoutConnection()
+
+    def _alive(self) -> None:
+        # Before the login the time is one for all that is said.
+        if self._state is State.TRANSACTION or self._leaving:
+            super()._alive()
+
+    async def _obey_next(self) -> bool:
+        """Read a line and do what it says.  False at the end of input."""
+        try:
+            line = await self._next_line()
+            if line is None:
+                return False
+            command = parse(line, self._state)
+        except NotPop3:
+            self._log.warning("pop3 connection from a browser closed")
+            return False
+        except BadCommand as error:
+            return await self._answer_bad(error)
+        self._alive()
+        with _DURATION[command.verb].time():
+            await self._do(getattr(self, f"do_{command.verb}"), command.arguments)
+            await self._writable()
+        return True
+
+    async def _do(self, method: Callable[..., object], arguments: tuple[int | str, ...]) -> None:
+        """Every failure is an answer here, RFC 2449 section 8 and RFC 3206."""
+        try:
+            result = method(*arguments)
+            if asyncio.iscoroutine(result):
+                await result
+        except NoSuchMessage as error:
+            self._err(str(error))
+        except TransientFailure as failure:
+            self._err(f"[SYS/TEMP] {_sentence(failure)}")
+        except PermanentFailure as failure:
+            self._err(f"[SYS/PERM] {_sentence(failure)}")
+        except LeaseLost:
+            self._log.warning("pop3 maildrop lost to another session")
+            self._err("[IN-USE] the maildrop was taken over by another session")
+            self._leaving = True
+
+    async def _answer_bad(self, error: BadCommand) -> bool:
+        self._bad += 1
+        self._err(str(error))
+        if self._bad >= (self._limits.bad_after if self._state is State.TRANSACTION else self._limits.bad_before):
+            self._log.warning("pop3 connection closed after too many bad commands")
+            return False
+        await self._writable()
+        return True
+
+    # -- the maildrop
+
+    async def _open(self, printer: Printer) -> bool:
+        owner = f"pop3:{os.getpid()}:{next(_numbers)}"
+        self._maildrop = await self._house.store.open_maildrop(printer.name, owner, self._limits.lease)
+        if self._maildrop is None:
+            return False
+        self._messages = Messages(self._maildrop.entries)
+        self._state = State.TRANSACTION
+        self._bad = 0
+        self._allow(self._limits.autologout)
+        self._renew_later()
+        return True
+
+    def _renew_later(self) -> None:
+        self._renewal = asyncio.get_running_loop().call_later(self._limits.lease / 3, self._start_renewing)
+
+    def _start_renewing(self) -> None:
+        self._renewing = asyncio.get_running_loop().create_task(self._renew())
+
+    async def _renew(self) -> None:
+        try:
+            if self._maildrop and not self._leaving:
+                await self._maildrop.renew()
+        except LeaseLost:
+            if not self._leaving:
+                self._log.warning("pop3 maildrop lost to another session")
+                self.abort()
+            return
+        except TransientFailure as failure:
+            self._log.warning("pop3 lease not renewed", reason=failure.text)
+        if self._maildrop:
+            self._renew_later()
+
+    async def _let_go(self) -> None:
+        maildrop, self._maildrop, self._leaving = self._maildrop, None, True
+        if self._renewal:
+            self._renewal.cancel()
+        if self._renewing:
+            await self._renewing
+        if maildrop:
+            try:
+                await maildrop.close()
+            except (Failure, LeaseLost) as failure:
+                self._log.warning("pop3 maildrop not released, its lease will run out", reason=str(failure))
+
+    # -- commands, RFC 1939
+
+    def listCapabilities(self) -> list[bytes]:
+        """RFC 2449 section 6.  Nothing in a maildrop expires, and logins have no delay yet."""
+        capabilities = "TOP", "USER", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER"
+        return [word.encode() for word in (*capabilities, "IMPLEMENTATION Printpost")]
+
+    async def do_USER(self, name: str) -> None:
+        printer = await find(self._house.directory, name)
+        if not may_send_in_clear(self._peer, printer):
+            self._user = None
+            self._err("[AUTH] this printer may not log in from here without TLS; name its network with --plain-from")
+            return
+        self._user = name, printer
+        self._ok("send PASS")
+
+    async def do_PASS(self, password: str) -> None:
+        if self._user is None:
+            self._err("USER comes before PASS")
+            return
+        (name, printer), self._user = self._user, None
+        ATTEMPTS.inc()
+        right = await verify(self._house.directory, name, printer, password, self._limits.failure_delay)
+        if not (right and printer):
+            FAILURES.inc()
+            self._failures += 1
+            self._leaving = self._failures >= self._limits.failures
+            self._log.warning("pop3 login failed", printer=printer.name if printer else "")
+            self._err("[AUTH] wrong name or password")
+        elif printer.drained_by_bridge:
+            raise PermanentFailure("5.3.0", f"jobs for {printer.name} are sent to its device address, not fetched")
+        elif not await self._open(printer):
+            self._err("[IN-USE] another session has the maildrop, try again later")
+        else:
+            await self._welcome(printer)
+
+    async def _welcome(self, printer: Printer) -> None:
+        self._log = self._log.bind(printer=printer.name)
+        self._log.info("pop3 login", messages=len(self._messages))
+        self._ok(self._summary())
+        try:
+            await self._house.store.polled(printer.name, time.time())
+        except Failure as failure:
+            self._log.warning("pop3 poll not recorded", reason=failure.text)
+
+    def do_STAT(self) -> None:
+        self._ok(f"{len(self._messages)} {self._messages.octets}")
+
+    async def do_LIST(self, i: int | None = None) -> None:
+        await self._list(i, lambda number, entry: f"{number} {entry.size}")
+
+    async def do_UIDL(self, i: int | None = None) -> None:
+        await self._list(i, lambda number, entry: f"{number} {entry.uid}")
+
+    def _summary(self) -> str:
+        return f"{len(self._messages)} messages ({self._messages.octets} octets)"
+
+    async def _list(self, number: int | None, line: Callable[[int, Entry], str]) -> None:
+        if number is not None:
+            self._ok(line(number, self._messages.entry(number)))
+            return
+        self._ok(self._summary())
+        listed = iter(self._messages)
+        while some := [f"{line(n, entry)}\r\n" for n, entry in itertools.islice(listed, 1000)]:
+            self._wire.write("".join(some).encode())
+            await self._writable()
+        self._wire.write(b".\r\n")
+
+    async def do_RETR(self, i: int) -> None:
+        entry = self._messages.entry(i)
+        assert self._maildrop
+        await self._maildrop.retrieving(entry)
+        await self._send(b"+OK %d octets\r\n" % entry.size, self._maildrop.read(entry))
+        RETRIEVED.inc()
+        RETRIEVED_OCTETS.inc(entry.size)
+        self._log.info("pop3 retrieved", job=entry.job_id, octets=entry.size)
+
+    async def do_TOP(self, i: int, size: int) -> None:
+        entry = self._messages.entry(i)
+        assert self._maildrop
+        await self._send(b"+OK\r\n", _cut(self._maildrop.read(entry), Top(size)))
+
+    async def _send(self, first: bytes, blocks: AsyncIterator[bytes]) -> None:
+        """A multi-line response.  Nothing is said before there is a block, and after that only the end may follow."""
+        stuffer, pending = Stuffer(), first
+        try:
+            async for block in blocks:
+                # Writing lags one block behind, so that a small message goes out in one piece.
+                if pending is not first:
+                    self._wire.write(pending)
+                    await self._writable()
+                    pending = b""
+                pending += stuffer.feed(block)
+        except (Failure, LeaseLost) as failure:
+            if pending is first:
+                raise
+            self._log.warning("pop3 message broken off", reason=str(failure))
+            self.abort()
+            raise Gone from None
+        self._wire.write(pending + stuffer.end())
+        await self._writable()
+
+    def do_DELE(self, i: int) -> None:
+        self._messages.delete(i)
+        self._ok(f"message {i} deleted")
+
+    def do_NOOP(self) -> None:
+        self._ok("")
+
+    def do_RSET(self) -> None:
+        self._messages.reset()
+        self._ok(self._summary())
+
+    async def do_QUIT(self) -> None:
+        """Section 6: UPDATE is one transaction; if it fails nothing was removed."""
+        self._leaving = True
+        if self._maildrop and (deleted := self._messages.deleted):
+            try:
+                await self._maildrop.update(deleted)
+            except (Failure, LeaseLost) as failure:
+                self._log.error("pop3 messages not removed", reason=str(failure))
+                self._err("[SYS/TEMP] some deleted messages not removed")
+                return
+            DELETED.inc(len(deleted))
+            self._log.info("pop3 deleted", jobs=[entry.job_id for entry in deleted])
+        self._ok("bye")
+
+
+def _sentence(failure: Failure) -> str:
+    """A failure's text as it fits into a response of 512 octets, RFC 1939 section 3."""
+    return " ".join(failure.text.split())[:400]
+
+
+async def _cut(blocks: AsyncIterator[bytes], top: Top) -> AsyncIterator[bytes]:
+    async for block in blocks:
+        yield top.feed(block)
+        if top.done:
+            return
