@@ -46,6 +46,7 @@ class Recipient:
     address: str  # as given in RCPT TO
     quota: int  # octets that may wait there
     fields: bytes  # Return-Path and Delivered-To, CRLF-ended header fields that stand before the stored octets
+    reason: str = "job-queued"  # "job-fetchable" where the printer polls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +100,10 @@ class JobEvent:
 
     at: float
     text: str
+
+
+class StoreUnusable(Exception):  # noqa: N818 - it is a state, told in one sentence that says what to do
+    """The store can't be opened: wrong kind of disk, not writable, in use, or newer than the program."""
 
 
 class LeaseLost(Exception):
@@ -175,6 +180,9 @@ class Store(Protocol):
 
     async def open_maildrop(self, name: str, owner: str, seconds: float) -> Maildrop | None:
         """The maildrop for one POP3 session, or None if somebody else holds it ([IN-USE])."""
+
+    async def polled(self, printer: str, at: float) -> None:
+        """The printer logged in by POP3: becomes `last_poll`.  Cheap and without a sync; a crash may lose it."""
 
     # -- draining (bridge)
 
