@@ -1,0 +1,353 @@
+"""The virtual printer: listens like a JetDirect on port 9100, prints to files, and misbehaves on demand.
+
+One client at a time; while it is busy nobody listens, so others are refused as by a real card ("the printer is in
+use").  One job per connection, to its end: the client's half-close, or silence for `idle_timeout` seconds.  Every octet
+goes to `job-0001.prn`; what it holds is drawn as `job-0001.pdf`, `job-0001-1.png` and so on, or kept as
+`job-0001.txt`; a line of JSON per connection goes to `jobs.jsonl`.
+
+Its side is closed when nothing more is to be said: at once when the job is spooled, after the last answer if the job
+asks by PJL behind its documents or wants job status, and with `wait_for_paper` always after the pages, as a Phaser
+does.
+Pages are drawn one job after the other, whatever the connections do.
+
+Security: a test bed, but it listens: bind it to loopback unless the network is yours.  It reads strangers' octets and
+draws strangers' PostScript: memory is bounded by one buffer and a queue, drawing happens only in confined children with
+a deadline (`printerbridge.render`), and no more than `BACKLOG` jobs wait to be drawn.  Disk is not bounded: whoever may
+connect may fill it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+import errno
+import json
+import logging
+import re
+import signal
+import socket
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from mailstore.config import split_endpoint
+from mailstore.failure import PermanentFailure
+from printerbridge.render import PJL_LANGUAGES, Rendering, render, sniff_language
+from printerbridge.virtual_connection import BUFFER_OCTETS, Ended, Reception
+from printerbridge.virtual_faults import Fault, FaultScript, parse_fault
+from printerbridge.virtual_job import PrintedJob, Session, describe
+from printerbridge.virtual_pjl import Command, Document, Panel
+
+log = logging.getLogger(__name__)
+
+IDLE_SECONDS: Final = 90.0
+"""JetDirect's default."""
+
+BACKLOG: Final = 100
+_CARD_OCTETS: Final = 32 << 10  # a faulty card's receive buffer, so that a stall is felt soon
+_LINGER_SECONDS: Final = 2.0  # how long an early-closed connection stays half-open before it is reset
+
+
+class VirtualPrinter:
+    """A printer on port 9100.  `output` None keeps nothing; `render` False draws nothing (pages are then 0).
+
+    Attributes: `jobs`, the finished ones by number; `pages`, the page counter.  Faults: `virtual_faults`.
+    """
+
+    def __init__(
+        self,
+        output: Path | None,
+        *,
+        render: bool = True,
+        wait_for_paper: bool = False,
+        idle_timeout: float = IDLE_SECONDS,
+        render_timeout: float = 60.0,
+        faults: Sequence[Fault | str] = (),
+        tell: Callable[[PrintedJob], None] | None = None,
+    ) -> None:
+        self.jobs: list[PrintedJob] = []
+        self.pages = 0
+        self._output = output
+        self._render = render and output is not None
+        self._wait_for_paper = wait_for_paper
+        self._idle_timeout = idle_timeout
+        self._render_timeout = render_timeout
+        self._tell = tell
+        self._script = _script(faults)
+        self._buffer = bytearray(BUFFER_OCTETS)
+        self._address: tuple[socket.AddressFamily, Any] | None = None
+        self._keeper: socket.socket | None = None
+        self._listener: socket.socket | None = None
+        self._current: Reception | None = None
+        self._busy = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._drawing = asyncio.Lock()  # fair: jobs are drawn in the order they came
+        self._waiting: dict[int, asyncio.Future[PrintedJob]] = {}
+        self._base = 0
+        self._connections = 0
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
+        """Listen; return the address.  Raises `PermanentFailure` ("5.3.5") if that cannot be."""
+        try:
+            if self._output is not None:
+                self._base = await asyncio.to_thread(_prepare, self._output)
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            family, _, _, _, address = found[0]
+            self._keeper = _bound(family, address)
+            # It never listens, but keeps the port ours while nobody does.
+            self._address = (family, self._keeper.getsockname())
+            self._listen()
+        except OSError as error:
+            await self.close()
+            why = error.strerror or str(error)
+            raise PermanentFailure(
+                "5.3.5", f"the virtual printer cannot start on {host}:{port}: {why}. Choose another HOST:PORT or folder"
+            ) from error
+        bound: tuple[str, int] = self._address[1][:2]
+        return bound
+
+    async def close(self) -> None:
+        """Switch off: connections are dropped, drawing stops; what was received is recorded."""
+        self._unlisten()
+        self._busy = True
+        if self._keeper is not None:
+            self._keeper.close()
+            self._keeper = None
+        for task in self._tasks:
+            task.cancel()
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        for waiting in self._waiting.values():
+            waiting.cancel()
+
+    async def job(self, n: int, deadline: float = 30.0) -> PrintedJob:
+        """The `n`th connection of this run (from 1), when its pages are drawn.  Raises `TimeoutError`."""
+        number = self._base + n
+        for job in self.jobs:
+            if job.number == number:
+                return job
+        waiting = self._waiting.setdefault(number, asyncio.get_running_loop().create_future())
+        try:
+            async with asyncio.timeout(deadline):
+                return await asyncio.shield(waiting)
+        except TimeoutError:
+            raise TimeoutError(f"job {n} was not printed within {deadline:g} s; {len(self.jobs)} were") from None
+
+    def set_fault(self, *faults: Fault | str) -> None:
+        """Replace the script of faults, from the next connection on; none: be healthy."""
+        self._script = _script(faults)
+        if self._keeper is not None and not self._busy:
+            self._listen()
+
+    def resume(self) -> None:
+        """Load paper; end a stall."""
+        if self._current is not None:
+            self._current.resume()
+
+    def _listen(self) -> None:
+        """Listen, unless the next fault is that nobody does."""
+        self._unlisten()
+        fault = self._script.peek()
+        if self._address is None or (fault is not None and fault.name == "refuse"):
+            return
+        listener = _bound(*self._address)
+        try:
+            if fault is not None:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _CARD_OCTETS)
+            listener.listen(1)
+            listener.setblocking(False)
+        except OSError:
+            listener.close()
+            raise
+        self._listener = listener
+        asyncio.get_running_loop().add_reader(listener, self._accept)
+
+    def _unlisten(self) -> None:
+        if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
+
+    def _accept(self) -> None:
+        assert self._listener is not None
+        try:
+            sock, _ = self._listener.accept()
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EINTR, errno.ECONNABORTED):
+                log.warning("the virtual printer cannot accept: %s", error.strerror)
+            return
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._unlisten()
+        self._busy = True
+        self._connections += 1
+        number = self._base + self._connections
+        stem = self._output / f"job-{number:04d}" if self._output is not None else None
+        self._spawn(self._connection(sock, Session(number, self._script.take(), stem)))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _connection(self, sock: socket.socket, session: Session) -> None:
+        panel = Panel(pages=self.pages)
+
+        async def paper(loaded: bool) -> None:
+            await reception.say(panel.device_changed(Panel.READY if loaded else Panel.LOAD_PAPER))
+
+        reception = Reception(
+            sock,
+            fault=session.fault,
+            spool=session.stem.with_name(f"{session.stem.name}.prn") if session.stem is not None else None,
+            idle_timeout=self._idle_timeout,
+            found=session.take,
+            paper=paper,
+        )
+        self._current = reception
+        printing = self._spawn(self._print(session, reception, panel))
+        try:
+            await self._receive(session, reception, printing)
+        finally:
+            reception.hang_up()
+            self._current = None
+            if self._keeper is not None:
+                self._busy = False
+                # Before the client learns that we are done, or its next connection would be refused.
+                self._listen()
+            if reception.ended is Ended.CLOSED and self._keeper is not None:
+                self._spawn(_close_late(sock))
+            else:
+                sock.close()
+
+    async def _receive(self, session: Session, reception: Reception, printing: asyncio.Task[None]) -> None:
+        try:
+            await reception.read(self._buffer)
+        except OSError as error:
+            log.error("the virtual printer cannot spool: %s", error.strerror)  # noqa: TRY400
+            reception.ended = Ended.CLOSED
+        await session.found.put(None)
+        if reception.ended is not Ended.EOF:
+            return
+        if self._wait_for_paper or session.must_answer or len(self._tasks) > BACKLOG:
+            await asyncio.wait((printing,))
+        if session.fault is not None and session.fault.name == "never-close":
+            await reception.stall()
+
+    async def _print(self, session: Session, reception: Reception, panel: Panel) -> None:
+        """Do what the job says, in its order, when the jobs before it are done."""
+        try:
+            async with self._drawing:
+                panel.pages = self.pages
+                while (item := await session.found.get()) is not None:
+                    if isinstance(item, Command):
+                        await reception.say(panel.answer(item))
+                    else:
+                        await self._draw(item, session, reception)
+                        panel.pages = self.pages
+        finally:
+            self._record(session.printed(reception))
+
+    async def _draw(self, document: Document, session: Session, reception: Reception) -> None:
+        if not self._render or session.stem is None:
+            language = PJL_LANGUAGES.get(document.language) or sniff_language(reception.head[document.start :])
+            session.drawn.append(Rendering(language=language))
+            return
+        try:
+            drawn = await render(
+                session.stem.with_name(f"{session.stem.name}.prn"),
+                start=document.start,
+                end=document.end,
+                language=document.language,
+                stem=session.stem,
+                first_page=1 + sum(one.pages for one in session.drawn),
+                timeout=self._render_timeout,
+            )
+        except OSError as error:
+            drawn = Rendering(language="", error=f"the output folder cannot be written: {error.strerror}")
+        session.drawn.append(drawn)
+        self.pages += drawn.pages
+        await reception.say(drawn.output)
+
+    def _record(self, job: PrintedJob) -> None:
+        if self._output is not None:
+            line = json.dumps(asdict(job), default=str) + "\n"
+            with (self._output / "jobs.jsonl").open("a") as journal:
+                journal.write(line)
+        bisect.insort(self.jobs, job, key=lambda one: one.number)
+        if self._tell is not None:
+            self._tell(job)
+        waiting = self._waiting.pop(job.number, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(job)
+
+
+async def serve_forever(
+    listen: str,
+    output: Path,
+    faults: Sequence[str] = (),
+    *,
+    wait_for_paper: bool = False,
+    idle_timeout: float = IDLE_SECONDS,
+    tell: Callable[[str], None] = log.info,
+) -> None:
+    """The command `printpost virtual-printer`: print until SIGINT or SIGTERM; SIGUSR1 loads paper.
+
+    `listen` is HOST:PORT, port 0 for any; `tell` gets a line when it listens and one for each job.  Raises
+    `PermanentFailure` if the address, the folder or a fault cannot be.
+    """
+    try:
+        host, port = split_endpoint(listen)
+    except ValueError as error:
+        raise PermanentFailure("5.5.4", str(error)) from None
+    printer = VirtualPrinter(
+        output,
+        wait_for_paper=wait_for_paper,
+        idle_timeout=idle_timeout,
+        faults=faults,
+        tell=lambda job: tell(describe(job)),
+    )
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    signals = {signal.SIGINT: stop.set, signal.SIGTERM: stop.set, signal.SIGUSR1: printer.resume}
+    for number, act in signals.items():
+        loop.add_signal_handler(number, act)
+    try:
+        bound = await printer.start(host or "0.0.0.0", port)  # noqa: S104 - ":9100" asks for it
+        tell(f"virtual printer: listening on {bound[0]}:{bound[1]}, printing to {output}")
+        await stop.wait()
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+        await printer.close()
+
+
+def _script(faults: Sequence[Fault | str]) -> FaultScript:
+    return FaultScript(parse_fault(fault) if isinstance(fault, str) else fault for fault in faults)
+
+
+def _prepare(output: Path) -> int:
+    """Make the folder; return the highest job number in it."""
+    output.mkdir(parents=True, exist_ok=True)
+    numbers = (re.fullmatch(r"job-(\d{4,9})\.prn", path.name) for path in output.iterdir())
+    return max((int(match[1]) for match in numbers if match), default=0)
+
+
+def _bound(family: socket.AddressFamily, address: Any) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+async def _close_late(sock: socket.socket) -> None:
+    """Let the client see the orderly close before what it sent unread makes the kernel reset the connection."""
+    try:
+        await asyncio.sleep(_LINGER_SECONDS)
+    finally:
+        sock.close()

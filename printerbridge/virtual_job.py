@@ -1,0 +1,90 @@
+"""A job at the virtual printer: what came, and what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from printerbridge.render import Rendering
+from printerbridge.virtual_connection import Ended, Reception
+from printerbridge.virtual_faults import Fault
+from printerbridge.virtual_pjl import Command, Document, wants_answer, wants_job_status
+
+PENDING: Final = 64
+"""Commands and documents that a connection may be read ahead of their turn."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrintedJob:
+    """One connection, when its pages are drawn.  Times are seconds since the epoch, 0.0 if it never came to that."""
+
+    number: int  # of the files; counts on where an earlier run in the same folder ended
+    started: float
+    first_octet: float
+    ended_at: float
+    octets: int
+    sha256: str
+    language: str  # of the first document
+    pages: int
+    fault: str  # as in `--fault`, "" if healthy
+    ended: Ended
+    path: Path | None = None  # the octets as received
+    pdf: Path | None = None
+    images: tuple[Path, ...] = ()
+    text: Path | None = None
+    output: str = ""  # what a PostScript program said
+    error: str = ""  # why there are no pages, or not all
+
+
+class Session:
+    """What one connection has brought so far."""
+
+    def __init__(self, number: int, fault: Fault | None, stem: Path | None) -> None:
+        self.number = number
+        self.fault = fault
+        self.stem = stem
+        self.found: asyncio.Queue[Command | Document | None] = asyncio.Queue(PENDING)
+        self.documents = 0
+        self.must_answer = False
+        self.drawn: list[Rendering] = []
+
+    async def take(self, item: Command | Document) -> None:
+        if isinstance(item, Document):
+            self.documents += 1
+        elif wants_job_status(item) or (self.documents and wants_answer(item)):
+            self.must_answer = True
+        await self.found.put(item)
+
+    def printed(self, reception: Reception) -> PrintedJob:
+        first = self.drawn[0] if self.drawn else Rendering(language="")
+        return PrintedJob(
+            number=self.number,
+            started=reception.started,
+            first_octet=reception.first_octet,
+            ended_at=reception.ended_at,
+            octets=reception.octets,
+            sha256=reception.digest.hexdigest(),
+            language=first.language,
+            pages=sum(one.pages for one in self.drawn),
+            fault="" if self.fault is None else str(self.fault),
+            ended=reception.ended,
+            path=self.stem.with_name(f"{self.stem.name}.prn") if self.stem is not None else None,
+            pdf=next((one.pdf for one in self.drawn if one.pdf is not None), None),
+            images=tuple(itertools.chain.from_iterable(one.images for one in self.drawn)),
+            text=next((one.text for one in self.drawn if one.text is not None), None),
+            output=b"".join(one.output for one in self.drawn).decode("latin-1"),
+            error="; ".join(one.error for one in self.drawn if one.error),
+        )
+
+
+def describe(job: PrintedJob) -> str:
+    """One line for people."""
+    parts = [f"job {job.number}: {job.octets} octets", job.language or "no document", f"{job.pages} pages"]
+    if job.ended is not Ended.EOF:
+        parts.append(f"ended by {job.ended}")
+    parts += [f"fault {job.fault}"] * bool(job.fault) + [job.error] * bool(job.error)
+    result = job.pdf or job.text or job.path
+    return ", ".join(parts) + (f" -> {result}" if result is not None and job.octets else "")
