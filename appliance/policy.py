@@ -1,0 +1,227 @@
+"""Who may print where: a printer's rules, and what they say about one sender.  Closed by default.
+
+Rules: `ada@example.com` (the envelope sender) · `@example.com` (its domain) · `from:ada@example.com` (the one From
+author) · `ip:10.0.0.0/8` · `authenticated` (SMTP AUTH) · `*` (anyone who proves an address).  Deny rules first, then
+allow rules, none matched: refused.
+
+Security: an envelope sender is a claim that costs nothing to make.  So an address only counts towards *allow* when it
+is proved; towards *deny* the claim is enough.  Proofs that there are: a login's own address, and a client in the site's
+own networks, where the site answers for its people.  What a stranger is told names no rule and no other sender.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from mailstore import address as addresses
+from mailstore.directory.records import Printer
+from mailstore.failure import PermanentFailure
+
+Network = IPv4Network | IPv6Network
+
+KINDS = "ada@example.com, @example.com, from:ada@example.com, ip:192.0.2.0/24, authenticated or *"
+ONLY_INSIDERS = "only clients in the site's own networks may print here until sender verification is available"
+
+
+class Trust(StrEnum):
+    """Fixed at receipt; decides what reaches the printer."""
+
+    INSIDER = "insider"  # SMTP AUTH, or a client in the site's own networks
+    VERIFIED = "verified"  # SPF or DKIM proved the sender
+    STRANGER = "stranger"
+
+
+class Kind(StrEnum):
+    """What a rule looks at."""
+
+    ADDRESS = "address"
+    DOMAIN = "domain"
+    AUTHOR = "from"
+    IP = "ip"
+    AUTHENTICATED = "authenticated"
+    ANYONE = "*"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One rule, read.  `value` is a canonical address, a domain, or "" ; `network` only for `ip:`."""
+
+    text: str
+    kind: Kind
+    value: str = ""
+    network: Network | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Whether this sender may print here, and why.
+
+    `status` is an enhanced status code (RFC 3463), `sentence` what a stranger may read, `rule` the text of the rule
+    that decided ("" if none did), `advice` what the administrator should know.
+    """
+
+    allowed: bool
+    status: str
+    sentence: str
+    rule: str
+    trust: Trust
+    advice: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sender:
+    address: str  # canonical, "" for the null reverse-path
+    domain: str
+    ip: IPv4Address | IPv6Address
+    insider: bool
+    authenticated: bool
+
+    @property
+    def proved(self) -> bool:
+        """A null reverse-path names nobody, so nobody can prove it."""
+        return bool(self.address) and (self.insider or self.authenticated)
+
+
+def parse_rule(text: str) -> Rule:
+    """Raises `PermanentFailure` ("5.5.4") that names the rules there are."""
+    word = text.strip()
+    lower = word.lower()
+    if lower in (Kind.ANYONE, Kind.AUTHENTICATED):
+        return Rule(text=lower, kind=Kind(lower))
+    if lower.startswith("group:"):
+        raise PermanentFailure(
+            "5.5.4", f'the rule "{word}" cannot be used yet: groups come with the directory of people'
+        )
+    if lower.startswith("ip:"):
+        return _network_rule(word)
+    if lower.startswith("@"):
+        domain = _canonical(f"x{word}", word).rpartition("@")[2]
+        return Rule(text=f"@{domain}", kind=Kind.DOMAIN, value=domain)
+    if lower.startswith("from:"):
+        author = _canonical(word[5:], word)
+        return Rule(text=f"from:{author}", kind=Kind.AUTHOR, value=author)
+    sender = _canonical(word, word)
+    return Rule(text=sender, kind=Kind.ADDRESS, value=sender)
+
+
+def _network_rule(word: str) -> Rule:
+    try:
+        network = ip_network(word[3:].strip(), strict=False)
+    except ValueError:
+        raise PermanentFailure("5.5.4", f'the rule "{word}" names no network; write ip:192.0.2.0/24') from None
+    return Rule(text=f"ip:{network}", kind=Kind.IP, network=network)
+
+
+def _canonical(address: str, word: str) -> str:
+    try:
+        return addresses.canonical(addresses.parse_path(f"<{address}>", utf8=True, null_allowed=False).address)
+    except PermanentFailure:
+        raise PermanentFailure("5.5.4", f'"{word}" is not a rule; write {KINDS}') from None
+
+
+def judge(
+    printer: Printer, *, sender: str, client_ip: str, networks: Iterable[Network], authenticated: str = ""
+) -> Verdict:
+    """May `sender` (the reverse-path, "" for the null one), connected from `client_ip`, print on `printer`?
+
+    A rule in the entry that cannot be read refuses everybody: it may have been meant to.
+    """
+    who = _sender(sender, client_ip, networks, authenticated)
+    trust = Trust.INSIDER if who.insider or who.authenticated else Trust.STRANGER
+    try:
+        deny = [parse_rule(text) for text in printer.deny]
+        allow = [parse_rule(text) for text in printer.allow]
+    except PermanentFailure as failure:
+        return _no(trust, "this printer's rules cannot be read; its administrator must correct them", failure.text)
+    for rule in deny:
+        if _matches(rule, who, proved=True):
+            return _no(trust, _REFUSED, f"the rule --deny {rule.text} refuses it", rule.text)
+    for rule in allow:
+        if _matches(rule, who, proved=who.proved):
+            return Verdict(
+                allowed=True,
+                status="2.1.5",
+                sentence="may print",
+                rule=rule.text,
+                trust=trust,
+                advice=f"the rule --allow {rule.text} allows it",
+            )
+    return _unmatched(printer, allow, who, trust)
+
+
+_REFUSED = "this sender may not print here"
+
+
+def _no(trust: Trust, sentence: str, advice: str, rule: str = "") -> Verdict:
+    return Verdict(allowed=False, status="5.7.1", sentence=sentence, rule=rule, trust=trust, advice=advice)
+
+
+def _unmatched(printer: Printer, allow: list[Rule], who: _Sender, trust: Trust) -> Verdict:
+    command = f"printpost printer set {printer.name} --allow"
+    if trust is Trust.STRANGER:
+        # The same words whether or not the claimed address is on the list: the list is nobody's business.
+        return _no(
+            trust, ONLY_INSIDERS, f"{who.ip} is not in [site] networks, and no ip: rule names it: {ONLY_INSIDERS}"
+        )
+    if not allow:
+        return _no(trust, _REFUSED, f"the printer has no --allow rule, so nobody may print; allow with: {command} RULE")
+    if not who.address:
+        return _no(trust, "the null reverse-path proves no sender", "only an ip: rule can allow mail without a sender")
+    advice = f"no rule matches; allow with: {command} {who.address}"
+    if any(rule.kind is Kind.AUTHOR for rule in allow):
+        advice += "; from: rules look at the header, which is not done yet, so they match nobody"
+    if any(rule.kind is Kind.AUTHENTICATED for rule in allow):
+        advice += "; the rule authenticated wants SMTP AUTH, which is not offered yet"
+    return _no(trust, _REFUSED, advice)
+
+
+def _sender(sender: str, client_ip: str, networks: Iterable[Network], authenticated: str) -> _Sender:
+    ip = plain_ip(client_ip)
+    address = addresses.canonical(sender) if sender else ""
+    return _Sender(
+        address=address,
+        domain=address.rpartition("@")[2],
+        ip=ip,
+        insider=within(ip, networks),
+        # A login proves its own address and no other.
+        authenticated=bool(authenticated) and (not address or addresses.canonical(authenticated) == address),
+    )
+
+
+def plain_ip(text: str) -> IPv4Address | IPv6Address:
+    """The address without a scope; an IPv4 client on an IPv6 listener as IPv4 (RFC 4291 section 2.5.5.2)."""
+    ip = ip_address(text.partition("%")[0])
+    return (ip.ipv4_mapped or ip) if isinstance(ip, IPv6Address) else ip
+
+
+def within(ip: IPv4Address | IPv6Address, networks: Iterable[Network]) -> bool:
+    return any(ip in network for network in networks)
+
+
+def _matches(rule: Rule, who: _Sender, *, proved: bool) -> bool:
+    match rule.kind:
+        case Kind.ADDRESS:
+            return proved and who.address == rule.value
+        case Kind.DOMAIN:
+            return proved and bool(who.domain) and who.domain == rule.value
+        case Kind.IP:
+            return rule.network is not None and who.ip in rule.network
+        case Kind.AUTHENTICATED:
+            return who.authenticated
+        case Kind.ANYONE:
+            return proved
+        case Kind.AUTHOR:
+            return False
+
+
+def why(printer: Printer, *, sender: str, client_ip: str = "", networks: Iterable[Network]) -> str:
+    """The verdict in one sentence for the administrator; without `client_ip`, for a client in the site's networks."""
+    known = tuple(networks)
+    ip = client_ip or (str(known[0].network_address) if known else "0.0.0.0")  # noqa: S104 - an address nobody has
+    verdict = judge(printer, sender=sender, client_ip=ip, networks=known)
+    where = f"from {client_ip}" if client_ip else "from the site's own networks"
+    may = "may" if verdict.allowed else "may not"
+    return f"{sender or 'the null reverse-path <>'}, connected {where}, {may} print on {printer.name}: {verdict.advice}"

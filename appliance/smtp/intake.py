@@ -1,0 +1,86 @@
+"""A message on its way from the data sink to its draft: the header looked at and cleaned, our trace field put in front.
+
+Security: the header is kept in memory until it ends, up to `HEADER_OCTETS`; behind it every block goes straight to the
+draft and to the survey, both of which bound what they keep.  After the first failure nothing is taken any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mailstore import header
+from mailstore.documents import Document, Surveyor
+from mailstore.failure import Failure, PermanentFailure
+from mailstore.store.contract import Draft
+
+HEADER_OCTETS = 256 * 1024
+
+
+class Intake:
+    """One message.  `write` takes its octets, unstuffed, cut anywhere, never ending within a CRLF."""
+
+    def __init__(self, draft: Draft, *, trace: bytes, hostname: str, hops: int) -> None:
+        self.draft = draft
+        self.failure: Failure | None = None
+        self.subject = ""
+        self.message_id = ""
+        self._trace = trace
+        self._hostname = hostname
+        self._hops = hops
+        self._survey = Surveyor()
+        self._header: bytearray | None = bytearray()
+
+    def write(self, octets: bytes | bytearray) -> None:
+        if self.failure is not None:
+            return
+        try:
+            if self._header is None:
+                self._pass_on(octets)
+            else:
+                self._gather(octets)
+        except Failure as failure:
+            self.failure = failure
+
+    def finish(self) -> Sequence[Document]:
+        """All octets have come.  Raises the first failure, or `PermanentFailure` ("5.6.1") if nothing is printable."""
+        if self.failure is None and self._header is not None:
+            header_only, self._header = bytes(self._header), None
+            self._begin(header_only)
+        if self.failure is not None:
+            raise self.failure
+        documents = self._survey.close()
+        if not documents:
+            raise self._survey.refusal()
+        return documents
+
+    def _gather(self, octets: bytes | bytearray) -> None:
+        assert self._header is not None
+        seen = len(self._header)
+        self._header += octets
+        empty = self._header.startswith(b"\r\n")
+        end = 0 if empty else self._header.find(b"\r\n\r\n", max(seen - 3, 0)) + 2
+        if end == 1:  # not found
+            if len(self._header) > HEADER_OCTETS:
+                raise PermanentFailure("5.3.4", f"the header is longer than {HEADER_OCTETS} octets")
+            return
+        block, rest = bytes(self._header[:end]), bytes(self._header[end:])
+        self._header = None
+        self._begin(block)
+        self._pass_on(rest)
+
+    def _begin(self, block: bytes) -> None:
+        if len(block) > HEADER_OCTETS:
+            raise PermanentFailure("5.3.4", f"the header is longer than {HEADER_OCTETS} octets")
+        if header.received(block) > self._hops:  # RFC 5321 section 6.3
+            raise PermanentFailure("5.4.6", f"the message has passed more than {self._hops} servers: a mail loop")
+        self.subject = header.subject(block)
+        self.message_id = header.message_id(block)
+        # RFC 8601 section 5: nobody else may speak in our name.
+        block = header.without_results_of(block, self._hostname)
+        self.draft.write(self._trace)
+        self._pass_on(block)
+
+    def _pass_on(self, octets: bytes | bytearray) -> None:
+        if octets:
+            self.draft.write(octets)
+            self._survey.feed(octets)

@@ -1,0 +1,85 @@
+"""How much one client, and all of them, may ask for.
+
+Security: these numbers are what stands between a stranger and our memory, descriptors and patience.  A client is an
+IPv4 address or an IPv6 /64, which is what one customer gets.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Octets, seconds and counts."""
+
+    connections: int = 1000
+    connections_per_client: int = 100
+    recipients: int = 100  # RFC 5321 section 4.5.3.1.8 asks for as many
+    errors: int = 20  # refused commands before the connection is closed; an accepted message wipes them out
+    line: int = 2048  # of a command, CRLF included; 512 of RFC 5321 and what its extensions add
+    input: int = 65536  # of pipelined commands that wait; more stays in the kernel
+    command_seconds: float = 300.0  # RFC 5321 section 4.5.3.2.7: at least five minutes
+    data_seconds: float = 180.0  # the patience that data begins with, and the most it ever has
+    data_rate: int = 500  # octets that buy one second of patience
+    reply_seconds: float = 60.0  # for a client that does not read what we say
+    excess: int = 64 << 20  # octets past the largest size that are still swallowed for a reply's sake
+    hops: int = 50  # Received fields
+
+
+class Gate:
+    """Counts the connections that are open."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._clients: Counter[int] = Counter()
+        self.total = 0
+
+    def enter(self, ip: IPv4Address | IPv6Address) -> str:
+        """ "" and the connection is counted until `leave`, or why it is refused."""
+        client = _client(ip)
+        if self.total >= self._limits.connections:
+            return "too many connections, come again later"
+        if self._clients[client] >= self._limits.connections_per_client:
+            return "too many connections from your address, come again later"
+        self.total += 1
+        self._clients[client] += 1
+        return ""
+
+    def leave(self, ip: IPv4Address | IPv6Address) -> None:
+        client = _client(ip)
+        self.total -= 1
+        self._clients[client] -= 1
+        if not self._clients[client]:
+            del self._clients[client]
+
+
+def _client(ip: IPv4Address | IPv6Address) -> int:
+    return int(ip) if isinstance(ip, IPv4Address) else -(int(ip) >> 64) - 1
+
+
+class Patience:
+    """When to give a sender up: a deadline that octets push forward, never further than `seconds` from now.
+
+    A steady slow sender of a large message stays, whatever it takes; one that trickles below the rate, or stops, goes.
+    """
+
+    __slots__ = ("_rate", "_seconds", "deadline")
+
+    def __init__(self, seconds: float, rate: int, now: float) -> None:
+        self._seconds = seconds
+        self._rate = rate
+        self.deadline = now + seconds
+
+    def progress(self, octets: int, now: float) -> None:
+        self.deadline = min(self.deadline + octets / self._rate, now + self._seconds)
+
+    def restart(self, now: float) -> None:
+        """We kept the sender waiting."""
+        self.deadline = now + self._seconds
+
+
+NEVER = math.inf
