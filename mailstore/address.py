@@ -1,0 +1,178 @@
+"""Mail addresses as the SMTP envelope has them: the grammar of RFC 5321 section 4.1.2, and subaddresses (RFC 5233).
+
+Security: reads strangers' command lines.  Everything is anchored regular expressions without backtracking, so an
+address costs microseconds whatever it is; lengths are those of RFC 5321 section 4.5.3.1; what is not in the grammar is refused,
+so that no control character and no second address gets from here into a header or a log.  A quoted local part may hold
+blanks and parentheses: who builds a directory filter escapes them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from mailstore.failure import PermanentFailure
+
+_LOCAL_OCTETS, _DOMAIN_OCTETS, _PATH_OCTETS, _LABEL_OCTETS = 64, 255, 256, 63
+_BAD_RECIPIENT, _BAD_SENDER, _BAD_PARAMETER = "5.1.3", "5.1.7", "5.5.4"
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A reverse-path or forward-path.  The null one has only empty strings; `postmaster` may have no domain."""
+
+    local: str  # unquoted, as sent
+    domain: str  # as sent; an address literal with its brackets
+    address: str  # local@domain, quoted only where it must be
+
+
+NULL = Path("", "", "")
+
+
+def _grammar(beyond: str) -> re.Pattern[str]:
+    """RFC 5321 section 4.1.2; `beyond` is the class of RFC 6531 section 3.3, or empty."""
+    atom = rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~{beyond}-]++"
+    letter_digit = rf"[A-Za-z0-9{beyond}]++"
+    label = rf"{letter_digit}(?:-++{letter_digit})*+"
+    domain = rf"{label}(?:\.{label})*+"
+    literal = r"\[[A-Za-z0-9:.]{1,60}\]"
+    quoted = rf'"(?:[ !#-\[\]-~{beyond}]|\\[ -~])*+"'
+    route = rf"(?:@{domain}(?:,@{domain})*+:)?+"
+    return re.compile(rf"<{route}(?:({atom}(?:\.{atom})*+)|({quoted}))(?:@({domain}|{literal}))?+>")
+
+
+_ASCII = _grammar("")
+_UTF8 = _grammar("\u00a0-\ud7ff\ue000-\U0010ffff")
+_QUOTED_PAIR = re.compile(r"\\(.)")
+_QUOTABLE = re.compile(r'(["\\])')
+_ATOM = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u00a0-\U0010ffff-]++"
+_DOT_STRING = re.compile(rf"{_ATOM}(?:\.{_ATOM})*+")
+_PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*+)(?:=([!-<>-~]++))?+")
+_PARAMETER_UTF8 = re.compile("([A-Za-z0-9][A-Za-z0-9-]*+)(?:=([!-<>-~\u00a0-\U0010ffff]++))?+")
+
+
+def parse_path(text: str, *, utf8: bool = False, null_allowed: bool) -> Path:
+    """The path that `text` is, angle brackets included; a source route before the address is dropped (appendix C).
+
+    Raises `PermanentFailure` "5.1.7" for a reverse-path (`null_allowed`), "5.1.3" for a forward-path.
+    """
+    path, end = _path(text, utf8, null_allowed)
+    if end != len(text):
+        raise _bad(null_allowed, "something follows the address")
+    return path
+
+
+def parse_mail_from(argument: str, *, utf8: bool = False) -> tuple[Path, dict[str, str]]:
+    """What stands behind "MAIL FROM:": the reverse-path, and the parameters by upper-case keyword, "" for no value.
+
+    Raises `PermanentFailure` "5.1.7" for the path, "5.5.4" for the parameters.
+    """
+    return _command(argument, utf8, reverse=True)
+
+
+def parse_rcpt_to(argument: str, *, utf8: bool = False) -> tuple[Path, dict[str, str]]:
+    """What stands behind "RCPT TO:", likewise.  Raises `PermanentFailure` "5.1.3" or "5.5.4"."""
+    return _command(argument, utf8, reverse=False)
+
+
+def _command(argument: str, utf8: bool, *, reverse: bool) -> tuple[Path, dict[str, str]]:
+    text = argument.strip(" ")
+    path, end = _path(text, utf8, reverse)
+    if end == len(text):
+        return path, {}
+    if text[end] != " ":
+        raise _bad(reverse, "something follows the address without a space")
+    return path, _parameters(text[end:], utf8)
+
+
+def _parameters(text: str, utf8: bool) -> dict[str, str]:
+    grammar = _PARAMETER_UTF8 if utf8 else _PARAMETER
+    parameters: dict[str, str] = {}
+    for word in text.split(" "):
+        if not word:
+            continue
+        found = grammar.fullmatch(word)
+        if found is None:
+            raise PermanentFailure(_BAD_PARAMETER, "a parameter is not of the form KEYWORD or KEYWORD=VALUE")
+        keyword = found[1].upper()
+        if keyword in parameters:
+            raise PermanentFailure(_BAD_PARAMETER, f"the parameter {keyword[:20]} is given twice")
+        parameters[keyword] = found[2] or ""
+    return parameters
+
+
+def _path(text: str, utf8: bool, reverse: bool) -> tuple[Path, int]:
+    if reverse and text.startswith("<>"):
+        return NULL, 2
+    found = (_UTF8 if utf8 else _ASCII).match(text)
+    if found is None:
+        if not utf8 and not text.isascii():
+            raise _bad(reverse, "the address has characters outside ASCII, which want SMTPUTF8")
+        raise _bad(reverse, "the address is not well-formed, it must be like <name@example.com>")
+    local = found[1] if found[1] is not None else _QUOTED_PAIR.sub(r"\1", found[2][1:-1])
+    domain = found[3] or ""
+    if not domain and (reverse or local.lower() != "postmaster"):  # RFC 5321 section 4.1.1.3
+        raise _bad(reverse, "the address has no domain, it must be like <name@example.com>")
+    _check_lengths(local, domain, reverse)
+    if domain.startswith("["):
+        _check_literal(domain, reverse)
+    return Path(local, domain, _join(local, domain)), found.end()
+
+
+def _check_lengths(local: str, domain: str, reverse: bool) -> None:
+    if len(local.encode()) > _LOCAL_OCTETS:
+        raise _bad(reverse, f"the part before the @ is longer than {_LOCAL_OCTETS} octets")
+    octets = len(domain.encode())
+    if octets > _DOMAIN_OCTETS or (octets > _LABEL_OCTETS and max(map(len, domain.split("."))) > _LABEL_OCTETS):
+        raise _bad(reverse, "the domain is too long")
+    if len(_join(local, domain).encode()) > _PATH_OCTETS - 2:
+        raise _bad(reverse, f"the address is longer than {_PATH_OCTETS - 2} octets")
+
+
+def _check_literal(domain: str, reverse: bool) -> None:
+    """RFC 5321 section 4.1.3; tags other than IPv6 do not exist."""
+    content = domain[1:-1]
+    try:
+        if content[:5].lower() == "ipv6:":
+            ipaddress.IPv6Address(content[5:])
+        else:
+            ipaddress.IPv4Address(content)
+    except ValueError:
+        raise _bad(reverse, "the address literal is no IPv4 address and no IPv6: and address") from None
+
+
+def _join(local: str, domain: str) -> str:
+    if not _DOT_STRING.fullmatch(local):
+        local = '"' + _QUOTABLE.sub(r"\\\1", local) + '"'
+    return f"{local}@{domain}" if domain else local
+
+
+def _bad(reverse: bool, text: str) -> PermanentFailure:
+    return PermanentFailure(_BAD_SENDER if reverse else _BAD_RECIPIENT, text)
+
+
+def split_subaddress(address: str) -> tuple[str, tuple[str, ...]]:
+    """The address without its subaddress, and the details of that in order (RFC 5233, separator "+").
+
+    >>> split_subaddress("phaser360+copies=2+duplex@example.com")
+    ('phaser360@example.com', ('copies=2', 'duplex'))
+    """
+    local, at, domain = address.rpartition("@")
+    user, *details = local.split("+")
+    if not details or not user or local.startswith('"'):
+        return address, ()
+    return user + at + domain, tuple(detail for detail in details if detail)
+
+
+def canonical(address: str) -> str:
+    """The form by which addresses are compared: without case, in Unicode's form NFC, without needless quotes.
+
+    `address` is one that `parse_path` gave, or a person wrote in the directory; never raises.
+    """
+    local, at, domain = address.rpartition("@")
+    if local.startswith('"') and local.endswith('"') and len(local) > 2:
+        plain = _QUOTED_PAIR.sub(r"\1", local[1:-1])
+        address = plain + at + domain if _DOT_STRING.fullmatch(plain) else address
+    return address.lower() if address.isascii() else unicodedata.normalize("NFC", address.casefold())

@@ -1,0 +1,196 @@
+"""Header fields: taken apart, decoded for people, and cleaned of claims in our name.
+
+A header block is what stands before the empty line, each line ended by CRLF.  Nothing here raises, whatever comes.
+
+Security: the block is a stranger's, up to the limit of the walk (`mailstore.mime`).  It is read line by line in linear
+time; text made for people has no control or formatting characters left (a Subject reaches terminals, web pages and
+printer panels) and is cut; charset labels go through `mailstore.charset`, which knows only harmless codecs.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+import unicodedata
+from collections.abc import Iterator
+from urllib.parse import unquote_to_bytes
+
+from mailstore import charset
+
+_NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")
+
+
+def fields(block: bytes) -> list[tuple[bytes, bytes]]:
+    """The fields in order: name in lower case, value unfolded (RFC 5322 section 2.2).  Other lines are passed over."""
+    found: list[tuple[bytes, bytes]] = []
+    for start, end in _spans(block):
+        if name := _NAME.match(block, start, end):
+            value = block[name.end() : end].replace(b"\r\n", b"").strip()
+            found.append((name[1].lower(), value))
+    return found
+
+
+def _spans(block: bytes) -> Iterator[tuple[int, int]]:
+    """Where each field begins and ends, its continuation lines and last CRLF included."""
+    start = position = 0
+    while position < len(block):
+        newline = block.find(b"\r\n", position)
+        position = len(block) if newline < 0 else newline + 2
+        if block[position : position + 1] not in (b" ", b"\t"):
+            yield start, position
+            start = position
+
+
+def value(block: bytes, name: str) -> bytes:
+    """The first field of that name, unfolded, or b""."""
+    wanted = name.lower().encode()
+    return next((content for known, content in fields(block) if known == wanted), b"")
+
+
+def subject(block: bytes, limit: int = 200) -> str:
+    """The Subject for people: decoded (RFC 2047), one line of at most `limit` characters; "" without one."""
+    return clean(decode_words(value(block, "subject")[: 16 * limit]), limit)
+
+
+_MESSAGE_ID = re.compile(rb"<[!-;=?-~]{1,500}>")
+
+
+def message_id(block: bytes) -> str:
+    """The Message-ID with its angle brackets, "" if there is none that is well-formed."""
+    found = _MESSAGE_ID.search(value(block, "message-id"))
+    return found[0].decode("ascii") if found else ""
+
+
+def received(block: bytes) -> int:
+    """How many Received fields there are: the hops, for the detection of loops (RFC 5321 section 6.3)."""
+    return sum(name == b"received" for name, _ in fields(block))
+
+
+_RESULTS = re.compile(rb"authentication-results[ \t]*:", re.IGNORECASE)
+_AUTHSERV = re.compile(rb'[ \t\r\n]*+(?:"((?:[^"\\]|\\.)*+)"|([^\s;()"/]++))')
+
+
+def without_results_of(block: bytes, authserv_id: str) -> bytes:
+    """The block less Authentication-Results fields that claim to be ours (RFC 8601 section 5), else octet for octet."""
+    ours = authserv_id.lower().encode()
+    kept = bytearray()
+    copied = 0
+    for start, end in _spans(block):
+        if _RESULTS.match(block, start, end) and _claims(block[start:end], ours):
+            kept += block[copied:start]
+            copied = end
+    return bytes(kept) + block[copied:] if copied else block
+
+
+def _claims(field: bytes, ours: bytes) -> bool:
+    content = _without_comments(field.partition(b":")[2].replace(b"\r\n", b""))
+    found = _AUTHSERV.match(content)
+    if found is None:
+        return True  # nobody can tell whose it is, so nobody may believe it
+    name = re.sub(rb"\\(.)", rb"\1", found[1]) if found[1] is not None else found[2]
+    return name.lower().rstrip(b".") == ours
+
+
+def _without_comments(content: bytes) -> bytes:
+    """`content` with its leading comments gone (RFC 5322 section 3.2.2: they nest, a backslash quotes)."""
+    position = depth = 0
+    while position < len(content):
+        octet = content[position : position + 1]
+        if octet == b"\\" and depth:
+            position += 1
+        elif octet == b"(":
+            depth += 1
+        elif octet == b")" and depth:
+            depth -= 1
+        elif not depth and octet not in (b" ", b"\t"):
+            break
+        position += 1
+    return content[position:]
+
+
+_WORD = re.compile(rb"=\?([!->@-~]{1,80})\?([bBqQ])\?([!->@-~ ]*+)\?=")
+
+
+def decode_words(content: bytes) -> str:
+    """Unstructured text with its encoded words decoded (RFC 2047); raw octets read as UTF-8, else windows-1252."""
+    text: list[str] = []
+    position = 0
+    pending, label = b"", ""  # octets of adjacent words in one charset: some programs cut inside a character
+    for word in _WORD.finditer(content):
+        between = content[position : word.start()]
+        word_label = word[1].decode("ascii").partition("*")[0]  # RFC 2231 section 5: a language may follow
+        if pending and (between.strip() or word_label != label):
+            text.append(charset.decode(pending, label))
+            pending = b""
+        # White space between two encoded words is not shown (RFC 2047 section 6.2).
+        if between.strip() or not position:
+            text.append(charset.decode(between, ""))
+        pending, label = pending + _word(word[2], word[3]), word_label
+        position = word.end()
+    if pending:
+        text.append(charset.decode(pending, label))
+    text.append(charset.decode(content[position:], ""))
+    return "".join(text)
+
+
+def _word(encoding: bytes, encoded: bytes) -> bytes:
+    if encoding in b"qQ":
+        return binascii.a2b_qp(encoded, header=True)
+    try:
+        return binascii.a2b_base64(encoded + b"=" * (-len(encoded) % 4))
+    except binascii.Error:
+        return encoded
+
+
+_SPACES = re.compile(r"\s+")
+
+
+def clean(text: str, limit: int) -> str:
+    """One line for people: no control, formatting or unassigned characters, blanks run together, cut to `limit`."""
+    text = _SPACES.sub(" ", text[: 8 * limit])
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(character for character in text if unicodedata.category(character)[0] != "C")
+    return text.strip()[:limit].rstrip()
+
+
+_PARAMETER = re.compile(rb';[ \t]*+([^\s=;"]++)[ \t]*+=[ \t]*+(?:"((?:[^"\\]|\\.)*+)"?|([^;]*+))', re.DOTALL)
+_SECTION = re.compile(r"([^*]+)(?:\*(\d{1,4}))?(\*)?")
+
+
+def parameters(content: bytes) -> tuple[str, dict[str, str]]:
+    """A Content-Type or Content-Disposition: its value in lower case, and its parameters by lower-case name.
+
+    RFC 2045 section 5.1 with the charsets and continuations of RFC 2231, and the encoded words that many programs put
+    there against RFC 2047.  The first of two parameters of one name counts.
+    """
+    main, semicolon, _ = content.partition(b";")
+    plain: dict[str, str] = {}
+    sections: dict[str, dict[int, tuple[bytes, bool]]] = {}
+    for found in _PARAMETER.finditer(content, len(main)) if semicolon else ():
+        octets = re.sub(rb"\\(.)", rb"\1", found[2]) if found[2] is not None else found[3].strip()
+        name = _SECTION.fullmatch(found[1].decode("ascii", "replace").lower())
+        if name is None:
+            continue
+        if name[2] is None and name[3] is None:
+            plain.setdefault(name[1], decode_words(octets))
+        else:
+            sections.setdefault(name[1], {}).setdefault(int(name[2] or 0), (octets, bool(name[3])))
+    return _token(main), plain | {name: _joined(parts) for name, parts in sections.items()}
+
+
+def _token(main: bytes) -> str:
+    return main.partition(b"(")[0].strip().lower().decode("ascii", "replace")
+
+
+def _joined(parts: dict[int, tuple[bytes, bool]]) -> str:
+    """RFC 2231 sections 3 and 4: the pieces in order, up to the first that is missing."""
+    octets, label = bytearray(), ""
+    for number in range(len(parts)):
+        if number not in parts:
+            break
+        piece, extended = parts[number]
+        if extended and number == 0 and piece.count(b"'") >= 2:
+            name, _, piece = piece.split(b"'", 2)
+            label = name.decode("ascii", "replace")
+        octets += unquote_to_bytes(piece) if extended else piece
+    return charset.decode(bytes(octets), label)
