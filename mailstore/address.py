@@ -1,9 +1,9 @@
 """Mail addresses as the SMTP envelope has them: the grammar of RFC 5321 section 4.1.2, and subaddresses (RFC 5233).
 
 Security: reads strangers' command lines.  Everything is anchored regular expressions without backtracking, so an
-address costs microseconds whatever it is; lengths are those of RFC 5321 section 4.5.3.1; what is not in the grammar is refused,
-so that no control character and no second address gets from here into a header or a log.  A quoted local part may hold
-blanks and parentheses: who builds a directory filter escapes them.
+address costs microseconds whatever it is; lengths are those of RFC 5321 section 4.5.3.1; what is not in the grammar
+is refused, so that no control character and no second address gets from here into a header or a log.  A quoted local
+part may hold blanks and parentheses: who builds a directory filter escapes them.
 """
 
 from __future__ import annotations
