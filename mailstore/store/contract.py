@@ -102,7 +102,7 @@ class JobEvent:
     text: str
 
 
-class StoreUnusable(Exception):  # noqa: N818 - it is a state, told in one sentence that says what to do
+class StoreUnusable(Exception):
     """The store can't be opened: wrong kind of disk, not writable, in use, or newer than the program."""
 
 

@@ -1,0 +1,447 @@
+"""Jobs as rows: how they come in, move and end.
+
+Every change says in its WHERE from which states the table (`mailstore.job`) lets it happen and under whose lease, and
+whoever made it looks at the number of rows: a job that was canceled meanwhile is not printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.sql.elements import ColumnElement
+
+from mailstore.failure import TransientFailure
+from mailstore.job import ENDED, TRANSITIONS, DeliveryProof, Event, Job, JobState, sources
+from mailstore.store import leases
+from mailstore.store.blobs import Place, Placed
+from mailstore.store.committer import Rows
+from mailstore.store.contract import Envelope, Lease, Recipient
+from mailstore.store.schema import CONTENT, ENTRY, JOB, MAILDROP, MESSAGE
+from mailstore.store.statement import Statement, given, number, word
+
+ENDINGS = (Event.COMPLETE, Event.ABORT, Event.CANCEL)
+
+
+def _target(event: Event) -> JobState:
+    """Where `event` leads; the same state from everywhere."""
+    (target,) = {after for (_, known), after in TRANSITIONS.items() if known is event}
+    return target
+
+
+def _among(states: Collection[JobState]) -> ColumnElement[bool]:
+    return JOB.c.state.in_([word(state) for state in sorted(states)])
+
+
+_OURS = sa.or_(
+    JOB.c.holder == word(""),
+    sa.and_(JOB.c.holder == given("which"), JOB.c.holder_token == given("ours")),
+)
+
+# -- coming in
+
+_ADD_MESSAGE = Statement(
+    sa.insert(MESSAGE).returning(MESSAGE.c.id), *(column.name for column in MESSAGE.c if column.name != "id")
+)
+_ADD_CONTENT = Statement(sa.insert(CONTENT), "message_id", "data")
+_ADD_JOB = Statement(sa.insert(JOB).returning(JOB.c.id), *(column.name for column in JOB.c if column.name != "id"))
+_ADD_ENTRY = Statement(sa.insert(ENTRY), *(column.name for column in ENTRY.c))
+_FILL = Statement(
+    sa.update(MAILDROP)
+    .where(MAILDROP.c.name == given("which"), MAILDROP.c.octets + given("more") <= given("quota"))
+    .values(octets=MAILDROP.c.octets + given("more"), messages=MAILDROP.c.messages + number(1))
+)
+_HAS_MAILDROP = Statement(sa.select(MAILDROP.c.octets).where(MAILDROP.c.name == given("which")))
+_ADD_MAILDROP = Statement(sa.insert(MAILDROP), *(column.name for column in MAILDROP.c))
+
+_NEW_JOB: dict[str, Any] = {
+    "state": JobState.PENDING.value,
+    "pages": 0,
+    "attempts": 0,
+    "document": -1,
+    "delivery_proof": DeliveryProof.NONE.value,
+    "detail": "",
+    "processing_at": 0.0,
+    "sending_at": 0.0,
+    "completed_at": 0.0,
+    "next_attempt_at": 0.0,
+    "holder": "",
+    "holder_token": 0,
+}
+
+
+def accept(
+    rows: Rows, placed: Placed, envelope: Envelope, recipients: Sequence[Recipient], store_id: str, now: float
+) -> list[int]:
+    """Instant 1, the rows.  Raises `TransientFailure` ("4.2.2")."""
+    for recipient in recipients:
+        _fill(rows, recipient, placed.octets)
+    message_id = rows.all(
+        _ADD_MESSAGE,
+        reverse_path=envelope.reverse_path,
+        client_ip=envelope.client_ip,
+        helo=envelope.helo,
+        trust=envelope.trust,
+        smtputf8=int(envelope.smtputf8),
+        body=envelope.body,
+        name=envelope.name,
+        header_message_id=envelope.header_message_id,
+        documents=envelope.documents,
+        octets=placed.octets,
+        place=placed.place.value,
+        reference=placed.reference,
+        start=placed.start,
+        received_at=now,
+        waiting=len(recipients),
+        ended_at=0.0,
+    )[0][0]
+    if placed.place is Place.INLINE:
+        rows.change(_ADD_CONTENT, message_id=message_id, data=placed.data)
+    return [_add_job(rows, message_id, recipient, placed.octets, store_id, now) for recipient in recipients]
+
+
+def _fill(rows: Rows, recipient: Recipient, octets: int) -> None:
+    values = {"which": recipient.maildrop, "more": octets + len(recipient.fields), "quota": recipient.quota}
+    if rows.change(_FILL, **values):
+        return
+    if rows.one(_HAS_MAILDROP, which=recipient.maildrop) is None:
+        rows.change(_ADD_MAILDROP, name=recipient.maildrop, messages=0, octets=0, last_completed=0.0)
+        if rows.change(_FILL, **values):
+            return
+    raise TransientFailure("4.2.2", "the printer's mailbox is full, try again later")
+
+
+def _add_job(rows: Rows, message_id: int, recipient: Recipient, octets: int, store_id: str, now: float) -> int:
+    job_id = rows.all(
+        _ADD_JOB,
+        message_id=message_id,
+        printer=recipient.maildrop,
+        recipient=recipient.address,
+        reasons=recipient.reason,
+        received_at=now,
+        **_NEW_JOB,
+    )[0][0]
+    rows.change(
+        _ADD_ENTRY,
+        job_id=job_id,
+        maildrop=recipient.maildrop,
+        # RFC 1939 section 7: a job number is never used again, and another store has another name.
+        uid=f"{store_id}.{job_id}",
+        size=octets + len(recipient.fields),
+        fields=recipient.fields,
+        message_id=message_id,
+    )
+    rows.ring(recipient.maildrop)
+    return int(job_id)
+
+
+# -- being drained
+
+_CLAIM = Statement(
+    sa.update(JOB)
+    .where(JOB.c.id == given("job_id"), JOB.c.state == word(JobState.PENDING))
+    .values(
+        state=word(JobState.PROCESSING),
+        reasons=given("why"),
+        document=number(-1),
+        processing_at=given("now"),
+        holder=given("which"),
+        holder_token=given("ours"),
+    )
+)
+_SENDING = Statement(
+    sa.update(JOB)
+    .where(JOB.c.id == given("job_id"), _among([JobState.PENDING, JobState.PROCESSING]), _OURS)
+    .values(
+        state=word(JobState.PROCESSING),
+        reasons=word("job-printing"),
+        detail=word(""),
+        document=given("which_document"),
+        attempts=JOB.c.attempts + given("counted"),
+        processing_at=sa.case((JOB.c.state == word(JobState.PENDING), given("now")), else_=JOB.c.processing_at),
+        sending_at=given("now"),
+        holder=given("which"),
+        holder_token=given("ours"),
+    )
+    .returning(JOB.c.attempts)
+)
+
+
+def claim(rows: Rows, lease: Lease, job_id: int, reasons: Sequence[str], now: float) -> bool:
+    """Raises `LeaseLost`."""
+    leases.check(rows, lease)
+    why = " ".join(reasons)
+    return rows.change(_CLAIM, job_id=job_id, why=why, now=now, which=lease.resource, ours=lease.token) == 1
+
+
+def sending(rows: Rows, lease: Lease, job_id: int, document: int, now: float) -> bool:
+    """Instant 3, the rows.  Raises `LeaseLost`."""
+    leases.check(rows, lease)
+    found = rows.all(
+        _SENDING,
+        job_id=job_id,
+        which_document=document,
+        counted=int(document == 0),
+        now=now,
+        which=lease.resource,
+        ours=lease.token,
+    )
+    for (attempts,) in found:
+        rows.change(leases.ADD_EVENT, job_id=job_id, at=now, text=f"attempt {attempts}, document {document + 1}")
+    return bool(found)
+
+
+@cache
+def _move(event: Event) -> Statement:
+    target = _target(event)
+    values: dict[str, Any] = {
+        "state": word(target),
+        "reasons": given("why"),
+        "detail": given("sentence"),
+        "next_attempt_at": given("not_before"),
+    }
+    if event not in (Event.STOP, Event.RESUME, Event.CLAIM):  # the holder lets go
+        values |= {"document": number(-1), "holder": word(""), "holder_token": number(0)}
+    return Statement(
+        sa.update(JOB)
+        .where(JOB.c.id == given("job_id"), _among(sources(event)), _OURS)
+        .values(**values)
+        .returning(JOB.c.printer)
+    )
+
+
+def move(
+    rows: Rows,
+    lease: Lease,
+    job_id: int,
+    event: Event,
+    reasons: Sequence[str],
+    not_before: float,
+    detail: str,
+    now: float,
+) -> bool:
+    """Raises `LeaseLost`."""
+    leases.check(rows, lease)
+    found = rows.all(
+        _move(event),
+        job_id=job_id,
+        why=" ".join(reasons),
+        sentence=detail,
+        not_before=not_before,
+        which=lease.resource,
+        ours=lease.token,
+    )
+    if not found:
+        return False
+    rows.change(leases.ADD_EVENT, job_id=job_id, at=now, text=_told(event, reasons, detail))
+    if event in (Event.REPRINT, Event.UNHOLD):
+        rows.ring(found[0][0])
+    return True
+
+
+# -- the end
+
+
+@cache
+def _end(event: Event) -> Statement:
+    return Statement(
+        sa.update(JOB)
+        .where(JOB.c.id == given("job_id"), _among(sources(event)), _OURS)
+        .values(
+            state=word(_target(event)),
+            reasons=given("why"),
+            detail=given("sentence"),
+            delivery_proof=given("proof"),
+            pages=given("counted"),
+            completed_at=given("now"),
+            holder=word(""),
+            holder_token=number(0),
+        )
+        .returning(JOB.c.message_id, JOB.c.printer)
+    )
+
+
+_CANCEL_ALL = Statement(
+    sa.update(JOB)
+    .where(JOB.c.printer == given("of"), JOB.c.completed_at == number(0))
+    .values(
+        state=word(JobState.CANCELED),
+        reasons=given("why"),
+        detail=given("sentence"),
+        completed_at=given("now"),
+        holder=word(""),
+        holder_token=number(0),
+    )
+    .returning(JOB.c.id, JOB.c.message_id)
+)
+_TAKE_ENTRY = Statement(
+    sa.delete(ENTRY).where(ENTRY.c.job_id == given("job")).returning(ENTRY.c.maildrop, ENTRY.c.size)
+)
+_EMPTY = Statement(
+    sa.update(MAILDROP)
+    .where(MAILDROP.c.name == given("which"))
+    .values(
+        octets=MAILDROP.c.octets - given("less"),
+        messages=MAILDROP.c.messages - given("fewer"),
+        last_completed=sa.case(
+            (given("completed", sa.Double) > number(0), given("completed", sa.Double)), else_=MAILDROP.c.last_completed
+        ),
+    )
+)
+_FORGET_MAILDROP = Statement(sa.delete(MAILDROP).where(MAILDROP.c.name == given("which")))
+_MESSAGE_ENDED = Statement(
+    sa.update(MESSAGE)
+    .where(MESSAGE.c.id == given("message"))
+    .values(waiting=MESSAGE.c.waiting - number(1), ended_at=given("now"))
+    .returning(MESSAGE.c.waiting)
+)
+
+
+def end(
+    rows: Rows,
+    lease: Lease,
+    job_id: int,
+    event: Event,
+    reasons: Sequence[str],
+    proof: DeliveryProof,
+    pages: int,
+    detail: str,
+    now: float,
+) -> int | None:
+    """Instant 4, the rows: the end state, and the maildrop entry goes with it.
+
+    Returns the message's number, or its negative while other jobs still need it; None if the job could not end so.
+    Raises `LeaseLost`.
+    """
+    leases.check(rows, lease)
+    found = rows.all(
+        _end(event),
+        job_id=job_id,
+        why=" ".join(reasons),
+        sentence=detail,
+        proof=proof.value,
+        counted=pages,
+        now=now,
+        which=lease.resource,
+        ours=lease.token,
+    )
+    if not found:
+        return None
+    message_id, _ = found[0]
+    rows.change(leases.ADD_EVENT, job_id=job_id, at=now, text=_told(event, reasons, detail))
+    for maildrop, size in rows.all(_TAKE_ENTRY, job=job_id):
+        completed = now if event is Event.COMPLETE else 0.0
+        rows.change(_EMPTY, which=maildrop, less=size, fewer=1, completed=completed)
+    return _leave(rows, message_id, now)
+
+
+def _leave(rows: Rows, message_id: int, now: float) -> int:
+    waiting = rows.all(_MESSAGE_ENDED, message=message_id, now=now)[0][0]
+    return int(message_id) if waiting == 0 else -int(message_id)
+
+
+_FETCHED = ("job-completed-successfully",)
+
+
+def fetched(rows: Rows, lease: Lease, job_id: int, now: float) -> int | None:
+    """Instant 4 of a job that a POP3 client took; what it deleted without retrieving counts as taken up first."""
+    claim(rows, lease, job_id, (), now)
+    return end(rows, lease, job_id, Event.COMPLETE, _FETCHED, DeliveryProof.FETCHED, 0, "", now)
+
+
+def forget(rows: Rows, printer: str, now: float) -> list[int]:
+    """Cancel what a removed printer still had; returns messages as `end` does."""
+    reasons, detail = ("job-canceled-by-user",), "the printer was removed"
+    messages = []
+    for job_id, message_id in rows.all(_CANCEL_ALL, of=printer, why=" ".join(reasons), sentence=detail, now=now):
+        rows.change(leases.ADD_EVENT, job_id=job_id, at=now, text=_told(Event.CANCEL, reasons, detail))
+        rows.all(_TAKE_ENTRY, job=job_id)
+        messages.append(_leave(rows, message_id, now))
+    rows.change(_FORGET_MAILDROP, which=printer)
+    return messages
+
+
+def _told(event: Event, reasons: Sequence[str], detail: str) -> str:
+    told = f"{_target(event).value}: {' '.join(reasons)}" if reasons else _target(event).value
+    return f"{told} ({detail})" if detail else told
+
+
+# -- looking
+
+_JOB_COLUMNS = (
+    JOB.c.id,
+    JOB.c.printer,
+    JOB.c.state,
+    JOB.c.reasons,
+    MESSAGE.c.reverse_path,
+    MESSAGE.c.name,
+    JOB.c.message_id,
+    MESSAGE.c.octets,
+    MESSAGE.c.documents,
+    JOB.c.pages,
+    JOB.c.attempts,
+    JOB.c.delivery_proof,
+    MESSAGE.c.trust,
+    JOB.c.detail,
+    JOB.c.received_at,
+    JOB.c.processing_at,
+    JOB.c.sending_at,
+    JOB.c.completed_at,
+    JOB.c.next_attempt_at,
+)
+_JOBS = sa.select(*_JOB_COLUMNS).join(MESSAGE, MESSAGE.c.id == JOB.c.message_id)
+
+ONE_JOB = Statement(_JOBS.where(JOB.c.id == given("job")))
+PENDING = Statement(
+    _JOBS.where(JOB.c.printer == given("of"), JOB.c.state == word(JobState.PENDING), JOB.c.completed_at == number(0))
+    .order_by(JOB.c.id)
+    .limit(given("most", sa.Integer))
+    .offset(number(0))
+)
+
+
+@cache
+def listing(printer: bool, states: tuple[str, ...]) -> Statement:
+    """Jobs, newest first."""
+    wanted = _JOBS
+    if printer:
+        wanted = wanted.where(JOB.c.printer == given("of"))
+    if states:
+        known = [JobState(state) for state in states]
+        wanted = wanted.where(_among(known))
+        if not ENDED.intersection(known):
+            wanted = wanted.where(JOB.c.completed_at == number(0))
+    return Statement(wanted.order_by(JOB.c.id.desc()).limit(given("most", sa.Integer)).offset(number(0)))
+
+
+def job_of(row: Sequence[Any]) -> Job:
+    """A row of `_JOB_COLUMNS`."""
+    return Job(
+        id=row[0],
+        printer=row[1],
+        state=JobState(row[2]),
+        reasons=tuple(row[3].split()),
+        sender=row[4],
+        name=row[5],
+        message_id=row[6],
+        octets=row[7],
+        documents=row[8],
+        pages=row[9],
+        attempts=row[10],
+        delivery_proof=DeliveryProof(row[11]),
+        trust=row[12],
+        detail=row[13],
+        received_at=row[14],
+        processing_at=row[15],
+        sending_at=row[16],
+        completed_at=row[17],
+        next_attempt_at=row[18],
+    )
+
+
+for _event in Event:  # so that the first job pays for no compiling, and the tests see every statement
+    _move(_event)
+for _event in ENDINGS:
+    _end(_event)

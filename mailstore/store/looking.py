@@ -1,0 +1,104 @@
+"""What gauges, pages and commands ask, and the few rows that others may set: printers' states, the generation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from mailstore.job import JobState
+from mailstore.store.committer import Rows
+from mailstore.store.contract import JobEvent, PrinterState, Waiting
+from mailstore.store.reader import Reader
+from mailstore.store.schema import EVENT, JOB, MAILDROP, META, PRINTER_STATE
+from mailstore.store.statement import Statement, given, number, word
+
+OCCUPIED = Statement(sa.select(MAILDROP.c.octets).where(MAILDROP.c.name == given("which")))
+PRINTERS_WAITING = Statement(
+    sa.select(JOB.c.printer).where(JOB.c.state == word(JobState.PENDING), JOB.c.completed_at == number(0)).distinct()
+)
+TRACE = Statement(sa.select(EVENT.c.at, EVENT.c.text).where(EVENT.c.job_id == given("job")).order_by(EVENT.c.id))
+PRINTER = Statement(sa.select(PRINTER_STATE).where(PRINTER_STATE.c.printer == given("of")))
+META_VALUE = Statement(sa.select(META.c.value).where(META.c.name == given("which")))
+
+_MAILDROPS = Statement(sa.select(MAILDROP).order_by(MAILDROP.c.name))
+_COUNTS = Statement(
+    sa.select(JOB.c.printer, JOB.c.state, sa.func.count(JOB.c.id), sa.func.min(JOB.c.id))
+    .where(JOB.c.completed_at == number(0))
+    .group_by(JOB.c.printer, JOB.c.state)
+)
+_RECEIVED = Statement(sa.select(JOB.c.received_at).where(JOB.c.id == given("job")))
+
+_DROP_PRINTER = Statement(sa.delete(PRINTER_STATE).where(PRINTER_STATE.c.printer == given("of")))
+_ADD_PRINTER = Statement(sa.insert(PRINTER_STATE), *(column.name for column in PRINTER_STATE.c))
+_SET_META = Statement(sa.update(META).where(META.c.name == given("which")).values(value=given("new")))
+
+
+async def waiting(reader: Reader) -> list[Waiting]:
+    """One for every maildrop."""
+    states: dict[str, dict[str, int]] = {}
+    oldest: dict[str, int] = {}
+    for printer, state, count, first in await reader.scan(_COUNTS):
+        states.setdefault(printer, {})[state] = count
+        oldest[printer] = min(first, oldest.get(printer, first))
+    return [
+        Waiting(
+            printer=name,
+            states=states.get(name, {}),
+            messages=messages,
+            octets=octets,
+            oldest=_received(reader, oldest[name]) if name in oldest else 0.0,
+            last_completed=last_completed,
+        )
+        for name, messages, octets, last_completed in await reader.scan(_MAILDROPS)
+    ]
+
+
+def _received(reader: Reader, job_id: int) -> float:
+    row = reader.one(_RECEIVED, job=job_id)
+    return float(row[0]) if row else 0.0
+
+
+def events_of(rows: list[Any]) -> list[JobEvent]:
+    return [JobEvent(at=at, text=text) for at, text in rows]
+
+
+def printer_of(printer: str, row: Any | None) -> PrinterState:
+    """A row of `PRINTER`; a printer never heard of is idle."""
+    if row is None:
+        return PrinterState(printer=printer)
+    _, paused, accepting, last_poll, state, reasons, detail = row
+    return PrinterState(
+        printer=printer,
+        paused=bool(paused),
+        accepting=bool(accepting),
+        last_poll=last_poll,
+        state=state,
+        state_reasons=tuple(reasons.split()),
+        detail=detail,
+    )
+
+
+def set_printer(rows: Rows, state: PrinterState) -> None:
+    rows.change(_DROP_PRINTER, of=state.printer)
+    rows.change(
+        _ADD_PRINTER,
+        printer=state.printer,
+        paused=int(state.paused),
+        accepting=int(state.accepting),
+        last_poll=state.last_poll,
+        state=state.state,
+        state_reasons=" ".join(state.state_reasons),
+        detail=state.detail,
+    )
+
+
+def forget_printer(rows: Rows, printer: str) -> None:
+    rows.change(_DROP_PRINTER, of=printer)
+
+
+def raise_generation(rows: Rows) -> int:
+    value = int(rows.all(META_VALUE, which="generation")[0][0]) + 1
+    rows.change(_SET_META, which="generation", new=str(value))
+    rows.ring("*")
+    return value

@@ -1,0 +1,228 @@
+"""The tables, and how an older store becomes a newer one.
+
+Portable types only; PostgreSQL will get the same tables.  Foreign keys are declared but not enforced while running
+(each check is a look-up in the writing path); the contract suite ends with `PRAGMA foreign_key_check`.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from base64 import b32encode
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+
+from mailstore.store.contract import StoreUnusable
+
+METADATA = sa.MetaData()
+
+_KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def _column(name: str, kind: Any) -> sa.Column[Any]:
+    return sa.Column(name, kind, nullable=False)
+
+
+META = sa.Table(
+    "meta",
+    METADATA,
+    sa.Column("name", sa.Text, primary_key=True),
+    _column("value", sa.Text),
+)
+
+MESSAGE = sa.Table(
+    "message",
+    METADATA,
+    sa.Column("id", _KEY, primary_key=True, autoincrement=True),
+    _column("reverse_path", sa.Text),
+    _column("client_ip", sa.Text),
+    _column("helo", sa.Text),
+    _column("trust", sa.Text),
+    _column("smtputf8", sa.Integer),
+    _column("body", sa.Text),
+    _column("name", sa.Text),
+    _column("header_message_id", sa.Text),
+    _column("documents", sa.Integer),
+    _column("octets", sa.BigInteger),
+    _column("place", sa.Text),  # inline, segment, file or gone
+    _column("reference", sa.Text),  # the file's name, "" for inline and gone
+    _column("start", sa.BigInteger),  # where in the segment
+    _column("received_at", sa.Double),
+    _column("waiting", sa.Integer),  # jobs that have not ended
+    _column("ended_at", sa.Double),  # when the last one ended
+    sqlite_autoincrement=True,
+)
+
+CONTENT = sa.Table(
+    "content",
+    METADATA,
+    sa.Column("message_id", _KEY, sa.ForeignKey("message.id"), primary_key=True, autoincrement=False),
+    _column("data", sa.LargeBinary),
+)
+
+JOB = sa.Table(
+    "job",
+    METADATA,
+    sa.Column("id", _KEY, primary_key=True, autoincrement=True),
+    sa.Column("message_id", _KEY, sa.ForeignKey("message.id"), nullable=False),
+    _column("printer", sa.Text),
+    _column("recipient", sa.Text),
+    _column("state", sa.Text),
+    _column("reasons", sa.Text),  # separated by a space
+    _column("pages", sa.Integer),
+    _column("attempts", sa.Integer),
+    _column("document", sa.Integer),  # the one whose sending was begun by the present holder, or -1
+    _column("delivery_proof", sa.Text),
+    _column("detail", sa.Text),
+    _column("received_at", sa.Double),
+    _column("processing_at", sa.Double),
+    _column("sending_at", sa.Double),
+    _column("completed_at", sa.Double),
+    _column("next_attempt_at", sa.Double),
+    _column("holder", sa.Text),  # the resource whose lease it was taken up under, or ""
+    _column("holder_token", sa.BigInteger),
+    sqlite_autoincrement=True,
+)
+
+ENTRY = sa.Table(
+    "entry",
+    METADATA,
+    sa.Column("job_id", _KEY, sa.ForeignKey("job.id"), primary_key=True, autoincrement=False),
+    _column("maildrop", sa.Text),
+    _column("uid", sa.Text),
+    _column("size", sa.BigInteger),
+    _column("fields", sa.LargeBinary),
+    sa.Column("message_id", _KEY, sa.ForeignKey("message.id"), nullable=False),
+)
+
+MAILDROP = sa.Table(  # sums of `entry`, kept so that quota and gauges cost nothing at any length of the queue
+    "maildrop",
+    METADATA,
+    sa.Column("name", sa.Text, primary_key=True),
+    _column("messages", sa.BigInteger),
+    _column("octets", sa.BigInteger),
+    _column("last_completed", sa.Double),
+)
+
+LEASE = sa.Table(  # rows stay for ever: a token must never fall
+    "lease",
+    METADATA,
+    sa.Column("resource", sa.Text, primary_key=True),
+    _column("owner", sa.Text),  # "" when nobody holds it
+    _column("role", sa.Text),
+    _column("token", sa.BigInteger),
+    _column("expires", sa.Double),
+)
+
+EVENT = sa.Table(
+    "event",
+    METADATA,
+    sa.Column("id", _KEY, primary_key=True, autoincrement=True),
+    _column("job_id", _KEY),
+    _column("at", sa.Double),
+    _column("text", sa.Text),
+)
+
+PRINTER_STATE = sa.Table(
+    "printer_state",
+    METADATA,
+    sa.Column("printer", sa.Text, primary_key=True),
+    _column("paused", sa.Integer),
+    _column("accepting", sa.Integer),
+    _column("last_poll", sa.Double),
+    _column("state", sa.Text),
+    _column("state_reasons", sa.Text),
+    _column("detail", sa.Text),
+)
+
+
+def _index(name: str, *columns: sa.Column[Any], where: str = "") -> sa.Index:
+    condition = sa.text(where) if where else None
+    return sa.Index(name, *columns, sqlite_where=condition, postgresql_where=condition)
+
+
+UNENDED = "completed_at = 0"
+"""The condition of the index `job_unended`; whoever wants it used says exactly this."""
+
+_index("job_unended", JOB.c.printer, JOB.c.state, JOB.c.id, where=UNENDED)
+_index("job_held", JOB.c.holder, where="holder <> ''")
+_index("job_message", JOB.c.message_id)
+_index("entry_maildrop", ENTRY.c.maildrop, ENTRY.c.job_id)
+_index("event_job", EVENT.c.job_id)
+_index("message_ended", MESSAGE.c.place, MESSAGE.c.ended_at, where="waiting = 0")
+_index("message_reference", MESSAGE.c.reference, where="reference <> ''")
+
+Step = Sequence[str] | Callable[[sqlite3.Connection], None]
+
+MIGRATIONS: tuple[Step, ...] = ()
+"""Step i brings version i + 1 to i + 2: SQL that both dialects speak, or a function.  Never change a published one."""
+
+
+def definitions(dialect: sa.Dialect) -> list[str]:
+    """The DDL of a new store."""
+    made: list[str] = []
+    for table in METADATA.sorted_tables:
+        made.append(str(sa.schema.CreateTable(table).compile(dialect=dialect)))
+        made += [
+            str(sa.schema.CreateIndex(index).compile(dialect=dialect))
+            for index in sorted(table.indexes, key=lambda index: str(index.name))
+        ]
+    return made
+
+
+def migrate(connection: sqlite3.Connection, steps: Sequence[Step] = MIGRATIONS) -> None:
+    """Bring the store to this program's version, in one transaction.
+
+    Raises `StoreUnusable` if it is newer than the program.  The caller holds the write lock.
+    """
+    newest = 1 + len(steps)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = _version(connection)
+        _refuse_newer(version, newest)
+        if version == 0:
+            _create(connection)
+        else:
+            for step in steps[version - 1 :]:
+                _apply(connection, step)
+        if version != newest:
+            connection.execute("UPDATE meta SET value = ? WHERE name = 'schema_version'", (str(newest),))
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _refuse_newer(version: int, newest: int) -> None:
+    if version > newest:
+        raise StoreUnusable(
+            f"the store was written by a newer Printpost (schema {version}, this program knows {newest});"
+            " install that version again or restore a backup"
+        )
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'meta'").fetchall():
+        return 0
+    rows = connection.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchall()
+    return int(rows[0][0])
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    for definition in definitions(sqlite.dialect()):
+        connection.execute(definition)
+    identity = b32encode(secrets.token_bytes(10)).decode().lower()
+    rows = [("schema_version", "0"), ("store_id", identity), ("generation", "1")]
+    connection.executemany("INSERT INTO meta (name, value) VALUES (?, ?)", rows)
+
+
+def _apply(connection: sqlite3.Connection, step: Step) -> None:
+    if callable(step):
+        step(connection)
+        return
+    for statement in step:
+        connection.execute(statement)

@@ -1,0 +1,403 @@
+"""The embedded engine: SQLite beside a folder of octets, for processes of one host.
+
+See `contract.Store` for what each call promises; here they are only put together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Collection, Sequence
+from pathlib import Path
+
+from mailstore.job import DeliveryProof, Event, Job
+from mailstore.store import jobs, keeping, leases, looking, maildrop
+from mailstore.store.blobs import BLOCK_OCTETS, Blobs, Place, Placed, gone
+from mailstore.store.committer import Committer, Rows, Wanted
+from mailstore.store.contract import (
+    Draft,
+    Envelope,
+    JobEvent,
+    Lease,
+    Maildrop,
+    PrinterState,
+    Recipient,
+    Role,
+    StoreUnusable,
+    Waiting,
+)
+from mailstore.store.doorbell import Doorbell
+from mailstore.store.drafts import Spool, SpooledDraft
+from mailstore.store.place import RoleLock, prepare
+from mailstore.store.reader import Reader
+from mailstore.store.runtime import runtime_folder
+from mailstore.store.schema import migrate
+
+KEEP_SECONDS = 86400.0
+RESERVE_OCTETS = 256 * 1024 * 1024
+PAGE_OCTETS = 4096
+CHECKPOINT_PAGES = 4000
+_OPEN_SECONDS = 5.0
+
+
+class SqlStore:
+    """A store that is open.  Made by `open_store`."""
+
+    def __init__(
+        self,
+        role: Role,
+        keep: float,
+        role_lock: RoleLock,
+        lock: int,
+        committer: Committer,
+        reader: Reader,
+        spool: Spool,
+        blobs: Blobs,
+        doorbell: Doorbell,
+        store_id: str,
+    ) -> None:
+        self._role = role
+        self._keep = keep
+        self._role_lock = role_lock
+        self._lock = lock
+        self._reader = reader
+        self._spool = spool
+        self._blobs = blobs
+        self._doorbell = doorbell
+        self._store_id = store_id
+        self._closed = False
+        self.committer = committer
+
+    # -- taking in
+
+    async def draft(self, expected: int = 0) -> SpooledDraft:
+        return self._spool.draft(expected)
+
+    async def accept(self, draft: Draft, envelope: Envelope, recipients: Sequence[Recipient]) -> Sequence[int]:
+        if not isinstance(draft, SpooledDraft):
+            raise TypeError("a draft of another store")
+        if not recipients:
+            raise ValueError("a message needs a recipient")
+        # Instant 1: the octets durable, then the rows that name them; whoever called may say "250" after that.
+        placed = await self._keep_octets(draft)
+        now = time.time()
+        try:
+            numbers = await self.committer.submit(
+                lambda rows: jobs.accept(rows, placed, envelope, recipients, self._store_id, now), instant="1"
+            )
+        except Exception:
+            self._blobs.remove(placed)
+            raise
+        finally:
+            draft.close()
+        return numbers
+
+    async def _keep_octets(self, draft: SpooledDraft) -> Placed:
+        try:
+            return await self._blobs.keep(draft)
+        except Exception:
+            await draft.discard()
+            raise
+
+    async def occupied(self, maildrop: str) -> int:
+        row = self._reader.one(looking.OCCUPIED, which=maildrop)
+        return int(row[0]) if row else 0
+
+    # -- serving by POP3
+
+    async def open_maildrop(self, name: str, owner: str, seconds: float) -> Maildrop | None:
+        now = time.time()
+        opened = await self.committer.submit(
+            lambda rows: maildrop.open_rows(rows, name, owner, self._role, now, seconds), Wanted.NOW
+        )
+        if opened is None:
+            return None
+        lease, entries = opened
+        return maildrop.HeldMaildrop(self.committer, lease, entries, seconds, self._read_message, self._ended)
+
+    # -- draining
+
+    async def acquire(self, resource: str, owner: str, seconds: float) -> Lease | None:
+        # Instant 2: what the last holder left is settled with it.  A lease lost with the power held nothing.
+        now = time.time()
+        return await self.committer.submit(
+            lambda rows: leases.acquire(rows, resource, owner, self._role, now, seconds), Wanted.NOW, instant="2"
+        )
+
+    async def renew(self, lease: Lease, seconds: float) -> Lease:
+        now = time.time()
+        return await self.committer.submit(lambda rows: leases.renew(rows, lease, now, seconds), Wanted.LATER)
+
+    async def release(self, lease: Lease) -> None:
+        now = time.time()
+        await self.committer.submit(lambda rows: leases.release(rows, lease, now), Wanted.NOW)
+
+    async def printers_waiting(self) -> Collection[str]:
+        return [printer for (printer,) in await self._reader.scan(looking.PRINTERS_WAITING)]
+
+    async def pending(self, printers: Collection[str], limit: int) -> Sequence[Job]:
+        found = [row for printer in printers for row in self._reader.all(jobs.PENDING, of=printer, most=limit)]
+        return [jobs.job_of(row) for row in sorted(found)[:limit]]
+
+    async def claim(self, lease: Lease, job_id: int, reasons: Sequence[str]) -> bool:
+        now = time.time()
+        return await self.committer.submit(
+            lambda rows: jobs.claim(rows, lease, job_id, reasons, now), Wanted.NOW, instant="2"
+        )
+
+    async def sending(self, lease: Lease, job_id: int, document: int) -> bool:
+        # Instant 3: from here on a loss leaves the job in doubt.
+        now = time.time()
+        return await self.committer.submit(lambda rows: jobs.sending(rows, lease, job_id, document, now), instant="3")
+
+    async def end(
+        self,
+        lease: Lease,
+        job_id: int,
+        event: Event,
+        *,
+        reasons: Sequence[str],
+        proof: DeliveryProof,
+        pages: int = 0,
+        detail: str = "",
+    ) -> bool:
+        if event not in jobs.ENDINGS:
+            raise ValueError(f"{event} does not end a job")
+        # Instant 4: the end state and the going of the maildrop entry are one commit.
+        now = time.time()
+        message = await self.committer.submit(
+            lambda rows: jobs.end(rows, lease, job_id, event, reasons, proof, pages, detail, now), instant="4"
+        )
+        if message is None:
+            return False
+        await self._ended([message])
+        return True
+
+    async def move(
+        self,
+        lease: Lease,
+        job_id: int,
+        event: Event,
+        *,
+        reasons: Sequence[str],
+        next_attempt_at: float = 0.0,
+        detail: str = "",
+    ) -> bool:
+        if event in jobs.ENDINGS:
+            raise ValueError(f"{event} ends a job: use end()")
+        now = time.time()
+        return await self.committer.submit(
+            lambda rows: jobs.move(rows, lease, job_id, event, reasons, next_attempt_at, detail, now)
+        )
+
+    async def read(self, job_id: int) -> AsyncIterator[bytes]:
+        row = self._reader.one(keeping.PLACED_FOR_JOB, job=job_id)
+        if row is None:
+            raise gone()
+        async for block in self._blobs.read(keeping.placed_of(row)):
+            yield block
+
+    async def _read_message(self, message_id: int, block: int = BLOCK_OCTETS) -> AsyncIterator[bytes]:
+        row = self._reader.one(keeping.PLACED, message=message_id)
+        if row is None:
+            raise gone()
+        async for octets in self._blobs.read(keeping.placed_of(row), block):
+            yield octets
+
+    # -- looking, and wishes from outside
+
+    async def job(self, job_id: int) -> Job | None:
+        await self.committer.settled()
+        row = self._reader.one(jobs.ONE_JOB, job=job_id)
+        return jobs.job_of(row) if row else None
+
+    async def jobs(self, *, printer: str = "", states: Collection[str] = (), limit: int = 1000) -> Sequence[Job]:
+        await self.committer.settled()
+        statement = jobs.listing(bool(printer), tuple(sorted(states)))
+        values = {"of": printer} if printer else {}
+        return [jobs.job_of(row) for row in await self._reader.scan(statement, **values, most=limit)]
+
+    async def trace(self, job_id: int) -> Sequence[JobEvent]:
+        await self.committer.settled()
+        row = self._reader.one(jobs.ONE_JOB, job=job_id)
+        if row is None:
+            return []
+        job = jobs.job_of(row)
+        accepted = JobEvent(at=job.received_at, text=f"accepted from <{job.sender}>, {job.octets} octets")
+        return [accepted, *looking.events_of(self._reader.all(looking.TRACE, job=job_id))]
+
+    async def note(self, job_id: int, text: str) -> None:
+        now = time.time()
+        await self.committer.submit(
+            lambda rows: rows.change(leases.ADD_EVENT, job_id=job_id, at=now, text=text), Wanted.NOW
+        )
+
+    async def waiting(self) -> Sequence[Waiting]:
+        await self.committer.settled()
+        return await looking.waiting(self._reader)
+
+    async def printer_state(self, printer: str) -> PrinterState:
+        return looking.printer_of(printer, self._reader.one(looking.PRINTER, of=printer))
+
+    async def set_printer_state(self, state: PrinterState) -> None:
+        await self.committer.submit(lambda rows: looking.set_printer(rows, state), Wanted.NOW)
+
+    async def forget_printer(self, printer: str) -> None:
+        now = time.time()
+
+        def work(rows: Rows) -> list[int]:
+            looking.forget_printer(rows, printer)
+            return jobs.forget(rows, printer, now)
+
+        await self._ended(await self.committer.submit(work))
+
+    async def generation(self) -> int:
+        row = self._reader.one(looking.META_VALUE, which="generation")
+        assert row is not None
+        return int(row[0])
+
+    async def changed(self) -> int:
+        return await self.committer.submit(looking.raise_generation)
+
+    async def free_octets(self) -> int:
+        return self._spool.free()
+
+    # -- what goes
+
+    async def sweep(self, now: float) -> int:
+        removed = 0
+        for place in (Place.INLINE, Place.SEGMENT, Place.FILE):
+            while found := self._reader.all(
+                keeping.EXPIRED, where=place.value, until=now - self._keep, most=keeping.AT_ONCE
+            ):
+                removed += await self._drop([message for (message,) in found])
+        while await self.committer.submit(
+            lambda rows: keeping.drop_records(rows, now - keeping.RECORD_SECONDS), Wanted.LATER
+        ):
+            pass
+        self._blobs.tidy(self._named)
+        return removed
+
+    async def _drop(self, messages: list[int]) -> int:
+        dropped = await self.committer.submit(lambda rows: keeping.drop_octets(rows, messages), Wanted.NOW)
+        for placed in dropped:
+            self._blobs.remove(placed, erase=self._keep == 0)
+        return len(dropped)
+
+    async def _ended(self, messages: list[int]) -> None:
+        """Octets that nobody needs go at once if nothing is to be kept."""
+        if self._keep == 0 and (free := [message for message in messages if message > 0]):
+            await self._drop(free)
+
+    def _named(self, reference: str) -> int:
+        row = self._reader.one(keeping.NAMED, which=reference)
+        return -1 if row is None or row[0] is None else int(row[0])
+
+    # -- the doorbell
+
+    def rings(self) -> AsyncIterator[str]:
+        return self._doorbell.rings()
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        await self.committer.settled()
+        self._doorbell.close()
+        self._spool.close()
+        self._blobs.close()
+        self._reader.close()
+        await self.committer.close()  # the last connection to close tidies the log, and only a writing one can
+        os.close(self._lock)
+        self._role_lock.release()
+
+
+async def open_store(
+    folder: Path,
+    *,
+    role: Role,
+    keep: float = KEEP_SECONDS,
+    reserve: int = RESERVE_OCTETS,
+    runtime: Path | None = None,
+) -> SqlStore:
+    """Open the store in `folder`, making it if need be.
+
+    `keep`: seconds that octets stay after the end; `reserve`: octets of disk that no new message may use; `runtime`:
+    where the sockets' folder is made, if not where `runtime_folder` would.  Raises `StoreUnusable`.
+    """
+    folder = prepare(folder)
+    role_lock = RoleLock(folder, role)
+    try:
+        return await _open(folder, role, keep, reserve, runtime, role_lock)
+    except BaseException:
+        role_lock.release()
+        raise
+
+
+async def _open(
+    folder: Path, role: Role, keep: float, reserve: int, runtime: Path | None, role_lock: RoleLock
+) -> SqlStore:
+    path = folder / "store.sqlite"
+    lock = os.open(folder / "write.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        writer = await asyncio.to_thread(_open_writer, path, lock, keep)
+        store_id = writer.execute("SELECT value FROM meta WHERE name = 'store_id'").fetchall()[0][0]
+    except sqlite3.Error as error:
+        os.close(lock)
+        raise StoreUnusable(f"{path} cannot be opened ({error}); check the disk, or restore a backup") from error
+    except BaseException:
+        os.close(lock)
+        raise
+    blobs = Blobs(folder / "octets", appending=role is Role.APPLIANCE)
+    doorbell = Doorbell(runtime_folder(folder, runtime), role.value)
+    committer = Committer(writer, lock, doorbell.ring)
+    store = SqlStore(
+        role,
+        keep,
+        role_lock,
+        lock,
+        committer,
+        Reader(lambda: _connect(path, read_only=True)),
+        Spool(folder / "octets", reserve),
+        blobs,
+        doorbell,
+        store_id,
+    )
+    if role_lock.held:
+        # The lock proves that the role's earlier process is dead, so nobody needs to wait for its leases to run out.
+        now = time.time()
+        await committer.submit(lambda rows: leases.break_role(rows, role, now))
+        blobs.tidy(store._named)
+    return store
+
+
+def _open_writer(path: Path, lock: int, keep: float) -> sqlite3.Connection:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        connection = _connect(path, read_only=False)
+        # Distributions compile secure_delete in; it doubles what is written.  Nothing to be kept means it is wanted.
+        connection.execute(f"PRAGMA secure_delete={'ON' if keep == 0 else 'OFF'}")
+        connection.execute(f"PRAGMA page_size={PAGE_OCTETS}")
+        connection.execute("PRAGMA journal_mode=WAL").fetchall()
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}").fetchall()
+        migrate(connection)
+        connection.execute("PRAGMA busy_timeout=0").fetchall()  # from now on the lock file is the queue
+    finally:
+        fcntl.flock(lock, fcntl.LOCK_UN)
+    return connection
+
+
+def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    mode = "ro" if read_only else "rwc"
+    return sqlite3.connect(
+        f"{path.as_uri()}?mode={mode}",
+        uri=True,
+        timeout=_OPEN_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=512,
+    )
