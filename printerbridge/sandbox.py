@@ -147,10 +147,11 @@ async def level() -> Level:
 
 
 async def _bubblewrap_works() -> bool:
-    if shutil.which("bwrap") is None:
+    if shutil.which("bwrap", path=_PATH) is None:
         return False
     probe = await asyncio.create_subprocess_exec(
         *confined(["true"], folder=Path("/usr"), level=Level.BUBBLEWRAP, seconds=10),
+        env=_environment(Path("/")),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,

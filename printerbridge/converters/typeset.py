@@ -92,7 +92,8 @@ class Font:
         self.ascent: int = struct.unpack_from(">h", hhea, 4)[0]
         self.descent: int = struct.unpack_from(">h", hhea, 6)[0]
         self._glyphs = dict(self._mapped())
-        self.advance: int = struct.unpack_from(">H", self._tables[b"hmtx"], 4 * self.glyph("0"))[0]
+        metrics = struct.unpack_from(">H", hhea, 34)[0]  # the last one is that of all further glyphs
+        self.advance: int = struct.unpack_from(">H", self._tables[b"hmtx"], 4 * min(self.glyph("0"), metrics - 1))[0]
         self._loca = self._located()
 
     def _mapped(self) -> Iterator[tuple[int, int]]:
