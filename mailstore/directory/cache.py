@@ -8,7 +8,6 @@ under a key that lives and dies with the process.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import hmac
 import secrets
@@ -135,10 +134,10 @@ class PasswordMemory:
 
 
 class CircuitBreaker:
-    """Lets calls through while they succeed; after a failure one now and then, so that a dead server costs no waiting."""
+    """Lets calls through while they succeed, then only one now and then: a dead server costs hardly any waiting."""
 
     def __init__(self, *, clock: Clock, random: Callable[[], float], deadline: float, longest: float = 5.0) -> None:
-        self._clock = clock
+        self.now = clock
         self._random = random
         self._deadline = deadline
         self._longest = longest
@@ -146,22 +145,22 @@ class CircuitBreaker:
         self._broke = float("-inf")
         self._next = float("-inf")
 
-    def admit(self) -> float:
-        """The moment of admission, for `failed`.  Raises `TransientFailure` ("4.4.3") while it is not yet time."""
-        now = self._clock()
-        if self._failures:
-            if now < self._next:
-                raise TransientFailure("4.4.3", "the directory does not answer")
-            self._next = now + self._deadline  # this one tries, the others wait for what becomes of it
-        return now
+    def admit(self) -> None:
+        """Raises `TransientFailure` ("4.4.3") while it is not yet time to try again."""
+        if not self._failures:
+            return
+        if self.now() < self._next:
+            raise TransientFailure("4.4.3", "the directory does not answer")
+        self._next = self.now() + self._deadline  # this one tries, the others wait for what becomes of it
 
     def succeeded(self) -> None:
         self._failures = 0
 
-    def failed(self, admitted: float) -> None:
-        if self._failures and admitted < self._broke:
+    def failed(self, began: float) -> None:
+        """A call that began at `began` was lost."""
+        if self._failures and began < self._broke:
             return  # of the same outage
         self._failures += 1
-        self._broke = self._clock()
+        self._broke = self.now()
         pause = min(self._longest, 0.5 * 2 ** min(self._failures - 1, 10))
         self._next = self._broke + pause * (0.5 + 0.5 * self._random())

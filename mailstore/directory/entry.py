@@ -1,8 +1,7 @@
 """A printer's record and its LDAP entry, one made from the other; and what a record may hold.
 
-The entry is a `printerService` (RFC 7612) with `inetLocalMailRecipient` and our own `printpostPrinter`.  `mail` holds the
-address to show, `mailLocalAddress` every address, so that one attribute is enough to find a printer and to keep addresses
-unique.
+The entry is a `printerService` (RFC 7612) with `inetLocalMailRecipient` and our own `printpostPrinter`.  `mail` holds
+the address to show, `mailLocalAddress` every address, so that one attribute is enough to keep addresses unique.
 
 Security: reads what foreign directories say.  Whatever is malformed is left out if the printer is then as safe as
 before, else the printer is refused: an unreadable device address must not open its mailbox to POP3, and no
@@ -44,7 +43,7 @@ ATTRIBUTES = (
 )
 """What a search asks for."""
 
-Attributes = Mapping[str, Sequence[str]]
+PASSWORD_OCTETS = 1024
 
 _T = TypeVar("_T")
 _APPSOCKET_PORT = 9100
@@ -92,20 +91,21 @@ def to_attributes(printer: Printer) -> dict[str, list[str]]:
     }
 
 
-def from_attributes(attributes: Attributes) -> Reading:
-    """The printer that an entry describes.  The order of several values is the server's.
+def from_attributes(attributes: Mapping[str, Sequence[bytes]]) -> Reading:
+    """The printer that an entry describes, the names of attributes in any case.
 
+    The order of several values is the server's.
     Raises `MalformedEntry` if it has no usable name, address or language, or a device address that cannot be read.
     """
-    source = _Source(attributes)
+    source = _Source({name.lower(): values for name, values in attributes.items()})
     # Where these are unreadable no default is safe.
     name = source.must("uid", read_name)
-    uri = source.must("printer-uri", read_uri) if attributes.get("printer-uri") else ""
+    uri = source.must("printer-uri", read_uri) if source.has("printer-uri") else ""
     addresses = tuple(dict.fromkeys(source.each("mail", read_address) + source.each("mailLocalAddress", read_address)))
     languages = source.each("printpostLanguage", Language)
     if not addresses:
         raise MalformedEntry("neither mail nor mailLocalAddress holds an address")
-    if not languages and attributes.get("printpostLanguage"):
+    if not languages and source.has("printpostLanguage"):
         raise MalformedEntry("printpostLanguage names no language that Printpost knows")
     # Of a rule that is left out nobody would know whom it was meant to keep away.
     allow, deny = (tuple(source.must_each(f"printpost{kind}", read_rule)) for kind in ("Allow", "Deny"))
@@ -133,13 +133,16 @@ def from_attributes(attributes: Attributes) -> Reading:
 class _Source:
     """An entry's values, read one by one; what cannot be read goes to `complaints`."""
 
-    def __init__(self, attributes: Attributes) -> None:
+    def __init__(self, attributes: Mapping[str, Sequence[bytes]]) -> None:
         self._attributes = attributes
         self.complaints: list[str] = []
 
+    def has(self, name: str) -> bool:
+        return bool(self._values(name))
+
     def each(self, name: str, read: Callable[[str], _T]) -> tuple[_T, ...]:
         kept: dict[_T, None] = {}
-        for value in self._attributes.get(name, ())[:_MAX_VALUES]:
+        for value in self._values(name)[:_MAX_VALUES]:
             try:
                 kept[read(value)] = None
             except ValueError as error:
@@ -155,13 +158,16 @@ class _Source:
         raise MalformedEntry(f"{name} is missing")
 
     def must_each(self, name: str, read: Callable[[str], _T]) -> list[_T]:
-        values = self._attributes.get(name, ())
+        values = self._values(name)
         if len(values) > _MAX_VALUES:
             raise MalformedEntry(f"{name} has more than {_MAX_VALUES} values")
         try:
             return [read(value) for value in values]
         except ValueError as error:
             raise MalformedEntry(f"{name}: {error}") from None
+
+    def _values(self, name: str) -> list[str]:
+        return [octets.decode("utf-8", "replace") for octets in self._attributes.get(name.lower(), ())]
 
 
 def checked(printer: Printer) -> Printer:
@@ -190,6 +196,14 @@ def checked(printer: Printer) -> Printer:
         location=_check(printer.location, read_text),
         model=_check(printer.model, read_text),
     )
+
+
+def check_password(password: str) -> None:
+    """Raises `PermanentFailure` ("5.5.4") if no LDAP server could be given this password."""
+    if not password or len(password.encode("utf-8", "surrogatepass")) > PASSWORD_OCTETS or not password.isprintable():
+        raise PermanentFailure(
+            "5.5.4", f"a password has 1 to {PASSWORD_OCTETS} octets and no control characters: choose another"
+        )
 
 
 def _check(value: str, read: Callable[[str], _T], status: str = "5.5.4") -> _T:

@@ -15,17 +15,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
-import logging
 import random as _random
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+import structlog
 from ldap3 import MODIFY_REPLACE, NONE, SAFE_SYNC, SUBTREE, Connection, Server, Tls
 from ldap3.core.exceptions import LDAPException, LDAPSASLPrepError
 from ldap3.utils.conv import escape_filter_chars
@@ -35,7 +35,9 @@ from mailstore.directory.cache import CircuitBreaker, LookupCache, PasswordMemor
 from mailstore.directory.entry import (
     ATTRIBUTES,
     OBJECT_CLASSES,
+    PASSWORD_OCTETS,
     MalformedEntry,
+    check_password,
     checked,
     from_attributes,
     read_address,
@@ -43,8 +45,19 @@ from mailstore.directory.entry import (
     to_attributes,
 )
 from mailstore.directory.lines import Lines
+from mailstore.directory.openldap import SUFFIX, Identity
 from mailstore.directory.records import Printer
-from mailstore.directory.slapd import SUFFIX, Identity, secret, socket_url
+from mailstore.directory.results import (
+    ALREADY_EXISTS,
+    NO_SUCH_OBJECT,
+    SIZE_LIMIT_EXCEEDED,
+    Refused,
+    Result,
+    bound,
+    succeeded,
+    translated,
+)
+from mailstore.directory.slapd import secret, socket_url
 from mailstore.failure import Failure, PermanentFailure, TransientFailure
 
 REQUESTS = Counter("printpost_directory_requests_total", "Requests to the directory.", ["operation"])
@@ -59,7 +72,7 @@ for _operation in ("search", "bind", "add", "modify", "delete", "password"):
     for _metric in (REQUESTS, FAILURES, DURATION):
         _metric.labels(_operation)
 
-logger = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 CONNECTING = 3  # seconds
 RECEIVING = 5  # seconds
@@ -67,17 +80,9 @@ DEADLINE = 6.0  # seconds for a whole request, waiting for a thread included
 _THREADS = 4  # that look up, and as many that try passwords
 _LOST = (LDAPException, OSError)  # what ends a connection
 _PAGE = 500  # entries; below the size limits that servers come with
-_PASSWORD_OCTETS = 1024
 _PAGED_RESULTS = "1.2.840.113556.1.4.319"  # RFC 2696
 
-# Result codes of RFC 4511 section 4.1.9 and appendix A.
-_SUCCESS, _SIZE_LIMIT, _NO_SUCH_OBJECT, _NO_RIGHTS, _EXISTS = 0, 4, 32, 50, 68
-_BUSY = frozenset({3, 11, 51, 52, 80})  # timeLimitExceeded, adminLimitExceeded, busy, unavailable, other
-_BAD_ENTRY = frozenset({16, 17, 19, 20, 21, 34, 64, 65, 67, 69, 71})  # it breaks the schema or a constraint
-_BAD_PASSWORD = frozenset({48, 49, 50, 53, 32})  # among them: there is no password, the account is locked
-
 _T = TypeVar("_T")
-Result = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,27 +91,8 @@ class _Found:
     printer: Printer
 
 
-class _Refused(Exception):
-    """The server answered, and the answer was no."""
-
-    def __init__(self, result: Result) -> None:
-        super().__init__(f"{result['description']} {result.get('message') or ''}".strip())
-        self.code: int = result["result"]
-
-    def failure(self) -> Failure:
-        if self.code in _BUSY:
-            return TransientFailure("4.4.3", "the directory is busy")
-        if self.code == _NO_RIGHTS:
-            return PermanentFailure("5.7.0", "the directory does not allow this: bind as an identity that may write")
-        if "unique" in str(self):
-            return PermanentFailure("5.1.1", "an address or the name is taken by another printer")
-        if self.code in _BAD_ENTRY:
-            return PermanentFailure("5.5.4", f"the directory does not take the entry: {self}")
-        return TransientFailure("4.3.5", f"the directory is not set up as expected: {self}")
-
-
 def embedded(folder: Path, runtime: Path, role: Identity | str) -> LdapDirectory:
-    """The client of the embedded server, as "appliance" or "bridge".  Raises `PermanentFailure` if it was never made."""
+    """The embedded server's client, as "appliance" or "bridge".  Raises `PermanentFailure` if it was never made."""
     identity = Identity(role)
     return LdapDirectory(socket_url(runtime), SUFFIX, identity.dn, secret(folder, identity))
 
@@ -130,6 +116,8 @@ class LdapDirectory:
         clock: Callable[[], float] = time.monotonic,
         random: Callable[[], float] = _random.random,
     ) -> None:
+        if bind_dn and not password:
+            raise PermanentFailure("4.3.5", f"[directory] bind_password_file is missing or empty: {bind_dn} needs one")
         self._base = base
         address = _Address.parse(url, ca)
 
@@ -162,7 +150,7 @@ class LdapDirectory:
         return await self._all.get("") or ()
 
     async def verify(self, name: str, password: str) -> bool:
-        if not password or len(password.encode("utf-8", "surrogatepass")) > _PASSWORD_OCTETS:
+        if not password or len(password.encode("utf-8", "surrogatepass")) > PASSWORD_OCTETS:
             return False
         try:
             name = read_name(name)
@@ -182,16 +170,16 @@ class LdapDirectory:
     async def add(self, printer: Printer, password: str | None) -> None:
         printer = checked(printer)
         if password is not None:
-            _check_password(password)
+            check_password(password)
         await self._check_free(printer)
         dn = f"uid={printer.name},ou=printers,{self._base}"
         attributes = {name: values for name, values in to_attributes(printer).items() if values}
         try:
             await self._write("add", lambda line: line.add(dn, list(OBJECT_CLASSES), attributes))
-        except _Refused as refused:
-            if refused.code == _EXISTS:
+        except Refused as refused:
+            if refused.code == ALREADY_EXISTS:
                 raise PermanentFailure("5.1.1", f"there is a printer {printer.name} already") from None
-            if refused.code == _NO_SUCH_OBJECT:
+            if refused.code == NO_SUCH_OBJECT:
                 raise PermanentFailure(
                     "5.3.5", f"the directory has no ou=printers,{self._base}: make it first"
                 ) from None
@@ -201,7 +189,7 @@ class LdapDirectory:
                 await self._set_password(dn, password)
             except BaseException:
                 # Half a printer is none.  Shielded, for whoever asked may have gone.
-                with contextlib.suppress(_Refused, Failure):
+                with contextlib.suppress(Refused, Failure):
                     await asyncio.shield(self._write("delete", lambda line: line.delete(dn)))
                 raise
         self.forget()
@@ -211,18 +199,18 @@ class LdapDirectory:
         dn = await self._dn(printer.name)
         await self._check_free(printer, dn)
         changes = {name: [(MODIFY_REPLACE, values)] for name, values in to_attributes(printer).items() if name != "uid"}
-        with _translated():
+        with translated():
             await self._write("modify", lambda line: line.modify(dn, changes))
         self.forget()
 
     async def remove(self, name: str) -> None:
         dn = await self._dn(name)
-        with _translated():
+        with translated():
             await self._write("delete", lambda line: line.delete(dn))
         self.forget()
 
     async def set_password(self, name: str, password: str) -> None:
-        _check_password(password)
+        check_password(password)
         await self._set_password(await self._dn(name), password)
         self.forget()
 
@@ -238,23 +226,22 @@ class LdapDirectory:
             lines.close()
 
     async def _find_name(self, name: str) -> _Found | None:
-        return await self._find_one(f"(uid={escape_filter_chars(name)})")
+        return await self._find_one(_named(name))
 
     async def _find_address(self, address: str) -> _Found | None:
-        value = escape_filter_chars(address)
-        return await self._find_one(f"(|(mail={value})(mailLocalAddress={value}))")
+        return await self._find_one(_addressed(address))
 
     async def _find_one(self, condition: str) -> _Found | None:
         entries = await self._search(condition)
         if not entries:
             return None
         if len(entries) > 1:
-            logger.error("the directory has several printers for %s", condition)
+            log.warning("several directory entries are one printer", sought=condition)
             raise TransientFailure("4.3.5", "the directory has several printers by this name or address")
         try:
             return _read(entries[0])
         except MalformedEntry as error:
-            logger.error("the directory's entry %s is no usable printer: %s", entries[0]["dn"], error)  # noqa: TRY400
+            log.warning("a directory entry is no usable printer", dn=entries[0]["dn"], why=str(error))
             raise TransientFailure("4.3.5", "the printer's entry in the directory is damaged") from None
 
     async def _find_all(self, _: str) -> tuple[Printer, ...]:
@@ -263,12 +250,12 @@ class LdapDirectory:
             try:
                 printers.append(_read(entry).printer)
             except MalformedEntry as error:
-                logger.error("the directory's entry %s is no usable printer: %s", entry["dn"], error)  # noqa: TRY400
+                log.warning("a directory entry is no usable printer", dn=entry["dn"], why=str(error))
         return tuple(sorted(printers, key=lambda printer: printer.name))
 
     async def _search(self, condition: str, *, everything: bool = False) -> list[Result]:
         sought = f"(&(objectClass=printpostPrinter){condition})"
-        with _translated():
+        with translated():
             return await self._request(
                 "search", self._service, lambda line: _search(line, self._base, sought, everything)
             )
@@ -276,7 +263,7 @@ class LdapDirectory:
     async def _dn(self, name: str) -> str:
         """The DN of an existing printer, asked anew."""
         try:
-            entries = await self._search(f"(uid={escape_filter_chars(read_name(name))})")
+            entries = await self._search(_named(read_name(name)))
         except ValueError:
             entries = []
         if len(entries) != 1:
@@ -285,46 +272,38 @@ class LdapDirectory:
 
     async def _check_free(self, printer: Printer, own: str = "") -> None:
         """Raises `PermanentFailure` if another entry than `own` has one of the printer's addresses, or its name."""
+        if not own and await self._search(_named(printer.name)):
+            raise PermanentFailure("5.1.1", f"there is a printer {printer.name} already")
         for address in printer.addresses:
-            value = escape_filter_chars(address)
-            for entry in await self._search(f"(|(mail={value})(mailLocalAddress={value}))"):
+            for entry in await self._search(_addressed(address)):
                 if entry["dn"].lower() != own.lower():
                     raise PermanentFailure("5.1.1", f"{address} is taken by another printer: choose another address")
-        if not own and await self._search(f"(uid={escape_filter_chars(printer.name)})"):
-            raise PermanentFailure("5.1.1", f"there is a printer {printer.name} already")
 
     async def _set_password(self, dn: str, password: str) -> None:
         """By RFC 3062, so that the server hashes it."""
-        with _translated():
+        with translated():
             await self._write("password", lambda line: _modify_password(line, dn, password))
 
     async def _write(self, operation: str, work: Callable[[Connection], Any]) -> None:
         """A change, on a new connection: it must not be sent twice because the first one had gone stale."""
-        await self._request(operation, self._service, lambda line: _done(work(line)[1]), fresh=True)
+        await self._request(operation, self._service, lambda line: succeeded(work(line)[1]), fresh=True)
 
     async def _request(
         self, operation: str, lines: Lines[Connection], work: Callable[[Connection], _T], *, fresh: bool = False
     ) -> _T:
-        admitted = lines.breaker.admit()
+        lines.admit()
         REQUESTS.labels(operation).inc()
         try:
             with DURATION.labels(operation).time():
                 async with asyncio.timeout(DEADLINE):
-                    answer = await lines.run(work, fresh=fresh)
-        except _Refused as refused:
+                    return await lines.run(work, fresh=fresh)
+        except Refused:
             FAILURES.labels(operation).inc()
-            if refused.code in _BUSY:
-                lines.breaker.failed(admitted)
-            else:
-                lines.breaker.succeeded()
             raise
-        except (LDAPException, OSError, TimeoutError) as error:
+        except (*_LOST, TimeoutError) as error:
             FAILURES.labels(operation).inc()
-            lines.breaker.failed(admitted)
-            logger.warning("the directory does not answer: %s", error or type(error).__name__)
+            log.warning("the directory does not answer", operation=operation, error=str(error) or type(error).__name__)
             raise TransientFailure("4.4.3", "the directory does not answer") from error
-        lines.breaker.succeeded()
-        return answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -372,11 +351,20 @@ class _Address:
     def bound(self, bind_dn: str, password: str) -> Connection:
         connection = self.opened(bind_dn, password)
         try:
-            _done(connection.bind(read_server_info=False)[1])
+            succeeded(connection.bind(read_server_info=False)[1])
         except BaseException:
             _abandon(connection)
             raise
         return connection
+
+
+def _named(name: str) -> str:
+    return f"(uid={escape_filter_chars(name)})"
+
+
+def _addressed(address: str) -> str:
+    value = escape_filter_chars(address)
+    return f"(|(mail={value})(mailLocalAddress={value}))"
 
 
 def _search(line: Connection, base: str, sought: str, everything: bool) -> list[Result]:
@@ -388,8 +376,8 @@ def _search(line: Connection, base: str, sought: str, everything: bool) -> list[
         _, result, response, _ = line.search(
             base, sought, search_scope=SUBTREE, attributes=ATTRIBUTES, time_limit=RECEIVING, **paging
         )
-        if everything or result["result"] != _SIZE_LIMIT:
-            _done(result)
+        if everything or result["result"] != SIZE_LIMIT_EXCEEDED:
+            succeeded(result)
         entries += [entry for entry in response or () if entry["type"] == "searchResEntry"]
         cookie = (result.get("controls") or {}).get(_PAGED_RESULTS, {}).get("value", {}).get("cookie")
         if not everything or not cookie:
@@ -401,10 +389,7 @@ def _binds(line: Connection, dn: str, password: str) -> bool:
         result = line.rebind(user=dn, password=password, read_server_info=False)[1]
     except LDAPSASLPrepError:
         return False  # no password can look like this (RFC 4013)
-    if result["result"] in _BAD_PASSWORD:
-        return False
-    _done(result)
-    return True
+    return bound(result)
 
 
 def _modify_password(line: Connection, dn: str, password: str) -> tuple[bool, Result]:
@@ -412,36 +397,12 @@ def _modify_password(line: Connection, dn: str, password: str) -> tuple[bool, Re
     return True, line.result
 
 
-def _done(result: Result) -> None:
-    if result["result"] != _SUCCESS:
-        raise _Refused(result)
-
-
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except _Refused as refused:
-        raise refused.failure() from refused
-
-
 def _read(entry: Result) -> _Found:
     """Raises `MalformedEntry`."""
-    known = {name.lower(): name for name in ATTRIBUTES}
-    values = {
-        known[name.lower()]: [octets.decode("utf-8", "replace") for octets in raw]
-        for name, raw in entry["raw_attributes"].items()
-        if name.lower() in known
-    }
-    reading = from_attributes(values)
+    reading = from_attributes(entry["raw_attributes"])
     for complaint in reading.complaints:
-        logger.warning("in the directory's entry %s this was ignored: %s", entry["dn"], complaint)
+        log.warning("left out of a directory entry", dn=entry["dn"], why=complaint)
     return _Found(entry["dn"], reading.printer)
-
-
-def _check_password(password: str) -> None:
-    if not password or len(password.encode("utf-8", "surrogatepass")) > _PASSWORD_OCTETS or not password.isprintable():
-        raise PermanentFailure("5.5.4", "a password has 1 to 1024 octets and no control characters: choose another")
 
 
 def _is_this_machine(host: str) -> bool:

@@ -37,7 +37,7 @@ class Lines(Generic[_C]):
         lost: tuple[type[Exception], ...],
         breaker: CircuitBreaker,
     ) -> None:
-        self.breaker = breaker
+        self._breaker = breaker
         self._connect = connect
         self._abandon = abandon
         self._lost = lost
@@ -45,6 +45,10 @@ class Lines(Generic[_C]):
         self._own = threading.local()
         self._open: dict[int, _C] = {}  # by thread
         self._closed = False
+
+    def admit(self) -> None:
+        """Raises `TransientFailure` ("4.4.3") at once while the server is known not to answer."""
+        self._breaker.admit()
 
     async def run(self, work: Callable[[_C], _T], *, fresh: bool = False) -> _T:
         """What `work` returns for a thread's connection; `fresh` asks for a new one and forbids a second try."""
@@ -58,6 +62,19 @@ class Lines(Generic[_C]):
             self._abandon(connection)
 
     def _work(self, work: Callable[[_C], _T], fresh: bool) -> _T:
+        admitted = self._breaker.now()
+        try:
+            answer = self._twice(work, fresh)
+        except self._lost:
+            self._breaker.failed(admitted)
+            raise
+        except Exception:
+            self._breaker.succeeded()  # an answer all the same
+            raise
+        self._breaker.succeeded()
+        return answer
+
+    def _twice(self, work: Callable[[_C], _T], fresh: bool) -> _T:
         began = time.monotonic()
         if fresh or began - getattr(self._own, "used", began) > IDLE:
             self._drop()
