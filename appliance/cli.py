@@ -6,6 +6,7 @@ import asyncio
 import getpass
 import importlib.metadata
 import json
+import logging
 import os
 import sys
 import urllib.error
@@ -18,7 +19,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 
 from appliance import cli_job, cli_printer, shell
 from mailstore import config, logs
-from mailstore.failure import Failure, PermanentFailure
+from mailstore.failure import Failure, TransientFailure
 
 app = typer.Typer(
     name="printpost",
@@ -48,6 +49,7 @@ def options(
 ) -> None:
     """Every printer gets an e-mail address: mail in, paper out."""
     context.obj = shell.Context(file)
+    logs.configure("printpost", logging.WARNING)
 
 
 @app.command()
@@ -188,6 +190,13 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+def _status(failure: Failure) -> int:
+    if isinstance(failure, TransientFailure):
+        return os.EX_TEMPFAIL
+    # RFC 3463 section 3.4: 5.3.x is the system's own state, anything else lies in what was asked.
+    return os.EX_UNAVAILABLE if failure.status.startswith("5.3.") else os.EX_DATAERR
+
+
 def main() -> None:
     """Run the command; every expected failure is one sentence and a status of sysexits(3)."""
     try:
@@ -195,7 +204,7 @@ def main() -> None:
     except config.ConfigError as error:
         shell.fail(str(error), os.EX_CONFIG)
     except Failure as failure:
-        shell.fail(failure.text, os.EX_UNAVAILABLE if isinstance(failure, PermanentFailure) else os.EX_TEMPFAIL)
+        shell.fail(failure.text, _status(failure))
     except OSError as error:
         shell.fail(str(error), os.EX_IOERR)
     except KeyboardInterrupt:

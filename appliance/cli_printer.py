@@ -90,6 +90,9 @@ def set_(
     language: Languages = None,
     allow: Allow = None,
     deny: Deny = None,
+    forget: Annotated[
+        list[str] | None, typer.Option("--forget", help="A rule to take away again; may be repeated.")
+    ] = None,
     service_person: Service = None,
     poll_interval: Interval = None,
     plain_from: PlainFrom = None,
@@ -97,17 +100,18 @@ def set_(
     location: Location = None,
     model: Model = None,
 ) -> None:
-    """Change what is named; an option that may be repeated replaces all its values, and "" takes them away."""
+    """Change what is named.  --allow and --deny add to the rules there are; other options replace what was there."""
     changes = _changes(
-        uri=uri, languages=language, allow=allow, deny=deny, service_person=service_person, poll_interval=poll_interval,
+        uri=uri, languages=language, service_person=service_person, poll_interval=poll_interval,
         plain_from=plain_from, when_uncertain=when_uncertain, location=location, model=model,
     )  # fmt: skip
-    if not changes:
+    if not (changes or allow or deny or forget):
         shell.fail("nothing to change; see printpost printer set --help", os.EX_USAGE)
 
     async def work() -> None:
         async with shell.opened(context.obj.settings()) as (store, directory):
-            await directory.replace(dataclasses.replace(await _existing(directory, name), **changes))
+            printer = await _existing(directory, name)
+            await directory.replace(dataclasses.replace(printer, **(changes | _rules(printer, allow, deny, forget))))
             await store.changed()
 
     shell.run(work())
@@ -194,8 +198,24 @@ def why(
             return await _existing(directory, name)
 
     verdict = judge(shell.run(work()), sender=sender, client_ip=ip, networks=settings.site.networks)
-    typer.echo(verdict.advice)
+    typer.echo(f"{sender} {'may' if verdict.allowed else 'may not'} print on {name}: {verdict.advice}")
     raise typer.Exit(0 if verdict.allowed else os.EX_NOPERM)
+
+
+def _rules(
+    printer: Printer, allow: list[str] | None, deny: list[str] | None, forget: list[str] | None
+) -> dict[str, Any]:
+    """The rules of `printer` with some more and some less.  Raises `PermanentFailure` for one that cannot be meant."""
+    for rule in (*(allow or ()), *(deny or ())):
+        parse_rule(rule)
+    for rule in forget or ():
+        if rule not in (*printer.allow, *printer.deny):
+            shell.fail(f"{printer.name} has no rule {rule}; printpost printer show {printer.name}", os.EX_DATAERR)
+    gone = set(forget or ())
+    return {
+        "allow": tuple(dict.fromkeys(rule for rule in (*printer.allow, *(allow or ())) if rule not in gone)),
+        "deny": tuple(dict.fromkeys(rule for rule in (*printer.deny, *(deny or ())) if rule not in gone)),
+    }
 
 
 async def _existing(directory: Directory, name: str) -> Printer:

@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from mailstore.store.sql import open_store
 from rich.console import Console
 from rich.table import Table
 
@@ -25,6 +24,7 @@ from mailstore import config
 from mailstore.directory.contract import Directory
 from mailstore.directory.opening import open_directory
 from mailstore.store.contract import Role, Store
+from mailstore.store.sql import open_store
 
 T = TypeVar("T")
 
@@ -78,11 +78,13 @@ def show_json(value: object) -> None:
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], nothing: str) -> None:
     """Print rows for people, or the sentence `nothing` if there are none."""
-    console = Console(soft_wrap=not sys.stdout.isatty())
+    console = Console(width=None if sys.stdout.isatty() else 240)
     if not rows:
         console.print(nothing)
         return
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
     console.print(table)
@@ -93,7 +95,7 @@ def show_fields(fields: Sequence[tuple[str, object]]) -> None:
     width = max(len(name) for name, _ in fields)
     for name, value in fields:
         text = ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
-        if text:
+        if text and value is not None:
             print(f"{name:<{width}}  {text}")  # noqa: T201
 
 

@@ -11,7 +11,7 @@ _QUIET = ("aiosmtpd", "mail.log", "mail.debug", "uvicorn", "asyncio")
 """Libraries that log addresses and every login at INFO."""
 
 
-def configure(process: str) -> None:
+def configure(process: str, level: int = logging.INFO) -> None:
     """Set up structlog and the standard library's logging for this process; `process` stands on every line."""
     terminal = sys.stderr.isatty()
     shared: list[structlog.typing.Processor] = [
@@ -25,7 +25,7 @@ def configure(process: str) -> None:
     tail: list[structlog.typing.Processor] = [] if terminal else [structlog.processors.format_exc_info]
     structlog.configure(
         processors=[*shared, *tail, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )

@@ -11,7 +11,7 @@ from mailstore.config import ConfigError, Settings
 from mailstore.directory.contract import Directory
 from mailstore.directory.ldap import LdapDirectory, embedded
 from mailstore.directory.slapd import EmbeddedDirectory, ensure
-from mailstore.store.doorbell import runtime_folder
+from mailstore.store.runtime import runtime_folder
 
 Who = Literal["appliance", "bridge"]
 
