@@ -14,16 +14,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import random as _random
 import socket
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import structlog
 from ldap3 import MODIFY_REPLACE, NONE, SAFE_SYNC, SUBTREE, Connection, Server, Tls
@@ -58,6 +56,7 @@ from mailstore.directory.results import (
     translated,
 )
 from mailstore.directory.slapd import secret, socket_url
+from mailstore.directory.url import ServerUrl
 from mailstore.failure import Failure, PermanentFailure, TransientFailure
 
 REQUESTS = Counter("printpost_directory_requests_total", "Requests to the directory.", ["operation"])
@@ -119,14 +118,14 @@ class LdapDirectory:
         if bind_dn and not password:
             raise PermanentFailure("4.3.5", f"[directory] bind_password_file is missing or empty: {bind_dn} needs one")
         self._base = base
-        address = _Address.parse(url, ca)
+        server = _Server(url, ca)
 
         def lines(name: str, connect: Callable[[], Connection]) -> Lines[Connection]:
             breaker = CircuitBreaker(clock=clock, random=random, deadline=DEADLINE)
             return Lines(name, _THREADS, connect=connect, abandon=_abandon, lost=_LOST, breaker=breaker)
 
-        self._service = lines("ldap", lambda: address.bound(bind_dn, password))
-        self._logins = lines("ldap-login", address.opened)
+        self._service = lines("ldap", lambda: server.bound(bind_dn, password))
+        self._logins = lines("ldap-login", server.opened)
         self._by_name = LookupCache(self._find_name, clock=clock)
         self._by_address = LookupCache(self._find_address, clock=clock)
         self._all = LookupCache(self._find_all, clock=clock)
@@ -238,20 +237,14 @@ class LdapDirectory:
         if len(entries) > 1:
             log.warning("several directory entries are one printer", sought=condition)
             raise TransientFailure("4.3.5", "the directory has several printers by this name or address")
-        try:
-            return _read(entries[0])
-        except MalformedEntry as error:
-            log.warning("a directory entry is no usable printer", dn=entries[0]["dn"], why=str(error))
-            raise TransientFailure("4.3.5", "the printer's entry in the directory is damaged") from None
+        found = _read(entries[0])
+        if found is None:
+            raise TransientFailure("4.3.5", "the printer's entry in the directory is damaged")
+        return found
 
     async def _find_all(self, _: str) -> tuple[Printer, ...]:
-        printers = []
-        for entry in await self._search("", everything=True):
-            try:
-                printers.append(_read(entry).printer)
-            except MalformedEntry as error:
-                log.warning("a directory entry is no usable printer", dn=entry["dn"], why=str(error))
-        return tuple(sorted(printers, key=lambda printer: printer.name))
+        found = map(_read, await self._search("", everything=True))
+        return tuple(sorted((each.printer for each in found if each), key=lambda printer: printer.name))
 
     async def _search(self, condition: str, *, everything: bool = False) -> list[Result]:
         sought = f"(&(objectClass=printpostPrinter){condition})"
@@ -306,36 +299,20 @@ class LdapDirectory:
             raise TransientFailure("4.4.3", "the directory does not answer") from error
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Address:
-    """Where the server is, and how to reach it safely."""
+class _Server:
+    """Makes connections to one server."""
 
-    url: str
-    tls: Tls | None
-    start_tls: bool
-
-    @classmethod
-    def parse(cls, url: str, ca: Path | None) -> _Address:
-        try:
-            parts = urlsplit(url)
-            host, _ = parts.hostname, parts.port
-        except ValueError:
-            parts, host = urlsplit(""), None
-        if parts.scheme not in ("ldapi", "ldaps", "ldap") or not host:
-            raise PermanentFailure(
-                "4.3.5", f"[directory] url {url!a} cannot be used: write ldaps://HOST, ldap://HOST or embedded"
-            )
+    def __init__(self, url: str, ca: Path | None) -> None:
+        self._url = ServerUrl.parse(url)
         if ca is not None and not ca.is_file():
             raise PermanentFailure("4.3.5", f"[directory] ca {ca} is not a file of certificates in PEM form")
-        encrypted = parts.scheme == "ldaps" or (parts.scheme == "ldap" and not _is_this_machine(host))
-        tls = Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=str(ca) if ca else None, sni=host) if encrypted else None
-        return cls(url=url, tls=tls, start_tls=encrypted and parts.scheme == "ldap")
+        trust = str(ca) if ca else None
+        self._tls = Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=trust, sni=self._url.host) if self._url.tls else None
 
     def opened(self, bind_dn: str = "", password: str = "") -> Connection:
         """A connection, encrypted where it must be, not yet bound."""
-        server = Server(self.url, get_info=NONE, connect_timeout=CONNECTING, tls=self.tls)
         connection = Connection(
-            server,
+            Server(self._url.text, get_info=NONE, connect_timeout=CONNECTING, tls=self._tls),
             user=bind_dn or None,
             password=password or None,
             client_strategy=SAFE_SYNC,
@@ -343,18 +320,18 @@ class _Address:
             auto_referrals=False,
             check_names=False,
         )
-        connection.open(read_server_info=False)
-        if self.start_tls and not connection.start_tls(read_server_info=False):
-            raise LDAPException("the directory does not do StartTLS")
+        with _abandoned_on_error(connection):
+            connection.open(read_server_info=False)
+            if self._url.start_tls:
+                connection.start_tls(read_server_info=False)
+            if self._url.tls and not isinstance(connection.socket, ssl.SSLSocket):
+                raise LDAPException("the directory does not do TLS")
         return connection
 
     def bound(self, bind_dn: str, password: str) -> Connection:
         connection = self.opened(bind_dn, password)
-        try:
+        with _abandoned_on_error(connection):
             succeeded(connection.bind(read_server_info=False)[1])
-        except BaseException:
-            _abandon(connection)
-            raise
         return connection
 
 
@@ -397,19 +374,16 @@ def _modify_password(line: Connection, dn: str, password: str) -> tuple[bool, Re
     return True, line.result
 
 
-def _read(entry: Result) -> _Found:
-    """Raises `MalformedEntry`."""
-    reading = from_attributes(entry["raw_attributes"])
+def _read(entry: Result) -> _Found | None:
+    """The entry's printer, or None, and then the log says why."""
+    try:
+        reading = from_attributes(entry["raw_attributes"])
+    except MalformedEntry as error:
+        log.warning("a directory entry is no usable printer", dn=entry["dn"], why=str(error))
+        return None
     for complaint in reading.complaints:
         log.warning("left out of a directory entry", dn=entry["dn"], why=complaint)
     return _Found(entry["dn"], reading.printer)
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def _abandon(connection: Connection) -> None:
@@ -418,3 +392,12 @@ def _abandon(connection: Connection) -> None:
         connection.socket.shutdown(socket.SHUT_RDWR)
     with contextlib.suppress(LDAPException, OSError, AttributeError):
         connection.strategy.close()
+
+
+@contextlib.contextmanager
+def _abandoned_on_error(connection: Connection) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        _abandon(connection)
+        raise

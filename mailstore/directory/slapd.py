@@ -189,10 +189,10 @@ class EmbeddedDirectory:
         self._listener = asyncio.create_task(self._listen(self._process.stderr))
 
     async def _listen(self, stderr: asyncio.StreamReader) -> None:
-        async for octets in stderr:
-            line = octets.decode("utf-8", "replace").rstrip()
-            self._last_words.append(line)
-            log.debug("slapd", said=line)
+        while octets := await stderr.read(4096):
+            for line in octets.decode("utf-8", "replace").splitlines():
+                self._last_words.append(line)
+                log.debug("slapd", said=line)
 
     async def _ready(self) -> None:
         assert self._process is not None
