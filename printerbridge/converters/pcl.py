@@ -9,8 +9,9 @@ from printerbridge.converters.contract import Converter, Task
 
 
 def _command(task: Task) -> list[str]:
-    # cljet5 draws PCL 5c for colour; 300 dpi is what every PCL 5c printer can do
-    return ghostscript.command(task, "cljet5", "-r300") if task.color else ghostscript.command(task, "ljet4", "-r600")
+    # PCL 5c for colour: cljet5 itself refuses upright pages, and 300 dpi is all it knows.
+    device, resolution = ("cljet5pr", "-r300") if task.color else ("ljet4", "-r600")
+    return ghostscript.command(task, device, resolution)
 
 
 PCL = Converter(name="postscript-to-pcl", source=DocumentFormat.POSTSCRIPT, language=Language.PCL, command=_command)

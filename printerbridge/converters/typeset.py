@@ -39,7 +39,7 @@ def rows(text: Iterable[str], columns: int) -> Iterator[str]:
 
 
 def _clean(line: str) -> str:
-    line = unicodedata.normalize("NFC", _OVERSTRUCK.sub("", line).expandtabs(8))
+    line = unicodedata.normalize("NFC", _OVERSTRUCK.sub("", line).expandtabs(8)).rstrip()
     if line.isascii() and line.isprintable():
         return line
     # Cc and Cf, controls and formats, have no width; neither has a mark that NFC could not compose.

@@ -1,0 +1,441 @@
+"""From a document to the printer's language: the way, the pages, and what cannot be printed."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import itertools
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageFont
+from reportlab.lib.pagesizes import A4, landscape, letter
+
+from mailstore.directory.records import Language
+from mailstore.failure import PermanentFailure
+from mailstore.sniff import DocumentFormat
+from printerbridge import sandbox
+from printerbridge.convert import Converted, can_print, convert, route
+from printerbridge.converters import CONVERTERS, text, typeset
+from printerbridge.converters.contract import Media
+from tests import documents
+
+A4_MEDIA = "iso_a4_210x297mm"
+PDF, PS, TEXT = DocumentFormat.PDF, DocumentFormat.POSTSCRIPT, DocumentFormat.TEXT
+
+
+async def _convert(
+    folder: Path,
+    octets: bytes,
+    source: DocumentFormat,
+    *languages: Language,
+    media: str = A4_MEDIA,
+    charset: str = "utf-8",
+    color: bool = False,
+    as_is: bool = True,
+    timeout: float = 60.0,
+) -> Converted:
+    document = folder / "document"
+    document.write_bytes(octets)
+    return await convert(
+        document,
+        source,
+        languages,
+        folder=folder,
+        media=media,
+        charset=charset,
+        color=color,
+        as_is=as_is,
+        timeout=timeout,
+    )
+
+
+async def _output(path: Path, *argv: str) -> str:
+    process = await asyncio.create_subprocess_exec(*argv, str(path), "-", stdout=asyncio.subprocess.PIPE)
+    output, _ = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 0
+    return output.decode()
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def _same(one: list[Image.Image], other: list[Image.Image]) -> None:
+    assert len(one) == len(other)
+    for page, again in zip(one, other, strict=True):
+        assert documents.ink(page) > 0.01
+        assert documents.difference(page, again) < 0.2
+
+
+# The way
+
+
+def test_a_printers_own_language_goes_as_it_is() -> None:
+    assert route(PS, [Language.PCL, Language.POSTSCRIPT2]) == ()
+    assert route(DocumentFormat.PCL, [Language.PCL]) == ()
+    assert route(TEXT, [Language.TEXT]) == ()
+
+
+@pytest.mark.parametrize(
+    ("source", "targets", "names"),
+    [
+        (PDF, [Language.POSTSCRIPT], ["pdf-to-postscript"]),
+        (PDF, [Language.POSTSCRIPT2], ["pdf-to-postscript2"]),
+        (PDF, [Language.PCLXL], ["pdf-to-postscript", "postscript-to-pclxl"]),
+        (PDF, [Language.PCL, Language.POSTSCRIPT], ["pdf-to-postscript"]),
+        (PDF, [Language.PWG, Language.PCL], ["pdf-to-postscript", "postscript-to-pwg"]),
+        (PS, [Language.PCL], ["postscript-to-pcl"]),
+        (PS, [Language.PDF], ["postscript-to-pdf"]),
+        (TEXT, [Language.PDF], ["text-to-pdf"]),
+        (TEXT, [Language.POSTSCRIPT2, Language.PCL], ["text-to-pdf", "pdf-to-postscript2"]),
+        (TEXT, [Language.PCL], ["text-to-pdf", "pdf-to-postscript", "postscript-to-pcl"]),
+    ],
+)
+def test_the_shortest_way_is_taken(source: DocumentFormat, targets: list[Language], names: list[str]) -> None:
+    way = route(source, targets)
+    assert way is not None
+    assert [converter.name for converter in way] == names
+
+
+def test_a_document_can_be_drawn_anew_into_its_own_language() -> None:
+    ways = [
+        route(source, [language], as_is=False) for source, language in ((PS, Language.POSTSCRIPT), (PDF, Language.PDF))
+    ]
+    assert [[converter.name for converter in way or ()] for way in ways] == [
+        ["postscript-to-pdf", "pdf-to-postscript"],
+        ["pdf-to-pdf"],
+    ]
+
+
+def test_every_way_fits_together() -> None:
+    for source in DocumentFormat:
+        for language in Language:
+            way = route(source, [language], as_is=False) or ()
+            for step, following in itertools.pairwise(way):
+                assert step.language.document_format is following.source
+            if way:
+                assert way[0].source is source
+                assert way[-1].language is language
+    assert len({converter.name for converter in CONVERTERS}) == len(CONVERTERS)
+
+
+def test_what_cannot_be_printed() -> None:
+    assert can_print(PDF, [Language.PWG])
+    assert not can_print(DocumentFormat.OCTETS, list(Language))
+    assert not can_print(DocumentFormat.PCL, [Language.POSTSCRIPT, Language.PDF])
+    assert not can_print(PDF, [Language.TEXT])
+    assert not can_print(PDF, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [(A4_MEDIA, (595.28, 841.89)), ("na_letter_8.5x11in", (612.0, 792.0)), ("custom_x_100x150mm", (283.46, 425.2))],
+)
+def test_media_by_name(name: str, size: tuple[float, float]) -> None:
+    media = Media.named(name)
+    assert (media.width, media.height) == size
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a4", "iso_a4_210x297", "custom_x_0x0mm", "custom_x_9999x1in", "x_1e9x1mm", "x_8x8in;"]
+)
+def test_media_that_is_none(name: str) -> None:
+    with pytest.raises(ValueError, match=r"paper|media"):
+        Media.named(name)
+
+
+# PDF
+
+
+@pytest.mark.parametrize("language", [Language.POSTSCRIPT, Language.POSTSCRIPT2])
+async def test_pdf_becomes_postscript_with_the_same_pixels(tmp_path: Path, language: Language) -> None:
+    octets = documents.pdf(2, transparent=True)
+    converted = await _convert(tmp_path, octets, PDF, language)
+    assert (converted.language, converted.document_format, converted.pages) == (language, PS, 2)
+    level = b"%%LanguageLevel: 2" if language is Language.POSTSCRIPT2 else b"%%LanguageLevel: 3"
+    head = converted.path.read_bytes()
+    assert head.startswith(b"%!PS-Adobe-3.0")
+    assert level in head[:1000]
+    _same(documents.pages_of(tmp_path / "document"), documents.pages_of(converted.path))
+
+
+async def test_level_2_means_what_it_says(tmp_path: Path) -> None:
+    converted = await _convert(tmp_path, documents.pdf(transparent=True), PDF, Language.POSTSCRIPT2)
+    # The operators and filters that PostScript level 3 added (PLRM appendix A.1) and a level 2 printer stops at.
+    body = converted.path.read_bytes()
+    for name in (b"FlateDecode", b"shfill", b"setsmoothness", b"DeviceN", b"clipsave", b"ReusableStreamDecode"):
+        assert name not in body
+    # The level 3 form of the same page shows that this page does call for one of them.
+    third = await _convert(tmp_path, documents.pdf(transparent=True), PDF, Language.POSTSCRIPT)
+    assert b"FlateDecode" in third.path.read_bytes()
+
+
+async def test_intermediate_files_are_gone_and_the_document_is_untouched(tmp_path: Path) -> None:
+    octets = documents.pdf()
+    converted = await _convert(tmp_path, octets, PDF, Language.PCLXL)
+    assert converted.route == ("pdf-to-postscript", "postscript-to-pclxl")
+    assert (tmp_path / "document").read_bytes() == octets
+    assert _names(tmp_path) == {converted.path.name, "document"}
+    with pytest.raises(PermanentFailure):
+        await _convert(tmp_path, documents.damaged_pdf(), PDF, Language.PCLXL)
+    assert _names(tmp_path) == {converted.path.name, "document"}
+
+
+@pytest.mark.parametrize(
+    ("language", "color", "mark"),
+    [
+        (Language.PCLXL, False, b") HP-PCL XL;"),
+        (Language.PCLXL, True, b") HP-PCL XL;"),
+        (Language.PCL, False, b"\x1bE"),
+        (Language.PCL, True, b"\x1bE"),
+        (Language.PWG, False, b"RaS2PwgRaster\0"),
+        (Language.PWG, True, b"RaS2PwgRaster\0"),
+    ],
+)
+async def test_pdf_becomes_a_printers_language(tmp_path: Path, language: Language, color: bool, mark: bytes) -> None:
+    one = await _convert(tmp_path, documents.pdf(1), PDF, language, color=color)
+    two = await _convert(tmp_path, documents.pdf(3), PDF, language, color=color)
+    assert (one.pages, two.pages) == (1, 3)
+    assert mark in one.path.read_bytes()[:600]
+    assert two.path.stat().st_size > 1.5 * one.path.stat().st_size
+
+
+async def test_pwg_raster_is_that_of_the_standard(tmp_path: Path) -> None:
+    header = (await _convert(tmp_path, documents.pdf(), PDF, Language.PWG)).path.read_bytes()[4:1800]
+
+    def field(offset: int) -> int:  # PWG 5102.4 table 2
+        return int.from_bytes(header[offset : offset + 4], "big")
+
+    assert (field(276), field(280)) == (300, 300)  # HWResolution
+    assert abs(field(372) - 2480) <= 1  # Width
+    assert abs(field(376) - 3508) <= 1  # Height
+    assert (field(384), field(388), field(400)) == (8, 8, 18)  # BitsPerColor, BitsPerPixel, ColorSpace sGray
+
+
+@pytest.mark.parametrize("size", [letter, landscape(A4), (1684, 2384)])
+async def test_other_sizes_are_shrunk_or_turned_onto_the_paper(tmp_path: Path, size: tuple[float, float]) -> None:
+    converted = await _convert(tmp_path, documents.pdf(size=size), PDF, Language.POSTSCRIPT)
+    (page,) = documents.pages_of(converted.path)
+    assert page.size == (595, 842)
+    dark = page.point(lambda value: 255 if value < 128 else 0).getbbox()
+    assert dark is not None
+    assert min(dark[0], dark[1], 595 - dark[2], 842 - dark[3]) > 5  # the frame is on the paper, all of it
+
+
+async def test_no_postscript_of_the_sender_gets_through(tmp_path: Path) -> None:
+    marker = "injected-into-the-printer"
+    octets = documents.pdf_with_hidden_postscript(marker)
+    assert marker.encode() in octets
+    converted = await _convert(tmp_path, octets, PDF, Language.POSTSCRIPT)
+    assert marker.encode() not in converted.path.read_bytes()
+    assert documents.ink(documents.pages_of(converted.path)[0]) > 0.02
+    again = await _convert(tmp_path, octets, PDF, Language.PDF, as_is=False)
+    assert marker.encode() not in again.path.read_bytes()
+
+
+async def test_a_pdf_for_a_pdf_printer_is_looked_at_but_not_touched(tmp_path: Path) -> None:
+    converted = await _convert(tmp_path, documents.pdf(4), PDF, Language.PDF)
+    assert (converted.path, converted.pages, converted.route) == (tmp_path / "document", 4, ())
+    with pytest.raises(PermanentFailure) as caught:
+        await _convert(tmp_path, documents.pdf(password="secret"), PDF, Language.PDF)
+    assert caught.value.reason == "document-password-error"
+
+
+@pytest.mark.parametrize(
+    ("octets", "reason", "words"),
+    [
+        (documents.pdf(password="secret"), "document-password-error", "without a password"),
+        (documents.damaged_pdf(), "document-format-error", "damaged"),
+        (documents.pdf()[:600], "document-format-error", "damaged"),
+        (b"", "document-format-error", "damaged"),
+    ],
+)
+async def test_a_pdf_that_cannot_be_printed(tmp_path: Path, octets: bytes, reason: str, words: str) -> None:
+    with pytest.raises(PermanentFailure) as caught:
+        await _convert(tmp_path, octets, PDF, Language.POSTSCRIPT)
+    assert caught.value.reason == reason
+    assert words in caught.value.text
+
+
+async def test_no_way_is_a_permanent_failure(tmp_path: Path) -> None:
+    with pytest.raises(PermanentFailure) as caught:
+        await _convert(tmp_path, b"?", DocumentFormat.OCTETS, Language.POSTSCRIPT)
+    assert caught.value.reason == "unsupported-document-format"
+
+
+# PostScript
+
+
+async def test_postscript_becomes_pdf_with_the_same_pixels(tmp_path: Path) -> None:
+    converted = await _convert(tmp_path, documents.postscript(2), PS, Language.PDF)
+    assert converted.pages == 2
+    _same(documents.pages_of(tmp_path / "document"), documents.pages_of(converted.path))
+
+
+@pytest.mark.parametrize("language", [Language.PCLXL, Language.PCL, Language.PWG])
+async def test_pages_of_postscript_are_counted(tmp_path: Path, language: Language) -> None:
+    spoofed = documents.postscript(3, body="(\npages: 99\n) print")
+    assert (await _convert(tmp_path, spoofed, PS, language)).pages == 3
+
+
+async def test_postscript_without_a_page_is_no_success(tmp_path: Path) -> None:
+    for language in (Language.PDF, Language.PCL, Language.PCLXL, Language.PWG):
+        with pytest.raises(PermanentFailure) as caught:
+            await _convert(tmp_path, b"%!PS\n72 72 moveto\n", PS, language)
+        assert caught.value.reason == "document-unprintable-error"
+
+
+async def test_damaged_postscript_is_no_success(tmp_path: Path) -> None:
+    with pytest.raises(PermanentFailure) as caught:
+        await _convert(tmp_path, documents.postscript(body="nosuchoperator"), PS, Language.PCLXL)
+    assert caught.value.reason == "document-format-error"
+
+
+async def test_postscript_that_never_ends_is_stopped(tmp_path: Path) -> None:
+    begun = time.monotonic()
+    with pytest.raises(PermanentFailure) as caught:
+        await _convert(tmp_path, b"%!PS\n{} loop\n", PS, Language.PCLXL, timeout=0.5)
+    assert time.monotonic() - begun < 5
+    assert caught.value.reason == "aborted-by-system"
+
+
+async def test_postscript_that_talks_without_end_is_stopped(tmp_path: Path) -> None:
+    with pytest.raises(PermanentFailure) as caught:
+        await _convert(tmp_path, b"%!PS\n{ (0123456789abcdef) print flush } loop\n", PS, Language.PCLXL, timeout=20)
+    assert "talk" in caught.value.text
+
+
+async def test_postscript_reads_no_file(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    for path in ("/etc/passwd", str(secret)):
+        show = f"({path}) (r) file 100 string readstring pop 72 72 moveto show"
+        with pytest.raises(PermanentFailure):
+            await _convert(tmp_path, documents.postscript(body=show), PS, Language.PDF)
+    # Even an interpreter that lets it (no -dSAFER) finds no file to read.
+    program = (
+        f"%!PS\n(/etc/passwd) status {{ (found) print }} if ({secret}) status {{ (found) print }} if (.) print quit\n"
+    )
+    (tmp_path / "job").mkdir()
+    (tmp_path / "job" / "program.ps").write_text(program)
+    open_gs = ["gs", "-q", "-dNOSAFER", "-dBATCH", "-dNODISPLAY", "-f", "program.ps"]
+    if await sandbox.level() is sandbox.Level.BUBBLEWRAP:
+        assert (await sandbox.run(open_gs, folder=tmp_path / "job", timeout=10)).stdout == b"."
+
+
+# Text
+
+
+@pytest.mark.parametrize(
+    ("charset", "encoding", "words"),
+    [
+        ("utf-8", "utf-8", documents.TEXT),
+        ("UTF-8", "utf-8-sig", documents.TEXT),
+        ("utf-16", "utf-16", documents.TEXT),
+        ("iso-8859-1", "latin-1", "Größe, naïve, façade"),
+        ("windows-1252", "cp1252", "10 € — “quoted”"),
+        ("us-ascii", "cp1252", "10 € — “quoted”"),
+        ("iso-8859-7", "iso8859-7", "Ξεσκεπάζω"),
+        ("koi8-r", "koi8-r", "Съешь ещё"),
+        ("utf-8", "cp1252", "wrongly declared: é"),
+        ("no-such-charset", "utf-8", documents.TEXT),
+        ("zip", "utf-8", documents.TEXT),
+    ],
+)
+async def test_text_is_set_in_its_charset(tmp_path: Path, charset: str, encoding: str, words: str) -> None:
+    converted = await _convert(tmp_path, words.encode(encoding), TEXT, Language.PDF, charset=charset)
+    assert converted.pages == 1
+    shown = await _output(converted.path, "pdftotext", "-layout")
+    assert shown.split() == words.split()
+
+
+async def test_text_is_drawn_with_its_own_glyphs(tmp_path: Path) -> None:
+    pages = []
+    for char in ("Ж", "\u4e00"):  # the font has the first
+        converted = await _convert(tmp_path, (char * 60).encode(), TEXT, Language.POSTSCRIPT)
+        pages += documents.pages_of(converted.path, dpi=216)
+    row = pages[0].point(lambda value: 255 if value < 200 else 0).getbbox()
+    assert row is not None
+    assert abs((row[2] - row[0]) / 3 - 60 * 6.02) < 3  # sixty columns, in points
+    assert documents.difference(*pages) > 0.2
+
+
+async def test_text_pages_follow_form_feeds_and_the_paper(tmp_path: Path) -> None:
+    lines = "".join(f"line {number}\n" for number in range(100)) + "\fafter the feed\n\f"
+    converted = await _convert(tmp_path, lines.encode(), TEXT, Language.PDF)
+    assert converted.pages == 3
+    shown = (await _output(converted.path, "pdftotext", "-layout")).split("\f")
+    assert shown[0].split("\n")[0] == "line 0"
+    assert shown[1].split("\n")[0] == "line 61"
+    assert shown[2].strip() == "after the feed"
+    letter_pages = documents.pages_of(
+        (await _convert(tmp_path, lines.encode(), TEXT, Language.PDF, media="na_letter_8.5x11in")).path
+    )
+    assert {page.size for page in letter_pages} == {(612, 792)}
+
+
+async def test_empty_text_is_no_success(tmp_path: Path) -> None:
+    with pytest.raises(PermanentFailure) as caught:
+        await _convert(tmp_path, b" \r\n\f\n\t\n", TEXT, Language.PDF)
+    assert caught.value.reason == "document-unprintable-error"
+
+
+def test_rows() -> None:
+    def rows(*text: str) -> list[str]:
+        return list(typeset.rows(text, 10))
+
+    assert rows("a\tb\n", "\n", "c") == ["a       b", "", "c"]
+    assert rows("one two three four\n") == ["one two", "three four"]
+    assert rows("0123456789abc\n") == ["0123456789", "abc"]
+    assert rows("a\fb\n", "\f\n", "c\f\n") == ["a", "\f", "b", "\f", "c", "\f"]
+    assert rows("_\bu\x1b[1m\x00e\u0301\u200b\ufeff\n") == ["u[1mé"]
+
+
+def test_pages() -> None:
+    def pages(*rows: str) -> list[list[str]]:
+        return list(typeset.pages(rows, 2))
+
+    assert pages("a", "b", "c") == [["a", "b"], ["c"]]
+    assert pages("a", "b", "\f", "c", "\f") == [["a", "b"], ["c"]]
+    assert pages("\f", "", "\f", "a", "\f", "\f", "b", "", "") == [["a"], [""], ["b", ""]]
+    assert pages("", "\f", "\f") == []
+
+
+def test_a_subset_is_a_small_font_with_the_parts_of_its_letters() -> None:
+    whole = text.font().read_bytes()
+    font = typeset.Font(whole)
+    empty, base, accented = (font.subset(map(font.glyph, chars)) for chars in ("", "e", "é"))
+    assert len(empty) < len(base) < len(accented) < len(whole) / 5
+    assert font.glyph("\u4e00") == 0
+    for octets in (whole, accented):
+        assert ImageFont.truetype(io.BytesIO(octets)).getname()[0] in ("DejaVu Sans Mono", None)
+
+
+# All together
+
+
+async def test_one_semaphore_bounds_what_runs_at_once(tmp_path: Path) -> None:
+    limit = asyncio.Semaphore(1)
+    document = tmp_path / "document"
+    document.write_bytes(documents.postscript())
+    async with limit:
+        waiting = asyncio.create_task(
+            convert(document, PS, [Language.PDF], folder=tmp_path, media=A4_MEDIA, limit=limit, timeout=10)
+        )
+        done, _ = await asyncio.wait({waiting}, timeout=0.3)
+        assert not done
+        assert _names(tmp_path) == {"document"}
+    assert (await waiting).pages == 1
+    assert not limit.locked()
+
+
+async def test_a_relative_path_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-a document 100%.pdf").write_bytes(documents.pdf())
+    converted = await convert(
+        Path("-a document 100%.pdf"), PDF, [Language.PCL], folder=Path(), media=A4_MEDIA, timeout=30
+    )
+    assert converted.pages == 1
+    assert converted.path.exists()
