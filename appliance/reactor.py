@@ -47,14 +47,14 @@ class LoopReactor(AsyncioSelectorReactor):
             for call in self.getDelayedCalls():
                 call.cancel()
             self.fireSystemEvent("shutdown")
+            # An event's triggers are used up when it fires; these are the ones that the base sets in its constructor.
+            self.addSystemEventTrigger("during", "startup", self._reallyStartRunning)
+            self.addSystemEventTrigger("during", "shutdown", self.crash)
+            self.addSystemEventTrigger("during", "shutdown", self.disconnectAll)
 
     def crash(self) -> None:
         """Part of "shutdown": the base would stop the loop here, which is not ours."""
         self.running = self._started = False
-        # An event's triggers are used up when it fires; these are the ones that the base sets in its constructor.
-        self.addSystemEventTrigger("during", "startup", self._reallyStartRunning)
-        self.addSystemEventTrigger("during", "shutdown", self.crash)
-        self.addSystemEventTrigger("during", "shutdown", self.disconnectAll)
 
 
 def _install() -> LoopReactor:

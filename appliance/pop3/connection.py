@@ -30,7 +30,6 @@ class Limits:
 
     before_login: float = 60.0  # from the greeting to the login
     autologout: float = 600.0  # without a command, or without taking octets; RFC 1939 section 3: at least 10 minutes
-    farewell: float = 10.0  # for taking the last answer
     lease: float = 90.0  # the maildrop's, renewed at a third of it
     failure_delay: float = 1.0  # of the answer to a wrong password
     failures: int = 3  # wrong passwords
@@ -123,9 +122,9 @@ class Connection(POP3):
         self._wire.abortConnection()
 
     def _part(self) -> None:
-        """End once what was written is taken, or time is up."""
+        """End once what was written is taken, or time is up: that may be a whole message to a slow line."""
         if not self._lost:
-            self._allow(self._limits.farewell)
+            self._allow(self._limits.autologout)
             self._wire.unregisterProducer()
             self._wire.loseConnection()
 

@@ -16,7 +16,7 @@ import asyncio
 import itertools
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -44,6 +44,7 @@ DELETED = Counter("printpost_pop3_messages_deleted_total", "Messages removed at 
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 _numbers = itertools.count(1)
+_WRITE_OCTETS = 32 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,18 +276,17 @@ class Session(Connection):
         await self._send(b"+OK\r\n", _cut(self._maildrop.read(entry), Top(size)))
 
     async def _send(self, first: bytes, blocks: AsyncIterator[bytes]) -> None:
-        """A multi-line response.  Nothing is said before there is a block, and after that only the end may follow."""
-        stuffer, pending = Stuffer(), first
+        """A multi-line response.  Once a part of it is said, only the rest may follow, or the end of the connection."""
+        stuffer, pending, begun = Stuffer(), first, False
         try:
             async for block in blocks:
-                # Writing lags one block behind, so that a small message goes out in one piece.
-                if pending is not first:
-                    self._wire.write(pending)
-                    await self._writable()
-                    pending = b""
                 pending += stuffer.feed(block)
+                if len(pending) >= _WRITE_OCTETS:
+                    self._wire.write(pending)
+                    pending, begun = b"", True
+                    await self._writable()
         except (Failure, LeaseLost) as failure:
-            if pending is first:
+            if not begun:
                 raise
             self._log.warning("pop3 message broken off", reason=str(failure))
             self.abort()
@@ -308,16 +308,25 @@ class Session(Connection):
     async def do_QUIT(self) -> None:
         """Section 6: UPDATE is one transaction; if it fails nothing was removed."""
         self._leaving = True
-        if self._maildrop and (deleted := self._messages.deleted):
-            try:
-                await self._maildrop.update(deleted)
-            except (Failure, LeaseLost) as failure:
-                self._log.error("pop3 messages not removed", reason=str(failure))
-                self._err("[SYS/TEMP] some deleted messages not removed")
-                return
-            DELETED.inc(len(deleted))
-            self._log.info("pop3 deleted", jobs=[entry.job_id for entry in deleted])
-        self._ok("bye")
+        removed = await self._update(self._messages.deleted)
+        # Before the answer: who has it may log in again at once.
+        await self._let_go()
+        if removed:
+            self._ok("bye")
+        else:
+            self._err("[SYS/TEMP] some deleted messages not removed")
+
+    async def _update(self, deleted: Sequence[Entry]) -> bool:
+        if self._maildrop is None or not deleted:
+            return True
+        try:
+            await self._maildrop.update(deleted)
+        except (Failure, LeaseLost) as failure:
+            self._log.error("pop3 messages not removed", reason=str(failure))
+            return False
+        DELETED.inc(len(deleted))
+        self._log.info("pop3 deleted", jobs=[entry.job_id for entry in deleted])
+        return True
 
 
 def _sentence(failure: Failure) -> str:

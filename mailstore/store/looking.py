@@ -31,6 +31,9 @@ _RECEIVED = Statement(sa.select(JOB.c.received_at).where(JOB.c.id == given("job"
 
 _DROP_PRINTER = Statement(sa.delete(PRINTER_STATE).where(PRINTER_STATE.c.printer == given("of")))
 _ADD_PRINTER = Statement(sa.insert(PRINTER_STATE), *(column.name for column in PRINTER_STATE.c))
+_SET_POLL = Statement(
+    sa.update(PRINTER_STATE).where(PRINTER_STATE.c.printer == given("of")).values(last_poll=given("when"))
+)
 _SET_META = Statement(sa.update(META).where(META.c.name == given("which")).values(value=given("new")))
 
 
@@ -91,6 +94,11 @@ def set_printer(rows: Rows, state: PrinterState) -> None:
         state_reasons=" ".join(state.state_reasons),
         detail=state.detail,
     )
+
+
+def set_poll(rows: Rows, printer: str, at: float) -> None:
+    if not rows.change(_SET_POLL, of=printer, when=at):
+        set_printer(rows, PrinterState(printer=printer, last_poll=at))
 
 
 def forget_printer(rows: Rows, printer: str) -> None:
