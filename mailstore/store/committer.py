@@ -141,8 +141,8 @@ class Committer:
         self.hurry()
         await self._idle.wait()
 
-    async def close(self) -> None:
-        await self.settled()
+    def close(self) -> None:
+        """Only when settled."""
         self._worker.stop()
         self._connection.close()
 

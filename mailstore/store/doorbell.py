@@ -13,9 +13,6 @@ import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from mailstore.store.contract import StoreUnusable
-from mailstore.store.runtime import SOCKET_PATH_OCTETS
-
 NAME_OCTETS = 512
 NAMES = 4096
 """How many different names may wait to be heard; more are dropped, for a ring is a hint."""
@@ -27,11 +24,11 @@ class Doorbell:
     def __init__(self, folder: Path, role: str) -> None:
         self._folder = folder
         self._name = f"{role}-{os.getpid()}-{os.urandom(3).hex()}.bell"
-        path = folder / self._name
-        if len(os.fsencode(path)) > SOCKET_PATH_OCTETS:
-            raise StoreUnusable(f"{folder} is too long a path for a socket; set XDG_RUNTIME_DIR to a shorter one")
+        # Through the descriptor the path stays under the 107 octets of a Unix socket, wherever the folder lies.
+        self._descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._base = f"/proc/self/fd/{self._descriptor}"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        self._socket.bind(str(path))
+        self._socket.bind(f"{self._base}/{self._name}")
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket.fileno(), self._hear)
         self._listeners: set[_Listener] = set()
@@ -55,7 +52,7 @@ class Doorbell:
         return [name for name in found if name.endswith(".bell") and name != self._name]
 
     def _send(self, peer: str, messages: list[bytes]) -> None:
-        path = f"{self._folder}/{peer}"
+        path = f"{self._base}/{peer}"
         try:
             for message in messages:
                 self._socket.sendto(message, path)
@@ -94,6 +91,7 @@ class Doorbell:
         self._closed = True
         self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
+        os.close(self._descriptor)
         (self._folder / self._name).unlink(missing_ok=True)
         for listener in self._listeners:
             listener.rung.set()

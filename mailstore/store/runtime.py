@@ -17,8 +17,6 @@ from pathlib import Path
 
 from mailstore.store.contract import StoreUnusable
 
-SOCKET_PATH_OCTETS = 107
-
 
 def runtime_folder(store_folder: Path, base: Path | None = None) -> Path:
     """Make or find the folder for the sockets of the store in `store_folder`, mode 0700.

@@ -11,6 +11,7 @@ import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from mailstore.job import DeliveryProof, Event, Job
@@ -50,8 +51,6 @@ class SqlStore:
         self,
         role: Role,
         keep: float,
-        role_lock: RoleLock,
-        lock: int,
         committer: Committer,
         reader: Reader,
         spool: Spool,
@@ -61,8 +60,7 @@ class SqlStore:
     ) -> None:
         self._role = role
         self._keep = keep
-        self._role_lock = role_lock
-        self._lock = lock
+        self._resources = ExitStack()
         self._reader = reader
         self._spool = spool
         self._blobs = blobs
@@ -117,6 +115,11 @@ class SqlStore:
             return None
         lease, entries = opened
         return maildrop.HeldMaildrop(self.committer, lease, entries, seconds, self._read_message, self._ended)
+
+    async def polled(self, printer: str, at: float) -> None:
+        # Not waited for: nobody is told of it, and a poll must not cost a commit of its own.
+        noted = self.committer.submit(lambda rows: looking.set_poll(rows, printer, at), Wanted.LATER)
+        noted.add_done_callback(lambda future: future.cancelled() or future.exception())
 
     # -- draining
 
@@ -301,18 +304,22 @@ class SqlStore:
     def rings(self) -> AsyncIterator[str]:
         return self._doorbell.rings()
 
+    def own(self, resources: ExitStack) -> None:
+        """What to let go of at `close`."""
+        self._resources = resources
+
+    async def succeed(self) -> None:
+        """Settle what an earlier process of the role left.  The role's lock proves that it is dead."""
+        now = time.time()
+        await self.committer.submit(lambda rows: leases.break_role(rows, self._role, now))
+        self._blobs.tidy(self._named)
+
     async def close(self) -> None:
         if self._closed:
             return
         self._closed = True
         await self.committer.settled()
-        self._doorbell.close()
-        self._spool.close()
-        self._blobs.close()
-        self._reader.close()
-        await self.committer.close()  # the last connection to close tidies the log, and only a writing one can
-        os.close(self._lock)
-        self._role_lock.release()
+        self._resources.close()
 
 
 async def open_store(
@@ -329,48 +336,33 @@ async def open_store(
     where the sockets' folder is made, if not where `runtime_folder` would.  Raises `StoreUnusable`.
     """
     folder = prepare(folder)
-    role_lock = RoleLock(folder, role)
-    try:
-        return await _open(folder, role, keep, reserve, runtime, role_lock)
-    except BaseException:
-        role_lock.release()
-        raise
-
-
-async def _open(
-    folder: Path, role: Role, keep: float, reserve: int, runtime: Path | None, role_lock: RoleLock
-) -> SqlStore:
     path = folder / "store.sqlite"
-    lock = os.open(folder / "write.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        writer = await asyncio.to_thread(_open_writer, path, lock, keep)
-        store_id = writer.execute("SELECT value FROM meta WHERE name = 'store_id'").fetchall()[0][0]
-    except sqlite3.Error as error:
-        os.close(lock)
-        raise StoreUnusable(f"{path} cannot be opened ({error}); check the disk, or restore a backup") from error
-    except BaseException:
-        os.close(lock)
-        raise
-    blobs = Blobs(folder / "octets", appending=role is Role.APPLIANCE)
-    doorbell = Doorbell(runtime_folder(folder, runtime), role.value)
-    committer = Committer(writer, lock, doorbell.ring)
-    store = SqlStore(
-        role,
-        keep,
-        role_lock,
-        lock,
-        committer,
-        Reader(lambda: _connect(path, read_only=True)),
-        Spool(folder / "octets", reserve),
-        blobs,
-        doorbell,
-        store_id,
-    )
-    if role_lock.held:
-        # The lock proves that the role's earlier process is dead, so nobody needs to wait for its leases to run out.
-        now = time.time()
-        await committer.submit(lambda rows: leases.break_role(rows, role, now))
-        blobs.tidy(store._named)
+    with ExitStack() as resources:
+        role_lock = RoleLock(folder, role)
+        resources.callback(role_lock.release)
+        lock = os.open(folder / "write.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        resources.callback(os.close, lock)
+        doorbell = Doorbell(runtime_folder(folder, runtime), role.value)
+        resources.callback(doorbell.close)
+        try:
+            writer = await asyncio.to_thread(_open_writer, path, lock, keep)
+            # Closed last of all connections: the last one tidies the log, and only a writing one can.
+            committer = Committer(writer, lock, doorbell.ring)
+            resources.callback(committer.close)
+            reader = Reader(lambda: _connect(path, read_only=True))
+            resources.callback(reader.close)
+            store_id = reader.one(looking.META_VALUE, which="store_id")
+        except sqlite3.Error as error:
+            raise StoreUnusable(f"{path} cannot be opened ({error}); check the disk, or restore a backup") from error
+        assert store_id is not None
+        blobs = Blobs(folder / "octets", appending=role is Role.APPLIANCE)
+        resources.callback(blobs.close)
+        spool = Spool(blobs.folder, reserve)
+        resources.callback(spool.close)
+        store = SqlStore(role, keep, committer, reader, spool, blobs, doorbell, store_id[0])
+        if role_lock.held:
+            await store.succeed()
+        store.own(resources.pop_all())
     return store
 
 

@@ -1,0 +1,199 @@
+"""What every directory must do (`mailstore.directory.contract.Directory`), run over each engine.
+
+An engine's tests inherit from `DirectoryContract` and give it a fixture `directory`: empty, and allowed to write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from mailstore.directory.contract import Directory
+from mailstore.directory.records import Language, Printer, WhenUncertain
+from mailstore.failure import PermanentFailure
+
+PHASER = Printer(
+    name="phaser360",
+    addresses=("phaser360@example.com", "colour@example.com"),
+    uri="socket://192.0.2.7:9100",
+    languages=(Language.POSTSCRIPT2, Language.TEXT),
+    allow=("@example.com", "ip:192.0.2.0/24", "authenticated"),
+    deny=("mallory@example.com",),
+    sysadmin=("root@example.com",),
+    service_person=("ada@example.com", "grace@example.com"),
+    key_user=("charles@example.com",),
+    poll_interval=300,
+    plain_from=("192.0.2.7/32",),
+    quota=5_000_000,
+    when_uncertain=WhenUncertain.REPRINT,
+    location="Second floor, beside the stairs – Büro 2",
+    model="Tektronix Phaser 360",
+)
+PLAIN = Printer(name="laser", addresses=("laser@example.com",))
+
+HOSTILE = [
+    "*",
+    "*)(uid=*",
+    "phaser360)(objectClass=*",
+    "phaser360,ou=printers",
+    "phaser360\0",
+    "\\2a",
+    "",
+    " ",
+    "é" * 300,
+    "\udc80",
+]
+
+
+class DirectoryContract:
+    async def test_what_was_added_is_found_whole_by_name_and_by_every_address(self, directory: Directory) -> None:
+        await directory.add(PHASER, "sesame")
+        assert await directory.printer("phaser360") == PHASER
+        assert await directory.printer_by_address("phaser360@example.com") == PHASER
+        assert await directory.printer_by_address("colour@example.com") == PHASER
+
+    async def test_names_and_addresses_are_compared_without_case(self, directory: Directory) -> None:
+        await directory.add(PHASER, None)
+        assert await directory.printer("Phaser360") == PHASER
+        assert await directory.printer_by_address("PHASER360@Example.COM") == PHASER
+
+    async def test_defaults_survive(self, directory: Directory) -> None:
+        await directory.add(PLAIN, None)
+        assert await directory.printer("laser") == PLAIN
+
+    async def test_unknown_printers_are_none(self, directory: Directory) -> None:
+        assert await directory.printer("nobody") is None
+        assert await directory.printer_by_address("nobody@example.com") is None
+
+    async def test_a_miss_does_not_outlive_the_addition(self, directory: Directory) -> None:
+        assert await directory.printer("laser") is None
+        await directory.add(PLAIN, None)
+        assert await directory.printer("laser") == PLAIN
+
+    async def test_all_printers_by_name(self, directory: Directory) -> None:
+        assert list(await directory.printers()) == []
+        await directory.add(PHASER, None)
+        await directory.add(PLAIN, None)
+        assert list(await directory.printers()) == [PLAIN, PHASER]
+
+    async def test_only_the_right_password_is_right(self, directory: Directory) -> None:
+        await directory.add(PHASER, "sesame")
+        assert await directory.verify("phaser360", "sesame")
+        assert await directory.verify("PHASER360", "sesame")
+        for wrong in ("", "Sesame", "sesame ", "sesame\0", "*", "x" * 5000, "\udc80", "\x07"):
+            assert not await directory.verify("phaser360", wrong), wrong
+        assert not await directory.verify("nobody", "sesame")
+
+    async def test_a_printer_without_a_password_has_no_right_one(self, directory: Directory) -> None:
+        await directory.add(PLAIN, None)
+        assert not await directory.verify("laser", "")
+        assert not await directory.verify("laser", "x")
+
+    async def test_passwords_of_people_who_do_not_write_ascii(self, directory: Directory) -> None:
+        await directory.add(PLAIN, "grüße «秘密» $%s")
+        assert await directory.verify("laser", "grüße «秘密» $%s")
+
+    async def test_a_changed_password_replaces_the_old_one_at_once(self, directory: Directory) -> None:
+        await directory.add(PHASER, "sesame")
+        assert await directory.verify("phaser360", "sesame")
+        await directory.set_password("phaser360", "tulip")
+        assert not await directory.verify("phaser360", "sesame")
+        assert await directory.verify("phaser360", "tulip")
+
+    @pytest.mark.parametrize("password", ["", "x" * 1025, "bell\x07", "\udc80"])
+    async def test_passwords_that_cannot_be_sent_are_refused(self, directory: Directory, password: str) -> None:
+        with pytest.raises(PermanentFailure, match="password"):
+            await directory.add(PHASER, password)
+        assert await directory.printer("phaser360") is None
+
+    @pytest.mark.parametrize("name", HOSTILE)
+    async def test_hostile_names_find_nothing(self, directory: Directory, name: str) -> None:
+        await directory.add(PHASER, "sesame")
+        assert await directory.printer(name) is None
+        assert await directory.printer_by_address(name) is None
+        assert await directory.printer_by_address(f"{name}@example.com") is None
+        assert not await directory.verify(name, "sesame")
+        for change in (directory.remove(name), directory.set_password(name, "tulip")):
+            with pytest.raises(PermanentFailure):
+                await change
+        with pytest.raises(PermanentFailure):
+            await directory.add(replace(PLAIN, name=name), None)
+        assert list(await directory.printers()) == [PHASER]
+
+    async def test_characters_that_mean_something_in_filters_are_only_characters(self, directory: Directory) -> None:
+        odd = replace(PLAIN, addresses=("o'neil*#1{}|@example.com",), allow=("*", "group:a)(b", "ip:2001:db8::/32"))
+        await directory.add(odd, None)
+        assert await directory.printer_by_address("o'neil*#1{}|@example.com") == odd
+        assert await directory.printer_by_address("o'neil!#1{}|@example.com") is None
+
+    async def test_a_name_or_an_address_belongs_to_one_printer(self, directory: Directory) -> None:
+        await directory.add(PHASER, None)
+        rivals = (
+            replace(PHASER, addresses=("other@example.com",)),
+            replace(PLAIN, addresses=("colour@example.com",)),
+            replace(PLAIN, addresses=("laser@example.com", "Phaser360@example.com")),
+        )
+        for rival in rivals:
+            with pytest.raises(PermanentFailure) as refusal:
+                await directory.add(rival, "sesame")
+            assert refusal.value.status == "5.1.1"
+        await directory.add(PLAIN, None)
+        with pytest.raises(PermanentFailure) as refusal:
+            await directory.replace(replace(PLAIN, addresses=("laser@example.com", "colour@example.com")))
+        assert refusal.value.status == "5.1.1"
+        assert list(await directory.printers()) == [PLAIN, PHASER]
+
+    async def test_of_two_additions_at_once_one_is_refused(self, directory: Directory) -> None:
+        outcomes = await asyncio.gather(
+            directory.add(PHASER, "sesame"), directory.add(PHASER, "tulip"), return_exceptions=True
+        )
+        assert sorted(type(outcome) for outcome in outcomes if outcome) == [PermanentFailure]
+        winner = "sesame" if outcomes[0] is None else "tulip"
+        assert await directory.verify("phaser360", winner)
+
+    async def test_replace_writes_and_clears_every_setting(self, directory: Directory) -> None:
+        await directory.add(PHASER, "sesame")
+        bare = Printer(name="phaser360", addresses=("colour@example.com",))
+        await directory.replace(bare)
+        assert await directory.printer("phaser360") == bare
+        assert await directory.printer_by_address("phaser360@example.com") is None
+        await directory.replace(PHASER)
+        assert await directory.printer("phaser360") == PHASER
+        assert await directory.verify("phaser360", "sesame"), "the password is no setting"
+
+    async def test_what_was_removed_is_gone(self, directory: Directory) -> None:
+        await directory.add(PHASER, "sesame")
+        assert await directory.verify("phaser360", "sesame")
+        await directory.remove("phaser360")
+        assert await directory.printer("phaser360") is None
+        assert await directory.printer_by_address("colour@example.com") is None
+        assert not await directory.verify("phaser360", "sesame")
+
+    async def test_changes_to_nobody_are_refused(self, directory: Directory) -> None:
+        for change in (directory.replace(PHASER), directory.remove("nobody"), directory.set_password("nobody", "x")):
+            with pytest.raises(PermanentFailure, match="there is no printer"):
+                await change
+
+    async def test_values_are_stored_in_their_usual_form(self, directory: Directory) -> None:
+        await directory.add(
+            Printer(
+                name="Laser",
+                addresses=("Laser@Example.com", "laser@example.com"),
+                uri="socket://Printer.Example.com",
+                plain_from=("192.0.2.7",),
+            ),
+            None,
+        )
+        assert await directory.printer("laser") == replace(
+            PLAIN, uri="socket://printer.example.com:9100", plain_from=("192.0.2.7/32",)
+        )
+
+    async def test_many_questions_at_once(self, directory: Directory) -> None:
+        await directory.add(PHASER, "sesame")
+        answers = await asyncio.gather(
+            *(directory.printer_by_address("colour@example.com") for _ in range(50)),
+            *(directory.printer(f"nobody{number}") for number in range(50)),
+        )
+        assert answers == [PHASER] * 50 + [None] * 50

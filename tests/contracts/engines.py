@@ -1,0 +1,60 @@
+"""The engines that the suites run over.  A new one is one line in `ENGINES`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Protocol
+
+from mailstore.store.contract import Role, Store
+from mailstore.store.sql import SqlStore, open_store
+
+
+class Opener(Protocol):
+    """Opens the store of this test as one process of `role` would."""
+
+    def __call__(self, role: Role = Role.APPLIANCE, *, keep: float = 86400.0) -> Awaitable[Store]: ...
+
+
+async def _sqlite(folder: Path) -> AsyncIterator[Opener]:
+    opened: list[SqlStore] = []
+
+    async def open_one(role: Role = Role.APPLIANCE, *, keep: float = 86400.0) -> Store:
+        store = await open_store(folder / "store", role=role, keep=keep, reserve=0, runtime=folder / "run")
+        opened.append(store)
+        return store
+
+    yield open_one
+    for store in reversed(opened):
+        await store.close()
+    if opened:
+        _sums_are_right(folder / "store" / "store.sqlite")
+
+
+def _sums_are_right(path: Path) -> None:
+    """What the tables say twice must agree, whatever a test did."""
+    import sqlite3
+
+    connection = sqlite3.connect(path)
+    try:
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        kept = connection.execute("SELECT name, messages, octets FROM maildrop WHERE messages <> 0 ORDER BY name")
+        counted = connection.execute(
+            "SELECT maildrop, count(*), sum(size) FROM entry GROUP BY maildrop ORDER BY maildrop"
+        )
+        assert kept.fetchall() == counted.fetchall()
+        unended = connection.execute("SELECT message_id, count(*) FROM job WHERE completed_at = 0 GROUP BY message_id")
+        waiting = connection.execute("SELECT id, waiting FROM message WHERE waiting <> 0")
+        assert sorted(unended.fetchall()) == sorted(waiting.fetchall())
+        ended = "state IN ('completed', 'aborted', 'canceled')"
+        assert connection.execute(f"SELECT id FROM job WHERE (completed_at <> 0) <> ({ended})").fetchall() == []
+        lost = f"SELECT id FROM job WHERE ({ended}) = (id IN (SELECT job_id FROM entry))"
+        assert connection.execute(lost).fetchall() == []
+    finally:
+        connection.close()
+
+
+ENGINES: dict[str, Callable[[Path], AsyncIterator[Opener]]] = {
+    "sqlite": _sqlite,
+}
