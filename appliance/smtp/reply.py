@@ -50,7 +50,7 @@ class Reply:
 
     def octets(self) -> bytes:
         text = _UNSAYABLE.sub("?", self.text)
-        line = f"{self.code} {self.status} {text}".encode()
+        line = f"{self.code} {self.status} {text}".replace("  ", " ", 1).encode()  # 354 has no status
         return line[:510].decode("utf-8", "ignore").encode() + b"\r\n"
 
 

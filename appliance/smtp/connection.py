@@ -1,0 +1,400 @@
+"""One SMTP connection: command lines, deadlines, the way to the data sink (RFC 5321), on aiosmtpd's class.
+
+aiosmtpd gives the protocol class and its session.  Its reading loop, its constructor, its verbs and its DATA are
+replaced: lines are dispatched where the octets arrive, a task runs only for verbs that wait, and DATA goes to
+`datasink` (`tests/test_smtp.py` pins the names that this leans on).
+
+Security: whoever reaches the port can talk here.  Lines, pipelined input, connections, errors and waiting all have
+limits (`limits`).  A client that talks before it may is cut off, because that is how a web page or a smuggler talks to
+a mail server; so is one that speaks HTTP.  Nothing a client does can undo a commit that has begun: it runs as a task of
+the receiver, not of the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import select
+import time
+from collections.abc import Awaitable, Coroutine
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from aiosmtpd.smtp import SMTP, Session
+from prometheus_client import Counter, Gauge, Histogram
+
+from appliance import policy
+from appliance.smtp.limits import NEVER, Patience
+from appliance.smtp.reply import Reply
+from appliance.smtp.transaction import INTERNAL, REJECTED, Client, Transaction, too_large
+from appliance.smtp.verbs import NOT_IN_TURN, SHUTTING_DOWN, VERBS, unknown
+from mailstore.failure import Failure
+
+if TYPE_CHECKING:
+    from appliance.smtp.server import Receiver
+
+CONNECTIONS = Counter("printpost_smtp_connections_total", "Connections that were made")
+CONNECTIONS_REFUSED = Counter("printpost_smtp_connections_refused_total", "Connections refused for their number")
+OPEN = Gauge("printpost_smtp_open_connections", "Connections that are open")
+OCTETS = Counter("printpost_smtp_received_bytes_total", "Octets received by SMTP")
+SECONDS = Histogram(
+    "printpost_smtp_command_duration_seconds",
+    "From a command, or the end of the data, to its reply",
+    ["command"],
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+
+log = structlog.get_logger()
+
+_HTTP = re.compile(rb"(?:GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH|PRI) |[A-Za-z-]+: ?|\x16\x03")
+NOT_HTTP = Reply(code=554, status="5.5.1", text="this is a mail server", close=True)
+TOO_MANY_ERRORS = Reply(code=421, status="4.7.0", text="too many errors", close=True)
+TIMEOUT = Reply(code=421, status="4.4.2", text="waited too long for you", close=True)
+
+
+SECONDS_OF: Final = {command: SECONDS.labels(command) for command in (*VERBS, "END", "OTHER")}
+
+
+class Connection(SMTP):
+    """One client.
+
+    The base constructor is not called: what it computes for each connection is the same for all of them.  What the
+    inherited verbs read is set here.
+    """
+
+    def __init__(self, receiver: Receiver) -> None:
+        self.loop = receiver.loop
+        self.hostname = receiver.site.settings.site.hostname
+        self.receiver = receiver
+        self.site = receiver.site
+        self.session: Session = self._create_session()
+        self.transport: asyncio.Transport | None = None
+        self.client = Client(ip="0.0.0.0", insider=False)  # noqa: S104 - nobody
+        self.ip = policy.plain_ip("0.0.0.0")  # noqa: S104
+        self.transaction: Transaction | None = None
+        self._input = bytearray()
+        self._out = bytearray()
+        self._busy = False  # a verb waits, or our replies do
+        self._flooded = False  # reading is paused: by input that waits, or by a congested draft
+        self._unread = False  # the client does not read what we say
+        self._overlong = False
+        self._half_closed = False
+        self._closing = False
+        self._errors = 0
+        self._patience: Patience | None = None
+        self._deadline = NEVER
+        self._timer: asyncio.TimerHandle | None = None
+
+    # -- the transport's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        peer = transport.get_extra_info("peername")
+        if not peer:  # gone already
+            self._turn_away(b"")
+            return
+        self.ip = policy.plain_ip(peer[0])
+        CONNECTIONS.inc()
+        refused = SHUTTING_DOWN.text if self.receiver.closing else self.receiver.gate.enter(self.ip)
+        if refused:
+            CONNECTIONS_REFUSED.inc()
+            self._turn_away(Reply(code=421, status="4.7.0", text=refused).octets())
+            return
+        OPEN.inc()
+        self.receiver.enter(self)
+        self.session.peer = peer
+        settings = self.site.settings
+        insider = policy.within(self.ip, settings.site.networks)
+        limit = settings.smtp.max_size if insider else settings.smtp.max_size_outside
+        self.client = Client(ip=str(self.ip), insider=insider, max_size=limit)
+        self._expect(self.site.limits.command_seconds)
+        if _talks_already(transport):
+            self._say(NOT_IN_TURN)
+        else:
+            self._out += f"220 {self.hostname} ESMTP Printpost\r\n".encode()
+        self._flush()
+
+    def _turn_away(self, words: bytes) -> None:
+        transport, self.transport, self._closing = self.transport, None, True
+        assert transport is not None
+        transport.write(words)
+        transport.close()
+
+    def connection_lost(self, _: Exception | None) -> None:
+        if self.transport is None:
+            return
+        self.transport = None
+        self._closing = True
+        if self._timer:
+            self._timer.cancel()
+        self.receiver.gate.leave(self.ip)
+        self.receiver.leave(self)
+        OPEN.dec()
+        if not self._busy:
+            self._abandon()
+
+    def eof_received(self) -> bool:
+        """The client sends no more, but may wait for our replies: work goes on until the input is used up."""
+        self._half_closed = True
+        if not self._busy:
+            self._end_of_input()
+        return not self._closing
+
+    def pause_writing(self) -> None:
+        self._unread = True
+        self._expect(self.site.limits.reply_seconds)
+        self._pause_reading()
+
+    def resume_writing(self) -> None:
+        self._unread = False
+        self._expect(self.site.limits.command_seconds)
+        self._resume_reading()
+        self._work()
+
+    def data_received(self, data: bytes) -> None:
+        OCTETS.inc(len(data))
+        if self._closing:
+            return
+        if self._sinking and not self._input:
+            self._sink(data)
+            return
+        self._input += data
+        if len(self._input) > self.site.limits.input:
+            self._pause_reading()
+        self._work()
+
+    def _pause_reading(self) -> None:
+        if self.transport is not None and not self._flooded and not self.transport.is_closing():
+            self._flooded = True
+            self.transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self.transport is not None and self._flooded and not self._unread and not self.transport.is_closing():
+            self._flooded = False
+            self.transport.resume_reading()
+
+    # -- deadlines: one timer, put off lazily
+
+    def _expect(self, seconds: float) -> None:
+        self._patience = None
+        self._deadline = self.loop.time() + seconds
+        if self._timer is None or self._timer.when() > self._deadline:
+            self._set_timer(self._deadline)
+
+    def _set_timer(self, when: float) -> None:
+        if self._timer:
+            self._timer.cancel()
+        self._timer = self.loop.call_at(when, self._look_at_the_clock)
+
+    def _look_at_the_clock(self) -> None:
+        now = self.loop.time()
+        deadline = self._patience.deadline if self._patience else self._deadline
+        if (self._busy or self._flooded) and not self._unread:
+            deadline = now + self.site.limits.command_seconds  # the client waits for us
+        if now < deadline:
+            self._set_timer(deadline)
+            return
+        if self.transport is None:
+            return
+        log.info("connection timed out", client=self.client.ip)
+        if self._unread:
+            self.transport.abort()
+        else:
+            self._say(TIMEOUT)
+            self._flush()
+
+    # -- dispatch
+
+    @property
+    def _sinking(self) -> bool:
+        return self.transaction is not None and self.transaction.sink is not None and not self._busy
+
+    def _work(self) -> None:
+        """Use up the input as far as nothing has to be waited for."""
+        while self._input and not (self._busy or self._closing or self._unread):
+            if self._sinking:
+                data, self._input = self._input, bytearray()
+                self._sink(bytes(data))
+                continue
+            end = self._input.find(b"\n")
+            if end < 0:
+                if len(self._input) > self.site.limits.line:
+                    self._overlong = True
+                    self._input.clear()
+                break
+            line = bytes(self._input[: end + 1])
+            del self._input[: end + 1]
+            self._command(line)
+        self._flush()
+        if len(self._input) <= self.site.limits.input and not self._busy:
+            self._resume_reading()
+        if self._half_closed and not self._busy:
+            self._end_of_input()
+
+    def _end_of_input(self) -> None:
+        if self._unread:
+            return
+        if self.transport is not None and not self._closing:
+            self._closing = True
+            self.transport.close()
+        self._abandon()
+
+    def _command(self, line: bytes) -> None:
+        overlong, self._overlong = self._overlong or len(line) > self.site.limits.line, False
+        started = time.perf_counter()
+        if overlong:
+            self._answer("OTHER", Reply(code=500, status="5.5.2", text="the line is too long"), started)
+            return
+        if _HTTP.match(line):
+            log.info("connection speaks HTTP or TLS", client=self.client.ip)
+            self._answer("OTHER", NOT_HTTP, started)
+            return
+        try:
+            text = line[:-2].decode() if line.endswith(b"\r\n") else ""
+        except UnicodeDecodeError:
+            text = ""
+        verb, _, argument = text.partition(" ")
+        verb = verb.upper()
+        method = VERBS.get(verb)
+        if method is None:
+            self._answer("OTHER", unknown(line, verb), started)
+            return
+        self._expect(self.site.limits.command_seconds)
+        step = method(self, argument.strip(" "))
+        if isinstance(step, Coroutine):
+            self._run(verb, step, started)
+        elif step is not None:
+            self._answer(verb, step, started)
+
+    def _run(self, command: str, step: Awaitable[Reply | None], started: float) -> None:
+        """Let a verb wait; input that comes meanwhile waits too.  The task is the receiver's, so it ends as it will."""
+        self._busy = True
+        self._flush()
+
+        async def to_the_end() -> None:
+            try:
+                reply = await step
+            except Exception:
+                log.exception("command failed", command=command, client=self.client.ip)
+                reply = INTERNAL
+            self._busy = False
+            if self.transport is None:
+                self._abandon()
+                return
+            if reply is not None:
+                self._answer(command, reply, started)
+            if self.receiver.closing and self.transaction is None:
+                self._say(SHUTTING_DOWN)
+            self._work()
+
+        self.receiver.start(to_the_end())
+
+    def _answer(self, command: str, reply: Reply, started: float) -> None:
+        SECONDS_OF[command].observe(time.perf_counter() - started)
+        if reply.reason:
+            REJECTED.labels(reply.reason).inc()
+        if reply.code >= 500:
+            self._errors += 1
+        self._say(reply)
+        if self._errors >= self.site.limits.errors and not self._closing:
+            self._say(TOO_MANY_ERRORS)
+
+    def _say(self, reply: Reply) -> None:
+        if self._closing:
+            return
+        self._out += reply.octets()
+        if reply.close:
+            self._flush()
+            self._closing = True
+            self._input.clear()
+            if self.transport is not None:
+                self.transport.close()
+            if not self._busy:
+                self._abandon()
+
+    def _flush(self) -> None:
+        if self._out and self.transport is not None and not self._closing:
+            self.transport.write(bytes(self._out))
+        self._out.clear()
+
+    # -- data
+
+    def _sink(self, data: bytes) -> None:
+        transaction = self.transaction
+        assert transaction is not None
+        sink, intake = transaction.sink, transaction.intake
+        assert sink is not None
+        assert intake is not None
+        rest = sink.feed(data)
+        if self._patience:
+            self._patience.progress(len(data), self.loop.time())
+        if rest is not None:
+            self._input += rest
+            self._patience = None
+            self._run("END", self._end(transaction), time.perf_counter())
+        elif sink.octets > self.client.max_size + self.site.limits.excess:
+            reply = too_large(self.client.max_size)
+            REJECTED.labels(reply.reason).inc()
+            self._say(Reply(code=reply.code, status=reply.status, text=reply.text, close=True))
+        elif intake.draft.congested and intake.failure is None:
+            self._pause_reading()
+            self.receiver.start(self._wait_for_disk(transaction))
+
+    async def _wait_for_disk(self, transaction: Transaction) -> None:
+        intake = transaction.intake
+        assert intake is not None
+        try:
+            await intake.draft.drained()
+        except Failure as failure:
+            intake.failure = intake.failure or failure
+        if self._patience:
+            self._patience.restart(self.loop.time())
+        self._resume_reading()
+
+    async def _end(self, transaction: Transaction) -> Reply:
+        reply = await transaction.end()
+        transaction.intake = transaction.sink = None
+        self.transaction = None
+        if not reply.refused:
+            self._errors = 0
+        self._expect(self.site.limits.command_seconds)
+        return reply
+
+    # -- for the verbs
+
+    @property
+    def more_came(self) -> bool:
+        """The client has sent something behind the command that is being answered."""
+        return bool(self._input)
+
+    def say_lines(self, *lines: str) -> None:
+        """A positive reply of several lines (RFC 5321 section 4.2.1)."""
+        words = [f"250-{line}\r\n" for line in lines[:-1]] + [f"250 {lines[-1]}\r\n"]
+        self._out += "".join(words).encode()
+
+    def expect_data(self) -> None:
+        """354 is about to be said: from now on the sender's octets buy its time."""
+        limits = self.site.limits
+        self._patience = Patience(limits.data_seconds, limits.data_rate, self.loop.time())
+        self._set_timer(self._patience.deadline)
+
+    def reset(self) -> None:
+        """Give up the transaction, if there is one."""
+        self._abandon()
+
+    def _abandon(self) -> None:
+        transaction, self.transaction = self.transaction, None
+        if transaction is not None and (discard := transaction.abandon()):
+            self.receiver.keep(discard)
+
+    def shut_down(self) -> None:
+        """Say goodbye, unless a message is under way: then behind it."""
+        if not self._busy and (self.transaction is None or self.transaction.sink is None):
+            self._say(SHUTTING_DOWN)
+
+
+def _talks_already(transport: asyncio.Transport) -> bool:
+    poll = select.poll()
+    poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+    return any(event & select.POLLIN and not event & select.POLLHUP for _, event in poll.poll(0))

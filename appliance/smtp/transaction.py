@@ -1,0 +1,278 @@
+"""One mail transaction: who sends, who gets it, whether we take it.  Knows the directory and the store, no connection.
+
+Security: there is no relaying to switch off.  A recipient is a printer that the directory has under one of our domains,
+looked up by an address that the grammar let through, or it is refused; nothing else can enter a transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+import time
+from dataclasses import dataclass, field
+
+import structlog
+from prometheus_client import Counter, Histogram
+
+from appliance import policy, trace
+from appliance.smtp.datasink import DataSink
+from appliance.smtp.intake import Intake
+from appliance.smtp.limits import Limits
+from appliance.smtp.reply import REASONS, Reply, accepted, refusal
+from mailstore import address as addresses
+from mailstore.config import Settings
+from mailstore.directory.contract import Directory
+from mailstore.directory.records import Printer
+from mailstore.failure import Failure, PermanentFailure
+from mailstore.store.contract import Draft, Envelope, Recipient, Store
+
+ACCEPTED = Counter("printpost_smtp_messages_accepted_total", "Messages answered with 250 at the end of data")
+REJECTED = Counter(
+    "printpost_smtp_messages_rejected_total", "Senders, recipients and messages refused, by reason", ["reason"]
+)
+RECEIVED = Counter("printpost_jobs_received_total", "Jobs accepted by SMTP", ["printer"])
+SIZE = Histogram(
+    "printpost_job_size_bytes", "Size of accepted messages", buckets=[4096 * 4**power for power in range(10)]
+)
+for _reason in REASONS:
+    REJECTED.labels(_reason)
+
+log = structlog.get_logger()
+_serial = itertools.count(secrets.randbits(24))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """Who is connected, and what it said of itself."""
+
+    ip: str
+    insider: bool
+    helo: str = ""
+    extended: bool = False
+    max_size: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What every transaction needs."""
+
+    settings: Settings
+    store: Store
+    directory: Directory
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Recipient:
+    printer: Printer
+    address: str  # as given
+    key: str  # canonical, by which the same recipient is known again
+    trust: policy.Trust
+
+
+@dataclass(slots=True, kw_only=True)
+class Transaction:
+    """From MAIL to the end of the data.  `begin` makes one."""
+
+    site: Site
+    client: Client
+    reverse_path: str
+    declared: int  # SIZE, 0 if none
+    body: str
+    smtputf8: bool
+    id: str = field(default_factory=lambda: f"{int(time.time()):X}{next(_serial) & 0xFFFFFF:06X}")
+    recipients: list[_Recipient] = field(default_factory=list)
+    sink: DataSink | None = None
+    intake: Intake | None = None
+
+    @property
+    def room(self) -> bool:
+        return len(self.recipients) < self.site.limits.recipients
+
+    async def rcpt(self, argument: str) -> Reply:
+        """RCPT TO.  Every refusal is counted and, with the client, logged."""
+        try:
+            path, parameters = addresses.parse_rcpt_to(argument, utf8=self.smtputf8)
+        except PermanentFailure as failure:
+            return Reply(code=501, status=failure.status, text=failure.text, reason="malformed")
+        if parameters:  # DSN and the like are not advertised
+            return Reply(code=555, status="5.5.4", text=f"unknown parameter {min(parameters)[:40]}", reason="malformed")
+        given = path.address if path.domain else f"{path.local}@{self.site.settings.domains[0]}"
+        if path.domain.lower() not in ("", *self.site.settings.domains):
+            return Reply(code=550, status="5.7.1", text="relaying denied", reason="relaying-denied")
+        key = addresses.canonical(given)
+        if any(known.key == key for known in self.recipients):
+            return _RECIPIENT_OK
+        if not self.room:
+            return Reply(
+                code=452, status="4.5.3", text="too many recipients, send the rest again", reason="too-many-recipients"
+            )
+        try:
+            return await self._printer(given, key)
+        except Failure as failure:
+            return refusal(failure, permanent=550)
+
+    async def _printer(self, given: str, key: str) -> Reply:
+        plain, _ = addresses.split_subaddress(key)
+        printer = await self.site.directory.printer_by_address(plain)
+        if printer is None:
+            return Reply(code=550, status="5.1.1", text="no such printer here", reason="unknown-recipient")
+        verdict = policy.judge(
+            printer,
+            sender=self.reverse_path,
+            client_ip=self.client.ip,
+            networks=self.site.settings.site.networks,
+        )
+        if not verdict.allowed:
+            return Reply(code=550, status=verdict.status, text=verdict.sentence, reason="not-allowed")
+        if refused := await self._no_room(printer):
+            return refused
+        self.recipients.append(_Recipient(printer=printer, address=given, key=key, trust=verdict.trust))
+        return _RECIPIENT_OK
+
+    async def _no_room(self, printer: Printer) -> Reply | None:
+        store = self.site.store
+        if self.declared > printer.quota:
+            return Reply(code=552, status="5.2.3", text="larger than this printer's mailbox", reason="quota")
+        if not (await store.printer_state(printer.name)).accepting:
+            return Reply(code=450, status="4.2.1", text="the printer takes no jobs now", reason="not-accepting")
+        if await store.occupied(printer.name) + self.declared > printer.quota:
+            return Reply(code=452, status="4.2.2", text="the printer's mailbox is full", reason="quota")
+        if await store.free_octets() < self.declared:
+            return Reply(code=452, status="4.3.1", text="the disk is short of space, try later", reason="disk")
+        return None
+
+    async def data(self) -> Reply:
+        """DATA: make the draft and the sink."""
+        try:
+            draft = await self.site.store.draft(self.declared)
+        except Failure as failure:
+            return refusal(failure)
+        self.begin_data(draft)
+        return Reply(code=354, status="", text="send the message, end it with CRLF . CRLF")
+
+    def begin_data(self, draft: Draft) -> None:
+        hostname = self.site.settings.site.hostname
+        protocol = "UTF8SMTP" if self.smtputf8 else "ESMTP" if self.client.extended else "SMTP"
+        received = trace.received(
+            helo=self.client.helo,
+            client_ip=self.client.ip,
+            hostname=hostname,
+            protocol=protocol,
+            queue_id=self.id,
+            recipient=self.recipients[0].address if len(self.recipients) == 1 else "",
+            at=time.time(),
+        )
+        self.intake = Intake(draft, trace=received, hostname=hostname, hops=self.site.limits.hops)
+        self.sink = DataSink(self.intake.write, limit=self.client.max_size)
+
+    async def end(self) -> Reply:
+        """The data has ended: the verdict, and instant 1.  Not to be cancelled; the draft is gone after it."""
+        assert self.intake is not None
+        try:
+            reply = await self._verdict(self.intake)
+        except Failure as failure:
+            reply = refusal(failure)
+        except Exception:
+            log.exception("mail failed", id=self.id, client=self.client.ip)
+            reply = INTERNAL
+        if reply.refused:
+            await self.intake.draft.discard()
+            self._log_refused(reply)
+        return reply
+
+    async def _verdict(self, intake: Intake) -> Reply:
+        assert self.sink is not None
+        if self.sink.too_large:
+            return too_large(self.client.max_size)
+        if self.sink.fault:
+            text = f"the message holds {self.sink.fault.value}; lines end with both"
+            return Reply(code=550, status="5.6.0", text=text, reason="line-ends")
+        documents = intake.finish()
+        envelope = Envelope(
+            reverse_path=self.reverse_path,
+            client_ip=self.client.ip,
+            helo=self.client.helo,
+            trust=self.recipients[0].trust,  # the client's, the same for all
+            smtputf8=self.smtputf8,
+            body=self.body,
+            name=intake.subject,
+            header_message_id=intake.message_id,
+            documents=len(documents),
+        )
+        octets = intake.draft.octets
+        jobs = list(await self.site.store.accept(intake.draft, envelope, self._maildrops()))
+        ACCEPTED.inc()
+        SIZE.observe(octets)
+        for recipient in self.recipients:
+            RECEIVED.labels(recipient.printer.name).inc()
+        log.info(
+            "mail accepted",
+            id=self.id,
+            jobs=jobs,
+            printers=[recipient.printer.name for recipient in self.recipients],
+            sender=self.reverse_path,
+            client=self.client.ip,
+            octets=octets,
+            documents=len(documents),
+        )
+        return accepted(jobs)
+
+    def _maildrops(self) -> list[Recipient]:
+        return [
+            Recipient(
+                maildrop=recipient.printer.name,
+                address=recipient.address,
+                quota=recipient.printer.quota,
+                fields=trace.return_path(self.reverse_path) + trace.delivered_to(recipient.address),
+            )
+            for recipient in self.recipients
+        ]
+
+    def _log_refused(self, reply: Reply) -> None:
+        log.info(
+            "mail refused", id=self.id, client=self.client.ip, sender=self.reverse_path, status=reply.status,
+            reason=reply.reason,
+        )  # fmt: skip
+
+    def abandon(self) -> asyncio.Task[None] | None:
+        """The client has gone in the middle: forget what has come, if anything."""
+        intake, self.intake, self.sink = self.intake, None, None
+        if intake is None:
+            return None
+        REJECTED.labels("disconnected").inc()
+        return asyncio.ensure_future(intake.draft.discard())
+
+
+_RECIPIENT_OK = Reply(code=250, status="2.1.5", text="recipient ok")
+INTERNAL = Reply(code=451, status="4.3.0", text="something went wrong here, try again later", reason="internal")
+
+
+def too_large(limit: int) -> Reply:
+    return Reply(code=552, status="5.3.4", text=f"a message may have {limit} octets at most", reason="too-large")
+
+
+def begin(site: Site, client: Client, argument: str) -> Transaction | Reply:
+    """MAIL FROM: the transaction, or why there is none."""
+    smtputf8 = client.extended and "SMTPUTF8" in argument.upper().split(" ")[1:]
+    try:
+        path, parameters = addresses.parse_mail_from(argument, utf8=smtputf8)
+    except PermanentFailure as failure:
+        return Reply(code=501, status=failure.status, text=failure.text, reason="malformed")
+    if parameters and not client.extended:
+        return Reply(code=555, status="5.5.4", text="parameters want EHLO", reason="malformed")
+    size, body, utf8 = (
+        parameters.pop("SIZE", "0"),
+        parameters.pop("BODY", "7BIT").upper(),
+        parameters.pop("SMTPUTF8", ""),
+    )
+    if parameters:
+        return Reply(code=555, status="5.5.4", text=f"unknown parameter {min(parameters)[:40]}", reason="malformed")
+    if not (size.isascii() and size.isdigit() and len(size) <= 20) or body not in ("7BIT", "8BITMIME") or utf8:
+        return Reply(code=501, status="5.5.4", text="a parameter has a value it cannot have", reason="malformed")
+    if int(size) > client.max_size:
+        return too_large(client.max_size)
+    return Transaction(
+        site=site, client=client, reverse_path=path.address, declared=int(size), body=body, smtputf8=smtputf8
+    )
