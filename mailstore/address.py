@@ -115,7 +115,8 @@ def _path(text: str, utf8: bool, reverse: bool) -> tuple[Path, int]:
     domain = found[3] or ""
     if not domain and (reverse or local.lower() != "postmaster"):  # RFC 5321 section 4.1.1.3
         raise _bad(reverse, "the address has no domain, it must be like <name@example.com>")
-    _check_lengths(local, domain, reverse)
+    if found.end() > _LABEL_OCTETS or not text.isascii():
+        _check_lengths(local, domain, reverse)
     if domain.startswith("["):
         _check_literal(domain, reverse)
     return Path(local, domain, _join(local, domain)), found.end()
@@ -159,7 +160,7 @@ def split_subaddress(address: str) -> tuple[str, tuple[str, ...]]:
     >>> split_subaddress("phaser360+copies=2+duplex@example.com")
     ('phaser360@example.com', ('copies=2', 'duplex'))
     """
-    local, at, domain = address.rpartition("@")
+    local, at, domain = address.rpartition("@") if "@" in address else (address, "", "")
     user, *details = local.split("+")
     if not details or not user or local.startswith('"'):
         return address, ()

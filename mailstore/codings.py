@@ -44,30 +44,28 @@ class Base64:
     """RFC 2045 section 6.8: characters outside the alphabet are passed over, "=" ends the data."""
 
     def __init__(self) -> None:
-        self._carry = b""  # up to three characters of an unfinished group, or the beginning of a line
+        self._carry = b""  # up to three characters of an unfinished group
         self._whole_lines = True  # so far each line held whole groups, so it may be decoded as it stands
         self._padding = 0
         self._beyond = False  # there was data behind the padding
 
     def decode(self, octets: bytes) -> bytes:
-        if self._whole_lines and not self._padding and b"=" not in octets:
-            cut = octets.rfind(b"\n") + 1
-            if cut:
-                try:
-                    decoded = pybase64.b64decode(self._carry + octets[:cut], validate=False)
-                except binascii.Error:
-                    self._whole_lines = False
-                else:
-                    self._carry = octets[cut:]
-                    return self._shorten(decoded)
-        return self._by_character(octets)
-
-    def _shorten(self, decoded: bytes) -> bytes:
-        """Never keep more of the line that has begun than an unfinished group."""
-        if len(self._carry) <= 3:
-            return decoded
-        rest, self._carry = self._carry, b""
-        return decoded + self._by_character(rest)
+        if not self._whole_lines or self._padding or b"=" in octets:
+            return self._by_character(octets)
+        # Finish the line that had begun, decode the whole lines in one go, begin the next line.
+        start = octets.find(b"\n") + 1 if self._carry else 0
+        stop = octets.rfind(b"\n") + 1
+        if stop <= start:
+            return self._by_character(octets)
+        finished = self._by_character(octets[:start])
+        try:
+            self._whole_lines = not self._carry
+            lines = pybase64.b64decode(memoryview(octets)[start:stop], validate=False) if self._whole_lines else b""
+        except binascii.Error:
+            self._whole_lines = False
+        if not self._whole_lines:
+            return finished + self._by_character(octets[start:])
+        return b"".join((finished, lines, self._by_character(octets[stop:])))
 
     def _by_character(self, octets: bytes) -> bytes:
         characters = octets.translate(None, _JUNK)
@@ -90,12 +88,11 @@ class Base64:
     def end(self) -> tuple[bytes, str]:
         if self._beyond:
             return b"", "its base64 goes on after its padding"
-        carry = self._carry.translate(None, _JUNK)
-        if not carry:
+        if not self._carry:
             return b"", ""
-        if len(carry) == 1 or not self._padding:
+        if len(self._carry) == 1 or not self._padding:
             return b"", "its base64 is cut short"
-        return pybase64.b64decode(carry + b"=" * (4 - len(carry))), ""
+        return pybase64.b64decode(self._carry + b"=" * (4 - len(self._carry))), ""
 
 
 _TRAILING_BLANKS = re.compile(rb"(?<![ \t])[ \t]++(?=\r?\n)")

@@ -150,7 +150,7 @@ def _taste(_: Part) -> int:
 def _surveyed(part: Part, head: bytes, end: End) -> Surveyed:
     as_sent = part.encoding in ("", "7bit", "8bit", "binary")
     format_ = sniff(head, part.media_type, part.charset)
-    text = format_ in (DocumentFormat.TEXT, DocumentFormat.HTML)
+    text = format_ is DocumentFormat.TEXT
     return Surveyed(
         part=part,
         format=format_,

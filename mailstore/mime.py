@@ -91,6 +91,8 @@ class _Level:
 
 def _common(boundaries: list[bytes]) -> bytes:
     first, last = min(boundaries), max(boundaries)
+    if first == last:
+        return first
     length = next((i for i, octet in enumerate(first) if last[i : i + 1] != bytes((octet,))), len(first))
     return first[:length]
 

@@ -156,12 +156,37 @@ def test_how_it_is_cut_makes_no_difference(message: bytes, appetite) -> None:
 
 
 LINES = st.sampled_from(
-    """--a|--a--|--ab|--ab--|--a-- |--a \t||Content-Type: multipart/mixed; boundary=a|content-type: multipart/digest; boundary=ab
-    Content-Type: message/rfc822|Content-Transfer-Encoding: base64|Content-Transfer-Encoding: quoted-printable|QUJDRA==|QUJD
-    QUJ|=41=|x =|-|--|\r|\n| |Content-Type: text/plain; charset=utf-8|Content-Type: multipart/mixed; boundary="a--"|--a----""".split(
-        "|"
-    )
-).map(str.strip)
+    [
+        *(
+            "--a",
+            "--a--",
+            "--ab",
+            "--ab--",
+            "--a-- ",
+            "--a \t",
+            "--a----",
+            "--a--b",
+            "",
+            "",
+            " ",
+            "\t",
+            "-",
+            "--",
+            "\r",
+            "\n",
+            "x =",
+        ),
+        *("QUJDRA==", "QUJD", "QUJ", "=41=", "--a" + " " * 64, "--a" + " " * 65, " boundary=ab"),
+        "Content-Type: multipart/mixed; boundary=a",
+        "content-type: multipart/digest; boundary=ab",
+        'Content-Type: multipart/mixed; boundary="a--"',
+        "Content-Type: multipart/mixed;",
+        "Content-Type: message/rfc822",
+        "Content-Type: text/plain; charset=utf-8",
+        "Content-Transfer-Encoding: base64",
+        "Content-Transfer-Encoding: quoted-printable",
+    ]
+)
 
 
 @given(st.lists(LINES, max_size=25), st.booleans(), st.data())
