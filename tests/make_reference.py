@@ -1,0 +1,172 @@
+"""Writes docs/reference/*.md from the code: python -m tests.make_reference"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import typer.main
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import REGISTRY
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+import appliance
+import mailstore
+import printerbridge
+from appliance import cli, reactor
+from appliance.gauges import StoreGauges
+from mailstore import config
+from mailstore.job import REASONS, DeliveryProof, JobState
+
+FOLDER = Path(__file__).parent.parent / "docs" / "reference"
+HEAD = "<!-- Written by `python -m tests.make_reference` from the code: change it there. -->\n"
+assert reactor  # must be imported before anything of Twisted
+
+
+def options() -> str:
+    lines = [
+        HEAD,
+        "# Options\n",
+        "One TOML file, given by `--config FILE` before the command or by `PRINTPOST_CONFIG`; else `printpost.toml` in",
+        "the working folder, else `/etc/printpost/printpost.toml`, else the defaults below.  Every key is also an",
+        "environment variable, which wins: `[smtp] listen` is `PRINTPOST_SMTP__LISTEN`.  Lists in variables are words,",
+        "apart by commas.",
+        "Sizes may be written like `50 MiB`, periods like `24h`.  An unknown key or value refuses to start.\n",
+    ]
+    for section, field in config.Settings.model_fields.items():
+        model = cast("type[BaseModel]", field.annotation)
+        lines += [
+            f"## [{section}]\n",
+            f"{(model.__doc__ or '').strip()}\n",
+            "| key | default | meaning |",
+            "|---|---|---|",
+        ]
+        for key, option in model.model_fields.items():
+            lines.append(f"| `{key}` | {_default(section, key, option)} | {option.description} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _default(section: str, key: str, option: Any) -> str:
+    computed = {
+        ("site", "hostname"): "this machine's name",
+        ("store", "url"): "`sqlite:` and the data folder of root or the user",
+    }
+    if (section, key) in computed:
+        return computed[section, key]
+    default = option.default
+    if default is PydanticUndefined or default in (None, "", ()):
+        return ""
+    if isinstance(default, int) and default >= 1 << 20:
+        return f"`{default >> 20} MiB`"
+    if isinstance(default, tuple):
+        return ", ".join(f"`{item}`" for item in default)
+    return f"`{default}`"
+
+
+def metrics() -> str:
+    lines = [
+        HEAD,
+        "# Metrics\n",
+        "Both processes answer `/metrics`, `/livez` and `/readyz`: the appliance on `[metrics] listen`, the bridge on",
+        "`[bridge] metrics_listen`.  States and reasons are [IPP's words](reasons.md).\n",
+        "| metric | type | labels | meaning |",
+        "|---|---|---|---|",
+    ]
+    for family in sorted(families(), key=lambda family: family.name):
+        suffix = "_total" if family.type == "counter" else ""
+        labels = ", ".join(f"`{label}`" for label in label_names(family))
+        lines.append(f"| `{family.name}{suffix}` | {family.type} | {labels} | {family.documentation} |")
+    return "\n".join([*lines, ""])
+
+
+def families() -> list[Metric]:
+    """Every metric of ours that any module of the three packages defines."""
+    for package in (appliance, mailstore, printerbridge):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
+    gauges = StoreGauges(cast("Any", None), cast("Any", None), CollectorRegistry())
+    return [
+        family
+        for family in (*REGISTRY.collect(), *gauges.collect())
+        if family.name.startswith("printpost_") and "_test_" not in family.name
+    ]
+
+
+def label_names(family: Metric) -> tuple[str, ...]:
+    collectors: dict[str, Any] = REGISTRY._names_to_collectors
+    collector = collectors.get(family.name)
+    return (
+        tuple(getattr(collector, "_labelnames", ()))
+        if collector is not None
+        else tuple(getattr(family, "_labelnames", ()))
+    )
+
+
+def reasons() -> str:
+    lines = [
+        HEAD,
+        "# States, reasons and proofs\n",
+        "The words are those of RFC 8011, in commands, logs, metrics and the database alike.\n",
+        "`job-state` is one of " + ", ".join(f"`{state.value}`" for state in JobState) + ".\n",
+        "| `job-state-reasons` | meaning |",
+        "|---|---|",
+        *(f"| `{keyword}` | {meaning} |" for keyword, meaning in REASONS.items()),
+        "",
+        "`delivery_proof`, the best evidence that paper came out, weakest first: "
+        + ", ".join(f"`{proof.value}`" for proof in DeliveryProof)
+        + ".",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def commands() -> str:
+    lines = [
+        HEAD,
+        "# Commands\n",
+        "`printpost [--config FILE] COMMAND`.  Errors are one sentence on stderr.  Exit status: 0 done, 2 wrong usage,",
+        "else as in sysexits(3): 65 wrong data, 67 no such printer, 69 not available, 75 try again later, 77 may not,",
+        "78 wrong configuration.\n",
+    ]
+    _describe(typer.main.get_command(cli.app), ["printpost"], lines)
+    return "\n".join(lines)
+
+
+def _describe(command: Any, path: list[str], lines: list[str]) -> None:
+    children = getattr(command, "commands", None)
+    if children:
+        for name, child in children.items():
+            _describe(child, [*path, name], lines)
+        return
+    lines += [f"## {' '.join(path)}\n", f"{(command.help or '').strip()}\n"]
+    parameters = [parameter for parameter in command.params if parameter.name != "help"]
+    if parameters:
+        lines += ["| | |", "|---|---|"]
+        lines += [f"| {_spelled(parameter)} | {parameter.help or ''} |" for parameter in parameters]
+        lines.append("")
+
+
+def _spelled(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return f"`{(parameter.metavar or parameter.name or '').upper()}`"
+    return ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "options.md": options,
+    "metrics.md": metrics,
+    "reasons.md": reasons,
+    "commands.md": commands,
+}
+
+if __name__ == "__main__":
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for file, page in PAGES.items():
+        (FOLDER / file).write_text(page(), encoding="utf-8")
