@@ -7,8 +7,7 @@ goes to `job-0001.prn`; what it holds is drawn as `job-0001.pdf`, `job-0001-1.pn
 
 Its side is closed when nothing more is to be said: at once when the job is spooled, after the last answer if the job
 asks by PJL behind its documents or wants job status, and with `wait_for_paper` always after the pages, as a Phaser
-does.
-Pages are drawn one job after the other, whatever the connections do.
+does.  Pages are drawn one job after the other, whatever the connections do.
 
 Security: a test bed, but it listens: bind it to loopback unless the network is yours.  It reads strangers' octets and
 draws strangers' PostScript: memory is bounded by one buffer and a queue, drawing happens only in confined children with
@@ -37,7 +36,7 @@ from printerbridge.render import PJL_LANGUAGES, Rendering, render, sniff_languag
 from printerbridge.virtual_connection import BUFFER_OCTETS, Ended, Reception
 from printerbridge.virtual_faults import Fault, FaultScript, parse_fault
 from printerbridge.virtual_job import PrintedJob, Session, describe
-from printerbridge.virtual_pjl import Command, Document, Panel
+from printerbridge.virtual_pjl import Command, Display, Document, Panel
 
 log = logging.getLogger(__name__)
 
@@ -193,21 +192,15 @@ class VirtualPrinter:
         return task
 
     async def _connection(self, sock: socket.socket, session: Session) -> None:
-        panel = Panel(pages=self.pages)
-
-        async def paper(loaded: bool) -> None:
-            await reception.say(panel.device_changed(Panel.READY if loaded else Panel.LOAD_PAPER))
-
         reception = Reception(
             sock,
             fault=session.fault,
             spool=session.stem.with_name(f"{session.stem.name}.prn") if session.stem is not None else None,
             idle_timeout=self._idle_timeout,
             found=session.take,
-            paper=paper,
         )
         self._current = reception
-        printing = self._spawn(self._print(session, reception, panel))
+        printing = self._spawn(self._print(session, reception))
         try:
             await self._receive(session, reception, printing)
         finally:
@@ -236,17 +229,20 @@ class VirtualPrinter:
         if session.fault is not None and session.fault.name == "never-close":
             await reception.stall()
 
-    async def _print(self, session: Session, reception: Reception, panel: Panel) -> None:
+    async def _print(self, session: Session, reception: Reception) -> None:
         """Do what the job says, in its order, when the jobs before it are done."""
         try:
             async with self._drawing:
-                panel.pages = self.pages
+                panel = Panel(pages=self.pages)
                 while (item := await session.found.get()) is not None:
-                    if isinstance(item, Command):
-                        await reception.say(panel.answer(item))
-                    else:
-                        await self._draw(item, session, reception)
-                        panel.pages = self.pages
+                    match item:
+                        case Command():
+                            await reception.say(panel.answer(item))
+                        case Display():
+                            await reception.say(panel.show(item))
+                        case Document():
+                            await self._draw(item, session, reception)
+                            panel.pages = self.pages
         finally:
             self._record(session.printed(reception))
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from printerbridge.virtual_faults import Fault
-from printerbridge.virtual_pjl import Command, Document, JobStream
+from printerbridge.virtual_pjl import LOAD_PAPER, READY, Command, Display, Document, JobStream
 
 BUFFER_OCTETS: Final = 256 << 10
 HEAD_OCTETS: Final = 4096
@@ -39,7 +39,11 @@ class Ended(StrEnum):
 
 
 class Reception:
-    """Reads one job.  `found` is awaited for every PJL command and document, in order; it may hold up the reading."""
+    """Reads one job.
+
+    `found` is awaited for every PJL command and document, and for what the panel shows when a fault strikes, in order;
+    it may hold up the reading.
+    """
 
     def __init__(
         self,
@@ -48,8 +52,7 @@ class Reception:
         fault: Fault | None,
         spool: Path | None,
         idle_timeout: float,
-        found: Callable[[Command | Document], Awaitable[None]],
-        paper: Callable[[bool], Awaitable[None]],
+        found: Callable[[Command | Document | Display], Awaitable[None]],
     ) -> None:
         self.started = time.time()
         self.first_octet = 0.0
@@ -64,7 +67,6 @@ class Reception:
         self._spool = spool
         self._idle_timeout = idle_timeout
         self._found = found
-        self._paper = paper
         self._stream = JobStream()
         self._resumed = asyncio.Event()
         self._deaf = fault is not None and fault.name == "mute"
@@ -82,7 +84,7 @@ class Reception:
         finally:
             self.ended_at = time.time()
         for item in self._stream.end():
-            await self._found(item)
+            await self._pass_on(item)
 
     async def _read(self, buffer: memoryview, write: Callable[[memoryview], int | None]) -> Ended:
         loop = asyncio.get_running_loop()
@@ -101,7 +103,7 @@ class Reception:
             except OSError:
                 return Ended.RESET
             if count == 0:
-                return await self._finish()
+                return Ended.EOF
             await self._take(buffer[:count], write)
 
     async def _take(self, data: memoryview, write: Callable[[memoryview], int | None]) -> None:
@@ -113,7 +115,7 @@ class Reception:
         self.digest.update(data)
         write(data)
         for item in self._stream.feed(data):
-            await self._found(item)
+            await self._pass_on(item)
         if self._fault is not None and self._fault.name == "slow":
             await asyncio.sleep(len(data) / self._fault.octets)
 
@@ -145,19 +147,20 @@ class Reception:
                 return await self._out_of_paper()
         return None if await self.stall() else Ended.RESET
 
+    async def _pass_on(self, item: Command | Document) -> None:
+        out_of_paper = self._fault is not None and self._fault.name == "media-empty" and not self._struck
+        if out_of_paper and isinstance(item, Document):
+            # A job shorter than the argument lacks paper as well.
+            self._struck = True
+            self.ended = await self._out_of_paper() or self.ended
+        await self._found(item)
+
     async def _out_of_paper(self) -> Ended | None:
-        await self._paper(False)
+        await self._found(LOAD_PAPER)
         if not await self.stall():
             return Ended.RESET
-        await self._paper(True)
+        await self._found(READY)
         return None
-
-    async def _finish(self) -> Ended:
-        """The client has closed its side.  A small job may still wait for paper."""
-        if self._fault is not None and self._fault.name == "media-empty" and not self._struck:
-            self._struck = True
-            return await self._out_of_paper() or Ended.EOF
-        return Ended.EOF
 
     async def stall(self) -> bool:
         """Read nothing until `resume`; False if the client reset the connection meanwhile."""

@@ -11,7 +11,7 @@ from typing import Final
 from printerbridge.render import Rendering
 from printerbridge.virtual_connection import Ended, Reception
 from printerbridge.virtual_faults import Fault
-from printerbridge.virtual_pjl import Command, Document, wants_answer, wants_job_status
+from printerbridge.virtual_pjl import Command, Display, Document, wants_answer, wants_job_status
 
 PENDING: Final = 64
 """Commands and documents that a connection may be read ahead of their turn."""
@@ -46,15 +46,15 @@ class Session:
         self.number = number
         self.fault = fault
         self.stem = stem
-        self.found: asyncio.Queue[Command | Document | None] = asyncio.Queue(PENDING)
+        self.found: asyncio.Queue[Command | Document | Display | None] = asyncio.Queue(PENDING)
         self.documents = 0
         self.must_answer = False
         self.drawn: list[Rendering] = []
 
-    async def take(self, item: Command | Document) -> None:
+    async def take(self, item: Command | Document | Display) -> None:
         if isinstance(item, Document):
             self.documents += 1
-        elif wants_job_status(item) or (self.documents and wants_answer(item)):
+        elif isinstance(item, Command) and (wants_job_status(item) or (self.documents and wants_answer(item))):
             self.must_answer = True
         await self.found.put(item)
 

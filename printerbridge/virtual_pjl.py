@@ -17,6 +17,7 @@ from typing import Final
 
 UEL: Final = b"\x1b%-12345X"
 LINE_OCTETS: Final = 1024
+_BLANK: Final = b" \t\r\n\x04\x0c"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,18 @@ class Document:
     start: int
     end: int
     language: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Display:
+    """What the panel shows from now on; the first digits of `code` are PJL's status class (41: load paper)."""
+
+    code: int
+    text: str
+
+
+READY: Final = Display(code=10001, text="READY")
+LOAD_PAPER: Final = Display(code=41213, text="LOAD PAPER")
 
 
 class JobStream:
@@ -90,7 +103,7 @@ class JobStream:
         index = piece.find(UEL, at)
         stop = index if index >= 0 else _possible_uel(piece, at)
         if self._blank:
-            self._blank = not piece[at:stop].strip(b" \t\r\n\x04\x0c")
+            self._blank = not piece[at:stop].strip(_BLANK)
         if index >= 0:
             self._open_pjl(self._position + index, found)
             return index + len(UEL)
@@ -134,8 +147,9 @@ class JobStream:
         stop = min(ends, default=len(piece))
         self._line += piece[at : min(stop, at + LINE_OCTETS - len(self._line))]
         if not b"@PJL".startswith(self._line.lstrip()[:4]):
+            blank = not self._line.strip(_BLANK)
             self._enter_document(self._line_at, "")
-            self._blank = False
+            self._blank = blank
             return at
         if not ends:
             return len(piece)
@@ -180,14 +194,11 @@ class Panel:
     Replies are as in HP's PJL reference: the echoed request, lines of KEY=value, a form feed.
     """
 
-    __slots__ = ("_device", "_job", "_name", "_pages_before", "code", "pages")
-
-    READY: Final = (10001, "READY")
-    LOAD_PAPER: Final = (41213, "LOAD PAPER")
+    __slots__ = ("_device", "_job", "_name", "_pages_before", "display", "pages")
 
     def __init__(self, *, pages: int) -> None:
         self.pages = pages
-        self.code = self.READY
+        self.display = READY
         self._job = False  # USTATUS JOB=ON
         self._device = False
         self._name: str | None = None  # the running job's, as sent
@@ -213,9 +224,9 @@ class Panel:
                 return self._job_status("END", f"PAGES={self.pages - self._pages_before}", "RESULT=OK")
         return b""
 
-    def device_changed(self, code: tuple[int, str]) -> bytes:
-        """The panel shows something else; returns the unsolicited status, if it was asked for."""
-        self.code = code
+    def show(self, display: Display) -> bytes:
+        """Show something else; returns the unsolicited status, if it was asked for."""
+        self.display = display
         return _reply("@PJL USTATUS DEVICE", *self._device_lines()) if self._device else b""
 
     def _info(self, category: str) -> bytes:
@@ -228,9 +239,8 @@ class Panel:
         return _reply(f"@PJL INFO {category}", *lines.get(category, ('"?"',)))
 
     def _device_lines(self) -> tuple[str, ...]:
-        number, text = self.code
-        online = "TRUE" if number < 20000 else "FALSE"
-        return (f"CODE={number}", f'DISPLAY="{text}"', f"ONLINE={online}")
+        online = "TRUE" if self.display.code < 20000 else "FALSE"
+        return (f"CODE={self.display.code}", f'DISPLAY="{self.display.text}"', f"ONLINE={online}")
 
     def _subscribe(self, rest: str) -> None:
         name, _, value = (part.strip().upper() for part in rest.partition("="))
