@@ -1,0 +1,1 @@
+"""Tests that end a process from inside."""

@@ -1,0 +1,36 @@
+"""The process that the kill tests end: one job from its acceptance to its end, told line by line on stdout."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from mailstore.job import DeliveryProof, Event
+from mailstore.store.contract import Envelope, Recipient, Role
+from mailstore.store.sql import open_store
+
+
+async def main(folder: Path, runtime: Path, size: int) -> None:
+    appliance = await open_store(folder, role=Role.APPLIANCE, reserve=0, runtime=runtime)
+    bridge = await open_store(folder, role=Role.BRIDGE, reserve=0, runtime=runtime)
+    draft = await appliance.draft(size)
+    draft.write(b"x" * size)
+    print("accepting", flush=True)
+    envelope = Envelope(reverse_path="", client_ip="192.0.2.1", helo="h", trust="insider")
+    recipient = Recipient(maildrop="phaser", address="phaser@example.com", quota=10**9, fields=b"")
+    (job_id,) = await appliance.accept(draft, envelope, [recipient])
+    print("accepted", flush=True)
+    lease = await bridge.acquire("device:test", "victim", 3600)
+    assert lease is not None
+    assert await bridge.claim(lease, job_id, ["job-transforming"])
+    print("claimed", flush=True)
+    assert await bridge.sending(lease, job_id, 0)
+    print("sending", flush=True)
+    proof = DeliveryProof.CLOSED
+    assert await bridge.end(lease, job_id, Event.COMPLETE, reasons=["job-completed-successfully"], proof=proof)
+    print("ended", flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])))
