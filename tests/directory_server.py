@@ -1,15 +1,29 @@
-"""A real slapd for tests: made from nothing in the test's own folder, gone when the test ends."""
+"""Real slapds for tests, made from nothing in the test's own folder, gone when the test ends.
+
+`running_directory` is the embedded one.  `foreign_directory` is a site's own: set up by cn=config from the files that
+`deploy/ldap` offers, another base, one writing identity, TLS only, and slapd's usual size limit.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import datetime
+import ipaddress
 import shutil
+import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
 from mailstore.directory.ldap import LdapDirectory, embedded
+from mailstore.directory.openldap import Software, run
 from mailstore.directory.slapd import EmbeddedDirectory, Identity
 
 
@@ -52,3 +66,133 @@ def short_folder() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+FOREIGN_BASE = "dc=example,dc=com"
+FOREIGN_DN = f"cn=printpost,{FOREIGN_BASE}"
+FOREIGN_PASSWORD = "correct horse"
+_SCHEMA = Path(__file__).parent.parent / "deploy" / "ldap"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignDirectory:
+    """A site's own slapd."""
+
+    port: int
+    ca: Path
+    process: asyncio.subprocess.Process
+
+    def client(self, scheme: str = "ldaps", host: str = "127.0.0.1") -> LdapDirectory:
+        url = f"{scheme}://{host}:{self.port}"
+        return LdapDirectory(url, FOREIGN_BASE, FOREIGN_DN, FOREIGN_PASSWORD, ca=self.ca)
+
+
+@contextlib.asynccontextmanager
+async def foreign_directory(tmp_path: Path, scheme: str = "ldaps", name: str = "") -> AsyncIterator[ForeignDirectory]:
+    """`name` is what the certificate says instead of 127.0.0.1."""
+    software = Software.find()
+    folder = tmp_path / "foreign"
+    (folder / "config").mkdir(parents=True)
+    (folder / "data").mkdir()
+    ca = make_certificate(folder, name)
+    await run([*software.tool("slapadd"), "-n", "0", "-F", str(folder / "config")], _foreign_config(software, folder))
+    entries = await _foreign_entries(software)
+    await run([*software.tool("slapadd"), "-n", "1", "-F", str(folder / "config")], entries)
+    port = _free_port()
+    command = [
+        *software.tool("slapd"),
+        "-h",
+        f"{scheme}://127.0.0.1:{port}",
+        "-F",
+        str(folder / "config"),
+        "-d",
+        "none",
+    ]
+    process = await asyncio.create_subprocess_exec(
+        *("prlimit", "--nofile=1024", "setpriv", "--pdeathsig", "TERM", *command), stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    try:
+        drain = asyncio.create_task(process.stderr.read())
+        await _listening(port)
+        yield ForeignDirectory(port=port, ca=ca, process=process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+    await drain
+
+
+def make_certificate(folder: Path, name: str = "") -> Path:
+    """A self-signed certificate and its key as `certificate.pem` and `key.pem`; returns the former."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "directory")])
+    now = datetime.datetime.now(datetime.UTC)
+    who = x509.DNSName(name) if name else x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([who]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "certificate.pem"
+    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return path
+
+
+def _foreign_config(software: Software, folder: Path) -> str:
+    schemas = [(software.schema / f"{name}.ldif").read_text() for name in ("core", "cosine", "inetorgperson", "misc")]
+    schemas += [(_SCHEMA / f"{name}.ldif").read_text() for name in ("printer", "printpost")]
+    tls = f"olcTLSCertificateFile: {folder / 'certificate.pem'}\nolcTLSCertificateKeyFile: {folder / 'key.pem'}"
+    access = (
+        f'olcAccess: to attrs=userPassword by dn.exact="{FOREIGN_DN}" =w by anonymous auth by * none',
+        f'olcAccess: to * by dn.exact="{FOREIGN_DN}" write by anonymous auth by * none',
+    )
+    entries = (
+        f"dn: cn=config\nobjectClass: olcGlobal\ncn: config\n{tls}\n",
+        f"dn: cn=module,cn=config\nobjectClass: olcModuleList\ncn: module\nolcModulePath: {software.modules}",
+        "olcModuleLoad: back_mdb\n",
+        "dn: cn=schema,cn=config\nobjectClass: olcSchemaConfig\ncn: schema\n",
+        *(f"{schema}\n" for schema in schemas),
+        "dn: olcDatabase=mdb,cn=config\nobjectClass: olcMdbConfig\nolcDatabase: mdb",
+        f"olcSuffix: {FOREIGN_BASE}\nolcDbDirectory: {folder / 'data'}",
+        *access,
+    )
+    return "\n".join(entries) + "\n"
+
+
+async def _foreign_entries(software: Software) -> str:
+    hashed = await run([*software.tool("slappasswd"), "-n", "-T", "/dev/stdin"], FOREIGN_PASSWORD)
+    return (
+        f"dn: {FOREIGN_BASE}\nobjectClass: domain\ndc: example\n\n"
+        f"dn: ou=printers,{FOREIGN_BASE}\nobjectClass: organizationalUnit\nou: printers\n\n"
+        f"dn: {FOREIGN_DN}\nobjectClass: organizationalRole\nobjectClass: simpleSecurityObject\n"
+        f"cn: printpost\nuserPassword: {hashed}\n"
+    )
+
+
+async def _listening(port: int) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                await writer.wait_closed()
+                return
+            await asyncio.sleep(0.01)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -299,15 +299,31 @@ class LdapDirectory:
             raise TransientFailure("4.4.3", "the directory does not answer") from error
 
 
+class _Tls(Tls):  # type: ignore[misc]
+    """TLS as Python's ssl does it.
+
+    ldap3's own loads all certificates again for every connection (50 ms), and compares host names with a function that
+    Python has given up.
+    """
+
+    def __init__(self, host: str, ca: Path | None) -> None:
+        super().__init__(validate=ssl.CERT_REQUIRED)
+        self._host = host
+        try:
+            self._context = ssl.create_default_context(cafile=ca)
+        except OSError as error:
+            raise PermanentFailure("4.3.5", f"[directory] ca {ca} holds no certificates in PEM form: {error}") from None
+
+    def wrap_socket(self, connection: Connection, do_handshake: bool = False) -> None:  # noqa: ARG002
+        connection.socket = self._context.wrap_socket(connection.socket, server_hostname=self._host)
+
+
 class _Server:
     """Makes connections to one server."""
 
     def __init__(self, url: str, ca: Path | None) -> None:
         self._url = ServerUrl.parse(url)
-        if ca is not None and not ca.is_file():
-            raise PermanentFailure("4.3.5", f"[directory] ca {ca} is not a file of certificates in PEM form")
-        trust = str(ca) if ca else None
-        self._tls = Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=trust, sni=self._url.host) if self._url.tls else None
+        self._tls = _Tls(self._url.host, ca) if self._url.tls else None
 
     def opened(self, bind_dn: str = "", password: str = "") -> Connection:
         """A connection, encrypted where it must be, not yet bound."""
@@ -392,6 +408,8 @@ def _abandon(connection: Connection) -> None:
         connection.socket.shutdown(socket.SHUT_RDWR)
     with contextlib.suppress(LDAPException, OSError, AttributeError):
         connection.strategy.close()
+    with contextlib.suppress(LDAPException, OSError, AttributeError):
+        connection.socket.close()
 
 
 @contextlib.contextmanager

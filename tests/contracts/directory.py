@@ -28,7 +28,7 @@ PHASER = Printer(
     plain_from=("192.0.2.7/32",),
     quota=5_000_000,
     when_uncertain=WhenUncertain.REPRINT,
-    location="Second floor, beside the stairs – Büro 2",
+    location="Second floor, beside the stairs, Büro 2",
     model="Tektronix Phaser 360",
 )
 PLAIN = Printer(name="laser", addresses=("laser@example.com",))
