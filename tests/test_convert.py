@@ -274,6 +274,22 @@ async def test_postscript_becomes_pdf_with_the_same_pixels(tmp_path: Path) -> No
     _same(documents.pages_of(tmp_path / "document"), documents.pages_of(converted.path))
 
 
+async def test_encapsulated_postscript_is_brought_onto_the_paper(tmp_path: Path) -> None:
+    head = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 1000 1000 1200 1300\n%%EndComments\n"
+    converted = await _convert(tmp_path, head + b"1000 1000 200 300 rectfill\n%%EOF\n", PS, Language.PDF)
+    assert converted.pages == 1
+    (page,) = documents.pages_of(converted.path)
+    assert documents.ink(page) > 0.5
+
+
+async def test_postscript_for_other_paper_is_scaled(tmp_path: Path) -> None:
+    poster = b"%!PS\n<< /PageSize [1190 1684] >> setpagedevice 8 setlinewidth 20 20 1150 1644 rectstroke showpage\n"
+    (page,) = documents.pages_of((await _convert(tmp_path, poster, PS, Language.PDF)).path)
+    dark = page.point(lambda value: 255 if value < 128 else 0).getbbox()
+    assert dark is not None
+    assert all(abs(side - near) < 5 for side, near in zip(dark, (8, 8, 587, 834), strict=True))
+
+
 @pytest.mark.parametrize("language", [Language.PCLXL, Language.PCL, Language.PWG])
 async def test_pages_of_postscript_are_counted(tmp_path: Path, language: Language) -> None:
     spoofed = documents.postscript(3, body="(\npages: 99\n) print")
@@ -429,6 +445,14 @@ async def test_one_semaphore_bounds_what_runs_at_once(tmp_path: Path) -> None:
         assert _names(tmp_path) == {"document"}
     assert (await waiting).pages == 1
     assert not limit.locked()
+
+
+async def test_all_converters_work_without_namespaces_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "_level", sandbox.Level.RLIMITS)
+    pcl = await _convert(tmp_path, documents.TEXT.encode(), TEXT, Language.PCL)
+    assert (pcl.pages, len(pcl.route)) == (1, 3)
+    again = await _convert(tmp_path, documents.postscript(2), PS, Language.POSTSCRIPT, as_is=False)
+    _same(documents.pages_of(tmp_path / "document"), documents.pages_of(again.path))
 
 
 async def test_a_relative_path_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,8 +18,10 @@ def command(task: Task, device: str, *options: str) -> list[str]:
         f"-dDEVICEWIDTHPOINTS={task.media.width:g}",
         f"-dDEVICEHEIGHTPOINTS={task.media.height:g}",
         # The paper that lies in the printer, whatever the document asks for; other sizes are scaled to it.
+        # An EPS has no page but a box, which may lie anywhere.
         "-dFIXEDMEDIA",
         "-dPSFitPage",
+        "-dEPSFitPage",
         *options,
         "-f",
         task.source,
