@@ -1,0 +1,94 @@
+"""`python -m printerbridge`: the process that prints, until SIGTERM.
+
+What is being sent is finished first, for twenty seconds at most.  Exit status: 0 after SIGTERM or SIGINT, 78
+(EX_CONFIG) if the configuration cannot be meant, 69 (EX_UNAVAILABLE) if something that is needed cannot be had.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+
+from mailstore import config, logs, loop
+from mailstore.config import ConfigError, Settings
+from mailstore.directory import opening
+from mailstore.failure import Failure
+from mailstore.monitoring import monitor
+from mailstore.notify import notify
+from mailstore.store.contract import Role, StoreUnusable
+from mailstore.store.sql import open_store
+from printerbridge.bridge import Bridge
+
+GRACE_SECONDS = 20.0
+
+
+async def serve(settings: Settings) -> None:
+    """Run the bridge until SIGTERM or SIGINT.  Raises `ConfigError`, `StoreUnusable` or `Failure` if it cannot."""
+    asked = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, asked.set)
+    async with contextlib.AsyncExitStack() as stack:
+        store = await open_store(
+            settings.store.folder, role=Role.BRIDGE, keep=settings.store.keep, reserve=settings.store.reserve
+        )
+        stack.push_async_callback(store.close)
+        directory = opening.connect(settings, "bridge")
+        stack.push_async_callback(directory.close)
+
+        async def readiness() -> str:
+            await store.generation()
+            return ""
+
+        await stack.enter_async_context(monitor(settings.bridge.metrics_listen, "[bridge] metrics_listen", readiness))
+        bridge = Bridge(
+            store,
+            directory,
+            spool=settings.store.folder / "spool-bridge",
+            media=settings.site.media,
+            converters=settings.bridge.converters,
+        )
+        await bridge.start()
+        notify("READY=1")
+        await asked.wait()
+        notify("STOPPING=1")
+        await bridge.stop(GRACE_SECONDS)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m printerbridge", description="Print what waits in the maildrops.")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="the configuration, printpost.toml by default")
+    arguments = parser.parse_args()
+    try:
+        settings, _ = config.load(arguments.config)
+        logs.configure("bridge")
+        _many_files()
+        loop.run(serve(settings))
+    except ConfigError as error:
+        return _sorry(str(error), os.EX_CONFIG)
+    except StoreUnusable as error:
+        return _sorry(str(error), os.EX_UNAVAILABLE)
+    except Failure as failure:
+        return _sorry(failure.text, os.EX_UNAVAILABLE)
+    return os.EX_OK
+
+
+def _many_files() -> None:
+    """One descriptor for every printer at work, and a few."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _sorry(sentence: str, status: int) -> int:
+    sys.stderr.write(f"printerbridge: {sentence}\n")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,224 @@
+"""All lines together: which printer's jobs go to which device, and waking whoever has work.
+
+The doorbell tells of new work in milliseconds; a look every few seconds finds what it missed.  A printer without a
+device address is not ours: POP3 drains its maildrop.  A printer that the directory does not know keeps its jobs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+from mailstore.directory.contract import Directory
+from mailstore.directory.records import Printer
+from mailstore.failure import PermanentFailure, TransientFailure
+from mailstore.job import JobState
+from mailstore.store.contract import LeaseLost, Store
+from printerbridge import device
+from printerbridge.device import Device
+from printerbridge.line import UNKNOWN, Line, Timing
+from printerbridge.spool import Spool
+
+log = logging.getLogger(__name__)
+
+_REFRESH_SECONDS = 60.0  # after which a change by a foreign LDAP client counts
+_AFTER_FAILURE_SECONDS = 5.0
+
+
+class Bridge:
+    """Drains the maildrops of all printers that have a device address.
+
+    `spool` is a folder of the data disk that is this bridge's alone; `media` the PWG name of the paper for documents
+    that do not say; `converters` how many conversions may run at once.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        directory: Directory,
+        *,
+        spool: Path,
+        media: str,
+        converters: int,
+        timing: Timing | None = None,
+    ) -> None:
+        self._store = store
+        self._directory = directory
+        self._timing = timing or Timing()
+        self._spool = Spool(store, spool, media=media, converters=converters)
+        self._owner = f"bridge:{socket.gethostname()}:{os.getpid()}"
+        self._seats: dict[str, Device] = {}  # printer -> where its jobs go
+        self._entries: dict[Device, dict[str, Printer]] = {}
+        self._refreshed = 0.0
+        self._lines: dict[Device, Line] = {}
+        self._running: dict[Device, asyncio.Task[None]] = {}
+        self._watching: list[asyncio.Task[None]] = []
+        self._others: set[str] = set()  # printers that poll, or cannot be served
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Begin to print.  Raises `PermanentFailure` if the spool folder cannot be used."""
+        try:
+            await asyncio.to_thread(self._spool.open)
+        except OSError as error:
+            raise PermanentFailure(
+                "5.3.5", f"the spool folder {error.filename} cannot be used: {error.strerror}"
+            ) from None
+        self._watching = [
+            asyncio.create_task(self._listen(), name="doorbell"),
+            asyncio.create_task(self._look(), name="look"),
+        ]
+
+    async def stop(self, grace: float = 20.0) -> None:
+        """Finish the jobs that are being sent, for `grace` seconds at most, then break off; leases are released."""
+        self._stopping = True
+        for task in self._watching:
+            task.cancel()
+        await asyncio.gather(*self._watching, return_exceptions=True)
+        for line in self._lines.values():
+            line.stop()
+        running = list(self._running.values())
+        if running:
+            _, late = await asyncio.wait(running, timeout=grace)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    @property
+    def lines(self) -> int:
+        """How many devices are being served at the moment."""
+        return len(self._running)
+
+    # -- hearing of work
+
+    async def _listen(self) -> None:
+        async for name in self._store.rings():
+            if name == "*":
+                self._directory.forget()
+                self._refreshed = 0.0
+                await self._guarded(self._look_once())
+            else:
+                await self._guarded(self._wake(name))
+
+    async def _look(self) -> None:
+        await self._guarded(self._look_for_uncertain())
+        while True:
+            await self._guarded(self._look_once())
+            await asyncio.sleep(self._timing.look)
+
+    async def _guarded(self, work: object) -> None:
+        """A look that fails is followed by another one."""
+        assert asyncio.iscoroutine(work)
+        try:
+            await work
+        except TransientFailure as failure:
+            log.warning("could not look for work: %s", failure.text)
+        except Exception:
+            log.exception("looking for work failed")
+
+    async def _look_once(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if not self._refreshed or now - self._refreshed > _REFRESH_SECONDS:
+            await self._refresh()
+        await self._wake_all(await self._store.printers_waiting())
+
+    async def _look_for_uncertain(self) -> None:
+        """Jobs that an earlier process left in doubt: their printers' entries say what becomes of them."""
+        stopped = await self._store.jobs(states=[JobState.PROCESSING_STOPPED])
+        await self._wake_all({job.printer for job in stopped if UNKNOWN in job.reasons})
+
+    async def _wake_all(self, names: Iterable[str]) -> None:
+        new = []
+        for name in names:
+            if name in self._seats:
+                await self._wake(name)
+            elif name not in self._others:
+                new.append(name)
+        for name in new:
+            await self._wake(name)
+
+    # -- who prints where
+
+    async def _refresh(self) -> None:
+        try:
+            entries = await self._directory.printers()
+        except TransientFailure as failure:
+            log.warning("the directory does not answer, known printers go on: %s", failure.text)
+            return
+        self._refreshed = asyncio.get_running_loop().time()
+        self._seats.clear()
+        self._entries.clear()
+        self._others.clear()
+        for entry in entries:
+            self._seat(entry)
+        for line in self._lines.values():
+            line.printers = self._entries.get(line.device, {})
+
+    def _seat(self, entry: Printer) -> None:
+        where = _device_of(entry)
+        if where is None:
+            self._others.add(entry.name)
+            return
+        self._seats[entry.name] = where
+        self._entries.setdefault(where, {})[entry.name] = entry
+
+    async def _wake(self, name: str) -> None:
+        if name not in self._seats and name not in self._others:
+            await self._ask(name)
+        where = self._seats.get(name)
+        if self._stopping or where is None:
+            return
+        line = self._lines.get(where)
+        if line is None:
+            line = Line(where, self._store, self._spool, owner=f"{self._owner}:{where.uri}", timing=self._timing)
+            self._lines[where] = line
+            self._running[where] = asyncio.create_task(self._run(line), name=where.uri)
+        line.printers = self._entries[where]
+        line.wake(name)
+
+    async def _ask(self, name: str) -> None:
+        """A printer that was not there at the last refresh."""
+        entry = await self._directory.printer(name)
+        if entry is not None:
+            self._seat(entry)
+        else:
+            self._others.add(name)
+            log.warning("jobs wait for %s, which the directory does not know", name)
+
+    async def _run(self, line: Line) -> None:
+        """One line, until it has nothing to do."""
+        try:
+            while not self._stopping:
+                try:
+                    await line.run()
+                except LeaseLost as lost:
+                    log.warning("%s: somebody else holds %s", line.device.uri, lost)
+                except TransientFailure as failure:
+                    log.warning("%s: %s", line.device.uri, failure.text)
+                except Exception:
+                    log.exception("%s: the line failed", line.device.uri)
+                else:
+                    if not line.woken:
+                        return
+                    continue
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_AFTER_FAILURE_SECONDS):
+                        await line.stopped()
+        finally:
+            del self._lines[line.device]
+            del self._running[line.device]
+
+
+def _device_of(entry: Printer) -> Device | None:
+    if not entry.drained_by_bridge:
+        return None
+    try:
+        return device.parse(entry.uri)
+    except PermanentFailure as failure:
+        log.warning("%s: %s", entry.name, failure.text)
+        return None

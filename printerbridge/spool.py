@@ -1,0 +1,299 @@
+"""From stored octets to documents that are ready to go: decoded, converted, whole.
+
+Everything is finished before anybody connects: a printer cuts a job whose sender pauses, and prints the stump.  Small
+documents wait in memory, all together bounded; the others in files of a folder that is emptied at start, since nothing
+in it outlives the process.
+
+Security: the octets are a stranger's.  They are decoded by `mailstore.documents`, which bounds what it keeps;
+what they are is told by the octets and not by their labels; only confined children open them (`printerbridge.convert`).
+If one document of a job cannot be had, nothing of the job is sent.  Names in the folder come from job numbers alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import BinaryIO
+
+from mailstore.directory.records import Language, Printer
+from mailstore.documents import Document, Extractor, Surveyor
+from mailstore.failure import PermanentFailure, TransientFailure
+from mailstore.job import Job
+from mailstore.sniff import DocumentFormat
+from mailstore.store.contract import Store
+from printerbridge import banner, convert
+
+BLOCK = 128 << 10
+DOCUMENT_IN_MEMORY = 1 << 20
+ALL_IN_MEMORY = 32 << 20
+_WRITE = 1 << 20  # octets gathered for one visit to the disk's thread
+_INSIDER = "insider"
+
+Claim = Callable[[], Awaitable[bool]]
+"""Awaited before the first conversion; False if the job is not to be printed any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """A document as the printer gets it, in memory or in a file."""
+
+    octets: int
+    pages: int  # 0 where nobody can tell
+    data: bytes = b""
+    path: Path | None = None
+
+    def blocks(self) -> Iterator[bytes]:
+        """The octets in blocks of at most 128 KiB."""
+        if self.path is None:
+            for start in range(0, len(self.data), BLOCK):
+                yield self.data[start : start + BLOCK]
+            return
+        with self.path.open("rb", buffering=0) as file:
+            while block := file.read(BLOCK):
+                yield block
+
+
+@dataclass(slots=True, kw_only=True)
+class Prepared:
+    """A job that is ready to go.  `discard` it in the end."""
+
+    job: Job
+    documents: list[Ready] = field(default_factory=list)
+    routes: list[str] = field(default_factory=list)  # "document 1: cairo-postscript", for those that were converted
+    converting: float = 0.0  # seconds
+    claimed: bool = False
+    folder: Path | None = None
+    held: int = 0  # octets of the memory that is shared by all jobs
+
+    @property
+    def pages(self) -> int:
+        """Of all documents, 0 if it is not known of each."""
+        counts = [document.pages for document in self.documents]
+        return sum(counts) if all(counts) else 0
+
+
+class Spool:
+    """Prepares jobs.  `converters` is how many conversions may run at once, `media` the PWG name of the paper."""
+
+    def __init__(self, store: Store, folder: Path, *, media: str, converters: int) -> None:
+        self._store = store
+        self._folder = folder
+        self._media = media
+        self._converting = asyncio.Semaphore(converters)
+        self._in_memory = 0
+
+    def open(self) -> None:
+        """Make the folder, or empty what an earlier process left.  Raises `OSError`."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for left in self._folder.iterdir():
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
+
+    async def prepare(self, job: Job, printer: Printer, claim: Claim, *, again: bool = False) -> Prepared | None:
+        """All documents of `job`, as `printer` understands them; `again` puts a banner before them.
+
+        None if `claim` said no.  Raises `PermanentFailure` with a `job-state-reasons` keyword, and `TransientFailure`;
+        then nothing is left behind.
+        """
+        prepared = Prepared(job=job)
+        try:
+            found = await self._extract(job, prepared)
+            if again:
+                found.insert(0, _banner(job, printer))
+            for part in found:
+                ready = await self._fit(part, printer, prepared, claim)
+                if ready is None:
+                    await self.discard(prepared)
+                    return None
+                prepared.documents.append(ready)
+        except OSError as error:
+            await self.discard(prepared)
+            raise TransientFailure("4.3.1", f"the spool folder cannot be written: {error.strerror}") from None
+        except BaseException:
+            await self.discard(prepared)
+            raise
+        return prepared
+
+    async def discard(self, prepared: Prepared) -> None:
+        """Free what the job holds.  May be called more than once."""
+        self._in_memory -= prepared.held
+        prepared.held = 0
+        prepared.documents.clear()
+        if prepared.folder is not None:
+            folder, prepared.folder = prepared.folder, None
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    # -- out of the message
+
+    async def _extract(self, job: Job, prepared: Prepared) -> list[_Part]:
+        if job.octets <= DOCUMENT_IN_MEMORY:
+            whole = [b"".join([block async for block in self._store.read(job.id)])]
+            documents = _survey(Surveyor(), whole)
+            return await self._take(documents, _each(whole), prepared)
+        surveyor = Surveyor()
+        async for block in self._store.read(job.id):
+            surveyor.feed(block)
+        documents = _chosen(surveyor)
+        return await self._take(documents, self._store.read(job.id), prepared)
+
+    async def _take(
+        self, documents: tuple[Document, ...], blocks: AsyncIterator[bytes], prepared: Prepared
+    ) -> list[_Part]:
+        parts = {document.path: _Part(document, len(documents)) for document in documents}
+        extractor = Extractor(parts)
+        try:
+            async for block in blocks:
+                for path, octets in extractor.feed(block):
+                    await self._keep(parts[path], octets, prepared)
+                if extractor.done:
+                    break
+            else:
+                for path, octets in extractor.close():
+                    await self._keep(parts[path], octets, prepared)
+            for part in parts.values():
+                await part.flush()
+        finally:
+            for part in parts.values():
+                part.shut()
+        return list(parts.values())
+
+    async def _keep(self, part: _Part, octets: bytes, prepared: Prepared) -> None:
+        part.waiting.append(octets)
+        part.unwritten += len(octets)
+        part.octets += len(octets)
+        if part.file is None:
+            if part.octets <= DOCUMENT_IN_MEMORY and self._in_memory + len(octets) <= ALL_IN_MEMORY:
+                prepared.held += len(octets)
+                self._in_memory += len(octets)
+                return
+            kept = part.octets - len(octets)
+            self._in_memory -= kept
+            prepared.held -= kept
+            await self._to_file(part, prepared)
+        if part.unwritten >= _WRITE:
+            await part.flush()
+
+    async def _to_file(self, part: _Part, prepared: Prepared) -> None:
+        part.path = (await self._own_folder(prepared)) / f"document-{part.index}"
+        part.file = await asyncio.to_thread(part.path.open, "xb", buffering=0)
+
+    async def _own_folder(self, prepared: Prepared) -> Path:
+        if prepared.folder is None:
+            made = await asyncio.to_thread(mkdtemp, prefix=f"job-{prepared.job.id}-", dir=self._folder)
+            prepared.folder = Path(made)
+        return prepared.folder
+
+    # -- into the printer's language
+
+    async def _fit(self, part: _Part, printer: Printer, prepared: Prepared, claim: Claim) -> Ready | None:
+        as_is = prepared.job.trust == _INSIDER or part.ours
+        spoken = convert.spoken(part.format, printer.languages) is not None
+        # A PDF is looked into even where it passes: an encrypted or damaged one prints as garbage.
+        if spoken and as_is and part.format is not DocumentFormat.PDF:
+            if part.path is not None:
+                return Ready(octets=part.octets, pages=0, path=part.path)
+            return Ready(octets=part.octets, pages=part.pages, data=b"".join(part.waiting))
+        if convert.route(part.format, printer.languages, as_is=as_is) is not None and not prepared.claimed:
+            if not await claim():
+                return None
+            prepared.claimed = True
+        started = time.monotonic()
+        try:
+            converted = await self._convert(part, printer, prepared, as_is=as_is)
+        except PermanentFailure as failure:
+            raise PermanentFailure(failure.status, f"{part}: {failure.text}", reason=failure.reason) from None
+        prepared.converting += time.monotonic() - started
+        if converted.route:
+            prepared.routes.append(f"{part}: {' '.join(converted.route)}")
+        octets = (await asyncio.to_thread(converted.path.stat)).st_size
+        return Ready(octets=octets, pages=converted.pages, path=converted.path)
+
+    async def _convert(self, part: _Part, printer: Printer, prepared: Prepared, *, as_is: bool) -> convert.Converted:
+        folder = await self._own_folder(prepared)
+        if part.path is None:
+            await self._to_file(part, prepared)
+            await part.flush()
+            part.shut()
+        assert part.path is not None
+        return await convert.convert(
+            part.path,
+            part.format,
+            printer.languages,
+            folder=folder,
+            media=self._media,
+            charset=part.charset or "utf-8",
+            as_is=as_is,
+            limit=self._converting,
+        )
+
+
+class _Part:
+    """A document on its way out of the message."""
+
+    def __init__(self, document: Document, of: int) -> None:
+        self.index = document.index
+        self.format = document.format
+        self.charset = document.charset
+        self.ours = False
+        self.pages = 0
+        self.octets = 0
+        self.waiting: list[bytes] = []
+        self.unwritten = 0
+        self.path: Path | None = None
+        self.file: BinaryIO | None = None
+        self._name = document.name
+        self._of = of
+
+    def __str__(self) -> str:
+        number = f"document {self.index}" + (f" of {self._of}" if self._of > 1 else "")
+        return f'{number} ("{self._name}")' if self._name else number
+
+    async def flush(self) -> None:
+        if self.file is not None and self.waiting:
+            waiting, self.waiting, self.unwritten = self.waiting, [], 0
+            await asyncio.to_thread(_write, self.file, waiting)
+
+    def shut(self) -> None:
+        if self.file is not None:
+            self.file.close()
+
+
+def _write(file: BinaryIO, blocks: list[bytes]) -> None:
+    data = memoryview(b"".join(blocks))
+    while data:
+        data = data[file.write(data) :]
+
+
+async def _each(blocks: list[bytes]) -> AsyncIterator[bytes]:
+    for block in blocks:
+        yield block
+
+
+def _survey(surveyor: Surveyor, blocks: list[bytes]) -> tuple[Document, ...]:
+    for block in blocks:
+        surveyor.feed(block)
+    return _chosen(surveyor)
+
+
+def _chosen(surveyor: Surveyor) -> tuple[Document, ...]:
+    documents = surveyor.close()
+    if not documents:
+        raise surveyor.refusal()
+    return documents
+
+
+def _banner(job: Job, printer: Printer) -> _Part:
+    plain = Language.TEXT in printer.languages  # which may know ASCII only
+    text = banner.possible_duplicate(job, time.time()).encode("ascii" if plain else "utf-8", "replace")
+    document = Document(index=0, path="", format=DocumentFormat.TEXT, charset="utf-8", name="banner", octets=len(text))
+    part = _Part(document, 1)
+    part.ours, part.pages, part.octets = True, 1, len(text)
+    part.waiting = [text]
+    return part

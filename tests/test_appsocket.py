@@ -1,0 +1,259 @@
+"""AppSocket against peers that behave and peers that do not, on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mailstore.job import DeliveryProof
+from printerbridge.appsocket import (
+    BACK_CHANNEL_LIMIT,
+    Broken,
+    Connection,
+    NotConnected,
+    NothingTaken,
+    Patience,
+    Sent,
+    connect,
+)
+from tests.sink import Peer, Sink, free_port, sink, swallow
+
+QUICK = Patience(connect=5.0, stall=0.05, give_up=20.0, end=5.0)
+LARGE = os.urandom(1 << 20) * 8
+
+
+def blocks(data: bytes, size: int = 128 << 10) -> Iterator[bytes]:
+    return (data[start : start + size] for start in range(0, len(data), size))
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def print_to(printer: Sink, data: bytes, patience: Patience = QUICK) -> Sent:
+    connection = await connect(printer.host, printer.port, patience)
+    try:
+        async with asyncio.timeout(20):
+            return await connection.send(blocks(data), patience=patience)
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("data", [b"", b"%!\nshowpage\n", LARGE], ids=["empty", "small", "large"])
+async def test_every_octet_arrives_once_and_the_close_is_the_proof(host: str, data: bytes) -> None:
+    async with sink(host=host) as printer:
+        sent = await print_to(printer, data)
+        assert await printer.count(1) == [data]
+    assert sent == Sent(octets=len(data), proof=DeliveryProof.CLOSED, back_channel=b"")
+
+
+async def test_a_name_is_resolved() -> None:
+    async with sink() as printer:
+        connection = await connect("localhost", printer.port)
+        await connection.send([b"x"], patience=QUICK)
+        connection.close()
+        assert await printer.count(1) == [b"x"]
+
+
+async def test_a_closed_port_is_busy() -> None:
+    with pytest.raises(NotConnected) as caught:
+        await connect("127.0.0.1", await free_port())
+    assert caught.value.busy
+
+
+async def test_an_unknown_name_is_unreachable() -> None:
+    with pytest.raises(NotConnected, match="cannot be reached") as caught:
+        await connect("printer.invalid", 9100, Patience(connect=10))
+    assert not caught.value.busy
+
+
+@pytest.mark.parametrize("host", ["224.0.0.1", "0.0.0.0", "::"])
+async def test_addresses_that_are_no_printer(host: str) -> None:
+    with pytest.raises(NotConnected, match="no printer's address"):
+        await connect(host, 9100)
+
+
+async def test_reset_before_any_octet_was_acknowledged() -> None:
+    async def refuse(peer: Peer) -> None:
+        peer.reset()
+
+    async with sink(refuse) as printer:
+        with pytest.raises(NothingTaken):
+            await print_to(printer, LARGE)
+
+
+async def test_closed_before_any_octet_was_acknowledged() -> None:
+    async def hang_up(peer: Peer) -> None:
+        peer.sock.close()
+
+    async with sink(hang_up) as printer:
+        connection = await connect(printer.host, printer.port)
+        await printer.count(1)  # it has hung up before the first octet
+        with pytest.raises(NothingTaken):
+            await connection.send([b"x" * 1000], patience=QUICK)
+        connection.close()
+
+
+@pytest.mark.parametrize("size", [1, 65536, 1 << 20])
+async def test_reset_after_octets_is_doubt(size: int) -> None:
+    async def die(peer: Peer) -> None:
+        await peer.take(size)
+        peer.reset()
+
+    async with sink(die) as printer:
+        with pytest.raises(Broken) as caught:
+            await print_to(printer, LARGE)
+        assert size <= caught.value.acknowledged < len(LARGE)
+
+
+async def test_reset_with_everything_in_the_printers_buffer_is_doubt() -> None:
+    async def die(peer: Peer) -> None:
+        await peer.take(10)
+        peer.reset()
+
+    async with sink(die) as printer:
+        with pytest.raises(Broken):
+            await print_to(printer, b"x" * 4096)
+
+
+async def test_closed_early_is_doubt_when_the_rest_finds_nobody() -> None:
+    async def close_early(peer: Peer) -> None:
+        await peer.take(1 << 16)
+
+    async with sink(close_early, window=4096) as printer:
+        with pytest.raises(Broken):
+            await print_to(printer, LARGE)
+
+
+async def test_a_peer_that_half_closes_at_once_and_reads_on_proves_nothing() -> None:
+    async def half(peer: Peer) -> None:
+        peer.sock.shutdown(1)
+        await peer.take_all()
+
+    async with sink(half) as printer:
+        sent = await print_to(printer, LARGE)
+        assert sent.proof is DeliveryProof.ACKED
+        assert await printer.count(1) == [LARGE]
+
+
+async def test_a_printer_that_never_closes_is_left_after_a_while() -> None:
+    async def stay(peer: Peer) -> None:
+        await peer.take_all()
+        await asyncio.Event().wait()
+
+    async with sink(stay) as printer:
+        started = time.monotonic()
+        sent = await print_to(printer, b"x" * 100, Patience(end=0.2))
+        assert sent.proof is DeliveryProof.ACKED
+        assert 0.2 <= time.monotonic() - started < 2
+
+
+async def test_talk_on_the_back_channel_extends_the_wait_and_is_bounded() -> None:
+    async def chat(peer: Peer) -> None:
+        await peer.take_all()
+        for _ in range(10):
+            await peer.say(b"%%[ status: busy ]%%\n" * 500)
+            await asyncio.sleep(0.05)
+
+    async with sink(chat) as printer:
+        sent = await print_to(printer, b"x", Patience(end=0.2))
+    assert sent.proof is DeliveryProof.CLOSED
+    assert len(sent.back_channel) == BACK_CHANNEL_LIMIT
+    assert sent.back_channel.startswith(b"%%[ status: busy ]%%\n")
+
+
+async def test_a_stall_is_reported_and_waited_for() -> None:
+    paper = asyncio.Event()
+    told: list[bool] = []
+
+    async def out_of_paper(peer: Peer) -> None:
+        await peer.take(100_000)
+        await paper.wait()
+        await peer.take_all()
+
+    async def stalled(stands: bool) -> None:
+        told.append(stands)
+        paper.set()
+
+    async with sink(out_of_paper, window=4096) as printer:
+        connection = await connect(printer.host, printer.port)
+        sent = await connection.send(blocks(LARGE), patience=QUICK, stalled=stalled)
+        connection.close()
+        assert await printer.count(1) == [LARGE]
+    assert told[:2] == [True, False]
+    assert len(told) % 2 == 0
+    assert sent.proof is DeliveryProof.CLOSED
+
+
+async def test_a_stall_without_end_is_given_up() -> None:
+    async def dead(peer: Peer) -> None:
+        await peer.take(1000)
+        await asyncio.Event().wait()
+
+    async with sink(dead, window=4096) as printer:
+        with pytest.raises(Broken, match="took nothing for"):
+            await print_to(printer, LARGE, Patience(stall=0.05, give_up=0.3))
+
+
+async def test_progress_is_what_the_printer_took_not_what_was_written() -> None:
+    stop = asyncio.Event()
+
+    async def slow(peer: Peer) -> None:
+        await peer.take(1000)
+        await stop.wait()
+
+    seen: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async with sink(slow, window=4096) as printer:
+        connection = await connect(printer.host, printer.port)
+
+        async def stalled(_: bool) -> None:
+            seen.set_result(connection.acknowledged)
+
+        sending = asyncio.create_task(connection.send(blocks(LARGE), patience=QUICK, stalled=stalled))
+        async with asyncio.timeout(5):
+            taken = await seen
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+        connection.abort()
+        stop.set()
+    assert 1000 <= taken < 200_000  # the kernel's buffer here took far more
+
+
+async def test_abort_resets_so_that_no_stump_looks_whole() -> None:
+    ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+
+    async def watch(peer: Peer) -> None:
+        try:
+            await peer.take_all()
+        except ConnectionResetError as error:
+            ended.set_result(error)
+            raise
+        ended.set_result(None)
+
+    async with sink(watch) as printer:
+        connection: Connection = await connect(printer.host, printer.port)
+        sending = asyncio.create_task(connection.send(blocks(LARGE * 4), patience=QUICK))
+        await asyncio.sleep(0)
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+        connection.abort()
+        async with asyncio.timeout(5):
+            assert isinstance(await ended, ConnectionResetError)
+
+
+async def test_one_printer_after_the_other_takes_no_descriptors() -> None:
+    async with sink(swallow) as printer:
+        await print_to(printer, b"warm up")
+        before = descriptors()
+        for _ in range(20):
+            await print_to(printer, b"x" * 1000)
+        await printer.count(21)
+        await asyncio.sleep(0)  # transports close their sockets in the next round
+        assert descriptors() <= before + 1

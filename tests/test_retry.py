@@ -1,0 +1,37 @@
+"""The arithmetic of trying again."""
+
+from __future__ import annotations
+
+import pytest
+
+from printerbridge.retry import PREPARING_TRIES, SCHEDULES, Backoff, Trouble, gives_up
+
+
+def test_a_busy_printer_is_tried_soon_and_then_every_half_minute() -> None:
+    backoff = Backoff()
+    waits = [backoff.failed(Trouble.REFUSED) for _ in range(10)]
+    assert waits[:3] == [2.0, 3.0, 4.5]
+    assert waits[-1] == 30.0
+
+
+def test_success_ends_the_row() -> None:
+    backoff = Backoff()
+    for _ in range(5):
+        backoff.failed(Trouble.UNREACHABLE)
+    backoff.succeeded()
+    assert backoff.failed(Trouble.UNREACHABLE) == 5.0
+
+
+@pytest.mark.parametrize("failures", [1, 2, 3, 10, 1000, 10**9])
+@pytest.mark.parametrize("trouble", list(Trouble))
+def test_delays_rise_and_are_bounded(trouble: Trouble, failures: int) -> None:
+    schedule = SCHEDULES[trouble]
+    assert schedule.first <= schedule.delay(failures) <= schedule.delay(failures + 1) <= schedule.longest
+
+
+@pytest.mark.parametrize(
+    ("status", "failures", "expected"),
+    [("4.3.0", 1, False), ("4.3.0", PREPARING_TRIES, True), ("4.3.1", 1000, False)],
+)
+def test_preparing_is_given_up_but_a_full_disk_is_waited_for(status: str, failures: int, expected: bool) -> None:
+    assert gives_up(status, failures) is expected
