@@ -13,6 +13,9 @@ import binascii
 import re
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
 from urllib.parse import unquote_to_bytes
 
 from mailstore import charset
@@ -34,21 +37,38 @@ def fields(block: bytes) -> list[tuple[bytes, bytes]]:
     return [(name, b"".join(lines).strip()) for name, lines in found if name]
 
 
-def _spans(block: bytes) -> Iterator[tuple[int, int]]:
-    """Where each field begins and ends, its continuation lines and last CRLF included."""
-    start = position = 0
-    while position < len(block):
-        newline = block.find(b"\r\n", position)
-        position = len(block) if newline < 0 else newline + 2
-        if block[position : position + 1] not in (b" ", b"\t"):
-            yield start, position
-            start = position
+_END = re.compile(rb"\r\n(?![ \t])")
+
+
+@cache
+def _pattern(names: tuple[str, ...]) -> re.Pattern[bytes]:
+    return re.compile(rb"\r\n(" + "|".join(names).encode() + rb")[ \t]*+:", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field in its block: `block[start:end]` is all of it, its last CRLF included."""
+
+    name: bytes  # in lower case
+    value: bytes  # unfolded
+    start: int
+    end: int
+
+
+def find(block: bytes, *names: str) -> Iterator[Field]:
+    """The fields of these names (constants of the program), in order, without looking closer at any other."""
+    lines = b"\r\n" + block
+    pattern, position = _pattern(names), 0
+    while found := pattern.search(lines, position):
+        end = _END.search(lines, found.end())
+        position = end.start() if end else len(lines)
+        value = lines[found.end() : position].replace(b"\r\n", b"").strip()
+        yield Field(found[1].lower(), value, found.start(), min(position, len(block)))
 
 
 def value(block: bytes, name: str) -> bytes:
     """The first field of that name, unfolded, or b""."""
-    wanted = name.lower().encode()
-    return next((content for known, content in fields(block) if known == wanted), b"")
+    return next((field.value for field in find(block, name)), b"")
 
 
 def subject(block: bytes, limit: int = 200) -> str:
@@ -67,28 +87,25 @@ def message_id(block: bytes) -> str:
 
 def received(block: bytes) -> int:
     """How many Received fields there are: the hops, for the detection of loops (RFC 5321 section 6.3)."""
-    return sum(name == b"received" for name, _ in fields(block))
+    return sum(1 for _ in find(block, "received"))
 
 
-_RESULTS = re.compile(rb"authentication-results[ \t]*:", re.IGNORECASE)
 _AUTHSERV = re.compile(rb'[ \t\r\n]*+(?:"((?:[^"\\]|\\.)*+)"|([^\s;()"/]++))')
 
 
 def without_results_of(block: bytes, authserv_id: str) -> bytes:
     """The block less Authentication-Results fields that claim to be ours (RFC 8601 section 5), else octet for octet."""
     ours = authserv_id.lower().encode()
-    kept = bytearray()
-    copied = 0
-    for start, end in _spans(block):
-        if _RESULTS.match(block, start, end) and _claims(block[start:end], ours):
-            kept += block[copied:start]
-            copied = end
+    kept, copied = bytearray(), 0
+    for field in find(block, "authentication-results"):
+        if _claims(field.value, ours):
+            kept += block[copied : field.start]
+            copied = field.end
     return bytes(kept) + block[copied:] if copied else block
 
 
-def _claims(field: bytes, ours: bytes) -> bool:
-    content = _without_comments(field.partition(b":")[2].replace(b"\r\n", b""))
-    found = _AUTHSERV.match(content)
+def _claims(content: bytes, ours: bytes) -> bool:
+    found = _AUTHSERV.match(_without_comments(content))
     if found is None:
         return True  # nobody can tell whose it is, so nobody may believe it
     name = re.sub(rb"\\(.)", rb"\1", found[1]) if found[1] is not None else found[2]
@@ -158,6 +175,7 @@ def clean(text: str, limit: int) -> str:
 
 
 _PARAMETER = re.compile(rb';[ \t]*+([^\s=;"]++)[ \t]*+=[ \t]*+(?:"((?:[^"\\]|\\.)*+)"?|([^;]*+))', re.DOTALL)
+_PARAMETERS = 100
 _SECTION = re.compile(r"([^*]+)(?:\*(\d{1,4}))?(\*)?")
 
 
@@ -165,12 +183,12 @@ def parameters(content: bytes) -> tuple[str, dict[str, str]]:
     """A Content-Type or Content-Disposition: its value in lower case, and its parameters by lower-case name.
 
     RFC 2045 section 5.1 with the charsets and continuations of RFC 2231, and the encoded words that many programs put
-    there against RFC 2047.  The first of two parameters of one name counts.
+    there against RFC 2047.  The first of two parameters of one name counts, and nothing behind the first hundred.
     """
     main, semicolon, _ = content.partition(b";")
     plain: dict[str, str] = {}
     sections: dict[str, dict[int, tuple[bytes, bool]]] = {}
-    for found in _PARAMETER.finditer(content, len(main)) if semicolon else ():
+    for found in islice(_PARAMETER.finditer(content, len(main)), _PARAMETERS) if semicolon else ():
         octets = re.sub(rb"\\(.)", rb"\1", found[2]) if found[2] is not None else found[3].strip()
         name = _SECTION.fullmatch(found[1].decode("ascii", "replace").lower())
         if name is None:

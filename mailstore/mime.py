@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 
 from mailstore import header
 from mailstore.codings import Decoder, decoder
@@ -98,6 +99,8 @@ def _common(boundaries: list[bytes]) -> bytes:
 
 
 _BLANK_LINE = b"\r\n\r\n"
+_FIELDS = ("content-type", "content-transfer-encoding", "content-disposition", "content-id")
+_VALUE = 16 * 1024  # octets of one field that are looked at
 _PADDING = 64  # blanks that a transport may have put behind a delimiter
 _PIECE = 16 * 1024  # decoded at a time while there is little appetite
 
@@ -186,8 +189,8 @@ class Walker:
         if self._parts > self._limits.parts:
             raise PermanentFailure("5.3.4", f"the message has more than {self._limits.parts} parts")
         values: dict[bytes, bytes] = {}
-        for name, content in header.fields(self._block):
-            values.setdefault(name, content)
+        for field in islice(header.find(self._block, *_FIELDS), 4 * len(_FIELDS)):
+            values.setdefault(field.name, field.value[:_VALUE])
         media_type, parameters = header.parameters(values.get(b"content-type", b""))
         if "/" not in media_type:  # RFC 2045 section 5.2, RFC 2046 section 5.1.5
             digest = bool(self._levels) and self._levels[-1].media_type == "multipart/digest" and not self._is_message

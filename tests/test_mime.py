@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import quopri
+import time
 from email.message import EmailMessage
 
 import pytest
@@ -393,3 +394,25 @@ def test_an_extraction_ends_early() -> None:
     octets = b"".join(octets for _, octets in extractor.feed(memoryview(message)[:cut]))
     assert octets == PDF
     assert extractor.done
+
+
+@pytest.mark.parametrize("encoding", ["8bit", "base64", "quoted-printable"])
+@pytest.mark.parametrize(
+    "piece", [b"\r\n--bx", b"\r\n--", b"\r\n--b" + b" " * 65, b" \r\n", b" ", b"=", b"QUJ\r\n", b"QUJD=\r\n", b"\n"]
+)
+def test_hostile_bodies_cost_linear_time(encoding: str, piece: bytes) -> None:
+    start = f"Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Transfer-Encoding: {encoding}\n\n"
+    message = crlf(start) + piece * (500_000 // len(piece))
+    begun = time.process_time()
+    told(message, list(range(0, len(message), 4096)))
+    assert time.process_time() - begun < 0.5
+
+
+@pytest.mark.parametrize(
+    "field", [b"content-id:\r\n", b"a:\r\n", b" \r\n", b"Content-Type: a" + b";a=b" * 60_000 + b"\r\n"]
+)
+def test_hostile_headers_cost_linear_time(field: bytes) -> None:
+    header = (b"A: b\r\n" + field * (250_000 // len(field)) + b"\r\n--b\r\n") * 4
+    begun = time.process_time()
+    told(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n" + header, [])
+    assert time.process_time() - begun < 0.5
