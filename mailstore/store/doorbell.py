@@ -10,12 +10,15 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from pathlib import Path
 
-NAME_OCTETS = 512
+DATAGRAM_OCTETS = 4096
 NAMES = 4096
 """How many different names may wait to be heard; more are dropped, for a ring is a hint."""
+
+PATIENCE, PATIENCE_MOST = 0.005, 1.0
+"""Seconds until a peer whose queue was full is tried again, doubled each time."""
 
 
 class Doorbell:
@@ -32,17 +35,22 @@ class Doorbell:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket.fileno(), self._hear)
         self._listeners: set[_Listener] = set()
+        self._unsent: dict[str, dict[str, None]] = {}
+        self._retry: asyncio.TimerHandle | None = None
+        self._patience = PATIENCE
         self._closed = False
 
     def ring(self, names: set[str]) -> None:
-        """Tell every listener, here and in the other processes.  Never blocks; what does not fit is dropped."""
+        """Tell every listener, here and in the other processes.  Never blocks."""
         if not names or self._closed:
             return
         for listener in self._listeners:
             listener.tell(names)
-        messages = [name.encode()[:NAME_OCTETS] for name in names]
         for peer in self._peers():
-            self._send(peer, messages)
+            if peer in self._unsent:  # behind those, in one datagram
+                _add(self._unsent[peer], names)
+            else:
+                self._send(peer, dict.fromkeys(names))
 
     def _peers(self) -> list[str]:
         try:
@@ -51,22 +59,33 @@ class Doorbell:
             return []
         return [name for name in found if name.endswith(".bell") and name != self._name]
 
-    def _send(self, peer: str, messages: list[bytes]) -> None:
+    def _send(self, peer: str, names: dict[str, None]) -> None:
         path = f"{self._base}/{peer}"
         try:
-            for message in messages:
-                self._socket.sendto(message, path)
+            for datagram in _datagrams(names):
+                self._socket.sendto(datagram, path)
         except ConnectionRefusedError:  # its process is gone
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)  # noqa: PTH108 - the plain call, once per dead peer
-        except (BlockingIOError, FileNotFoundError):
+        except FileNotFoundError:
             pass
+        except BlockingIOError:  # its queue holds ten; a peer that is busy hears later, all in one
+            self._unsent[peer] = names
+            if self._retry is None:
+                self._retry = self._loop.call_later(self._patience, self._send_again)
+
+    def _send_again(self) -> None:
+        self._retry = None
+        unsent, self._unsent = self._unsent, {}
+        for peer, names in unsent.items():
+            self._send(peer, names)
+        self._patience = min(2 * self._patience, PATIENCE_MOST) if self._unsent else PATIENCE
 
     def _hear(self) -> None:
-        names: set[str] = set()
+        names: dict[str, None] = {}
         with contextlib.suppress(BlockingIOError):
-            while len(names) < NAMES:
-                names.add(self._socket.recv(NAME_OCTETS).decode(errors="replace"))
+            for _ in range(NAMES):
+                _add(names, set(self._socket.recv(DATAGRAM_OCTETS).decode(errors="replace").split("\n")))
         for listener in self._listeners:
             listener.tell(names)
 
@@ -89,6 +108,8 @@ class Doorbell:
         if self._closed:
             return
         self._closed = True
+        if self._retry is not None:
+            self._retry.cancel()
         self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
         os.close(self._descriptor)
@@ -102,10 +123,8 @@ class _Listener:
         self.rung = asyncio.Event()
         self._names: dict[str, None] = {}
 
-    def tell(self, names: set[str]) -> None:
-        for name in names:
-            if len(self._names) < NAMES:
-                self._names[name] = None
+    def tell(self, names: Collection[str]) -> None:
+        _add(self._names, names)
         self.rung.set()
 
     def take(self) -> list[str]:
@@ -113,3 +132,21 @@ class _Listener:
         self._names.clear()
         self.rung.clear()
         return names
+
+
+def _add(names: dict[str, None], more: Collection[str]) -> None:
+    for name in more:
+        if len(names) < NAMES:
+            names[name] = None
+
+
+def _datagrams(names: Collection[str]) -> Iterator[bytes]:
+    """As many names as fit in each, one a line."""
+    datagram = b""
+    for name in names:
+        line = name.encode()
+        if datagram and len(datagram) + 1 + len(line) > DATAGRAM_OCTETS:
+            yield datagram
+            datagram = b""
+        datagram = datagram + b"\n" + line if datagram else line
+    yield datagram

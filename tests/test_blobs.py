@@ -1,0 +1,242 @@
+"""Drafts, segments and files: octets outside the database."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import sys
+from collections.abc import AsyncIterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from mailstore.failure import PermanentFailure, TransientFailure
+from mailstore.store import segments
+from mailstore.store.blobs import INLINE_OCTETS, Blobs, Place, Placed
+from mailstore.store.drafts import BUFFER_OCTETS, MEMORY_OCTETS, Spool, SpooledDraft
+
+
+class Ground:
+    """Blobs and a spool on one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.blobs = Blobs(folder / "octets", appending=True)
+        self.spool = Spool(self.blobs.folder, 0)
+
+    async def keep(self, octets: bytes) -> Placed:
+        draft = self.spool.draft(len(octets))
+        draft.write(octets)
+        placed = await self.blobs.keep(draft)
+        draft.close()
+        return placed
+
+    async def read(self, placed: Placed) -> bytes:
+        return b"".join([block async for block in self.blobs.read(placed)])
+
+    def names(self) -> list[str]:
+        return sorted(path.name for path in self.blobs.folder.iterdir())
+
+
+@pytest.fixture
+async def ground(tmp_path: Path) -> AsyncIterator[Ground]:
+    made = Ground(tmp_path)
+    yield made
+    made.spool.close()
+    made.blobs.close()
+
+
+@pytest.mark.parametrize(
+    ("size", "place"),
+    [
+        (0, Place.INLINE),
+        (INLINE_OCTETS, Place.INLINE),
+        (INLINE_OCTETS + 1, Place.SEGMENT),
+        (MEMORY_OCTETS, Place.SEGMENT),
+        (MEMORY_OCTETS + 1, Place.FILE),
+        (MEMORY_OCTETS + BUFFER_OCTETS, Place.FILE),
+    ],
+)
+async def test_where_octets_lie(ground: Ground, size: int, place: Place) -> None:
+    placed = await ground.keep(os.urandom(16) * (size // 16) + b"x" * (size % 16))
+    assert (placed.place, placed.octets) == (place, size)
+    assert len(await ground.read(placed)) == size
+
+
+async def test_a_segment_is_written_by_one_batch_without_gaps_or_overlap(ground: Ground) -> None:
+    octets = [os.urandom(40_000 + n) for n in range(8)]
+    placed = await asyncio.gather(*(ground.keep(part) for part in octets))
+    assert len({where.reference for where in placed}) == 1
+    ends = sorted((where.start, where.start + where.octets) for where in placed)
+    assert all(end <= start for (_, end), (start, _) in pairwise(ends))
+    assert [await ground.read(where) for where in placed] == octets
+
+
+async def test_a_full_segment_is_followed_by_another(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "SEGMENT_OCTETS", 256 * 1024)
+    octets = [os.urandom(100_000) for _ in range(9)]
+    placed = await asyncio.gather(*(ground.keep(part) for part in octets))
+    assert len({where.reference for where in placed}) == 5
+    assert [await ground.read(where) for where in placed] == octets
+
+
+async def test_without_the_right_to_append_middling_octets_get_a_file(tmp_path: Path) -> None:
+    blobs = Blobs(tmp_path / "octets", appending=False)
+    spool = Spool(blobs.folder, 0)
+    draft = spool.draft(100_000)
+    draft.write(b"x" * 100_000)
+    placed = await blobs.keep(draft)
+    draft.close()
+    assert placed.place is Place.FILE
+    assert b"".join([block async for block in blobs.read(placed)]) == b"x" * 100_000
+    spool.close()
+    blobs.close()
+
+
+async def test_tidy_removes_what_no_row_names_but_nothing_that_is_being_written(ground: Ground) -> None:
+    kept = await ground.keep(b"k" * 2_000_000)
+    await ground.keep(b"o" * 2_000_000)
+    draft = ground.spool.draft(0)
+    draft.write(b"d" * 2_000_000)
+    writing = await ground.blobs.keep(draft)  # named, but its rows are not committed
+    live = await ground.keep(b"s" * 100_000)  # the segment being appended to
+    rows = {kept.reference: 2_000_000}
+    assert ground.blobs.tidy(lambda name: rows.get(name, -1)) == 1
+    assert ground.names() == sorted([kept.reference, writing.reference, live.reference])
+    draft.close()
+    assert ground.blobs.tidy(lambda name: rows.get(name, -1)) == 1
+    assert ground.names() == sorted([kept.reference, live.reference])
+
+
+async def test_a_segment_goes_when_its_messages_are_gone_and_is_cut_after_a_crash(tmp_path: Path) -> None:
+    first = Ground(tmp_path)
+    placed = await first.keep(b"s" * 100_000)
+    path = first.blobs.folder / placed.reference
+    assert path.stat().st_size == segments.SEGMENT_OCTETS
+    os.close(first.blobs._segments._segment)  # as the kernel does for a dead process
+    first.blobs._segments._segment = -1
+    second = Ground(tmp_path)
+    assert second.blobs.tidy(lambda name: placed.start + placed.octets) == 0
+    assert path.stat().st_size == 100_000
+    assert await second.read(placed) == b"s" * 100_000
+    assert second.blobs.tidy(lambda name: -1) == 1
+    assert not path.exists()
+    with pytest.raises(PermanentFailure):
+        await second.read(placed)
+    for ground in (first, second):
+        ground.spool.close()
+        ground.blobs.close()
+
+
+async def test_erased_octets_are_gone_from_their_segment(ground: Ground) -> None:
+    secret, other = await asyncio.gather(ground.keep(b"secret " * 20_000), ground.keep(b"public " * 20_000))
+    ground.blobs.remove(secret, erase=True)
+    assert b"secret" not in (ground.blobs.folder / secret.reference).read_bytes()
+    assert await ground.read(other) == b"public " * 20_000
+
+
+async def test_a_draft_in_a_file_has_no_name(ground: Ground) -> None:
+    draft = ground.spool.draft(0)
+    draft.write(b"x" * 3_000_000)
+    assert ground.names() == []
+    await draft.discard()
+    assert ground.names() == []
+
+
+async def test_a_draft_is_congested_and_drains(ground: Ground) -> None:
+    draft = ground.spool.draft(0)
+    draft.write(bytes(6 * BUFFER_OCTETS))
+    assert draft.congested
+    await asyncio.wait_for(draft.drained(), 10)
+    assert not draft.congested
+    await draft.discard()
+
+
+async def test_no_room_is_told_before_and_while_writing(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = ground.spool.free()
+    with pytest.raises(TransientFailure) as caught:
+        ground.spool.draft(free + 1)
+    assert caught.value.status == "4.3.1"
+    promised = ground.spool.draft(free // 2)
+    with pytest.raises(TransientFailure):
+        ground.spool.draft(free - free // 4)
+    await promised.discard()
+    draft = ground.spool.draft(0)
+    ground.spool.reserve = free * 2
+    draft.write(b"x" * 3_000_000)
+    draft.write(b"x" * 3_000_000)
+    with pytest.raises(TransientFailure) as caught:
+        await asyncio.wait_for(ground.blobs.keep(draft), 10)
+    assert caught.value.status == "4.3.1"
+    assert draft.congested  # so that whoever minds it hears of the failure
+    with pytest.raises(TransientFailure):
+        await draft.drained()
+    await draft.discard()
+
+
+async def test_promises_are_given_back(ground: Ground) -> None:
+    for end in (SpooledDraft.discard, SpooledDraft.close):
+        draft = ground.spool.draft(12345)
+        assert ground.spool.promised == 12345
+        if (pending := end(draft)) is not None:
+            await pending
+        assert ground.spool.promised == 0
+
+
+async def test_a_file_being_written_is_locked(ground: Ground) -> None:
+    draft = ground.spool.draft(0)
+    draft.write(b"x" * 2_000_000)
+    placed = await ground.blobs.keep(draft)
+    descriptor = os.open(ground.blobs.folder / placed.reference, os.O_RDONLY)
+    with pytest.raises(BlockingIOError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    draft.close()
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(descriptor)
+
+
+MEMORY = """
+import asyncio, sys
+from pathlib import Path
+from mailstore.store.contract import Envelope, Recipient, Role
+from mailstore.store.sql import open_store
+
+def peak():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
+
+async def main():
+    store = await open_store(Path(sys.argv[1]) / "s", role=Role.APPLIANCE, reserve=0, runtime=Path(sys.argv[1]) / "r")
+    before, block = peak(), bytes(256 * 1024)
+    draft = await store.draft(300 * 1024 * 1024)
+    for _ in range(1200):
+        draft.write(block)
+        if draft.congested:
+            await draft.drained()
+    envelope = Envelope(reverse_path="", client_ip="192.0.2.1", helo="h", trust="insider")
+    recipient = Recipient(maildrop="p", address="p@example.com", quota=10**10, fields=b"")
+    (job,) = await store.accept(draft, envelope, [recipient])
+    octets = 0
+    async for block in store.read(job):
+        octets += len(block)
+    assert octets == 300 * 1024 * 1024, octets
+    print(before, peak())
+    await store.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+async def test_memory_stays_flat_while_300_megabytes_pass(tmp_path: Path) -> None:
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", MEMORY, str(tmp_path)),
+        cwd=Path(__file__).parents[1],
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await asyncio.wait_for(child.communicate(), 60)
+    assert child.returncode == 0
+    before, after = map(int, output.split())
+    assert after - before < 16 * 1024  # KiB
+    assert after < 100 * 1024
