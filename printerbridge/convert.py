@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import re
 import shutil
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,7 +158,7 @@ class _Conversion:
         pages = _pages(finished)
         size = sandbox.regular_file(self._work / output)
         if not _whole(self._work / output, size, converter.language.document_format):
-            raise _failure(finished, self._free())
+            raise failure(finished, free=self._free())
         if not size:
             raise _nothing()
         return pages
@@ -166,7 +167,7 @@ class _Conversion:
         left = max(0.1, self._deadline - asyncio.get_running_loop().time())
         finished = await sandbox.run(argv, folder=self._work, timeout=left, readable=readable)
         if finished.returncode:
-            raise _failure(finished, self._free())
+            raise failure(finished, free=self._free())
         return finished
 
     def _free(self) -> int:
@@ -199,25 +200,34 @@ def _nothing() -> PermanentFailure:
     )
 
 
-def _failure(finished: sandbox.Finished, free: int) -> Failure:
-    """What the end of a child with a status other than 0 means."""
+def failure(finished: sandbox.Finished, *, free: int) -> Failure:
+    """What it means that a child ended so, with `free` octets left on its disk.
+
+    Only measured facts make it transient: words could be the document's own, which would then be tried for ever.
+    """
+    said = finished.stdout + finished.stderr
     if free < _DISK_NEEDED:
         return TransientFailure("4.3.1", "there is no room to convert the document")
     if finished.returncode in _STOPPED:
-        return PermanentFailure("5.6.5", f"the document {_STOPPED[finished.returncode]}", reason="aborted-by-system")
+        return _aborted(_STOPPED[finished.returncode])
+    if any(word in said for word in _OUT_OF_MEMORY):
+        return _aborted(_STOPPED[-signal.SIGKILL])
     if finished.returncode == 0:
-        return PermanentFailure("5.6.5", "the document could not be converted to its end", reason="aborted-by-system")
-    if b"Incorrect password" in finished.stderr:
+        return _aborted("could not be converted to its end")
+    if b"Incorrect password" in said:
         return PermanentFailure(
-            "5.6.1",
-            "the document is encrypted; send it without a password",
-            reason="document-password-error",
+            "5.6.1", "the document is encrypted; send it without a password", reason="document-password-error"
         )
     return PermanentFailure("5.6.5", "the document is damaged and cannot be printed", reason="document-format-error")
 
 
+def _aborted(what: str) -> PermanentFailure:
+    return PermanentFailure("5.6.5", f"the document {what}", reason="aborted-by-system")
+
+
+_OUT_OF_MEMORY = (b"VMerror", b"out of memory", b"Out of memory", b"bad_alloc", b"MemoryError")
 _STOPPED = {
-    -9: "needs more memory or time than there is for a conversion",  # SIGKILL
-    -24: "needs too much time to convert",  # SIGXCPU
-    -25: "grows too large when it is converted",  # SIGXFSZ
+    -signal.SIGKILL: "needs more memory than there is for a conversion",
+    -signal.SIGXCPU: "needs too much time to convert",
+    -signal.SIGXFSZ: "grows too large when it is converted",
 }

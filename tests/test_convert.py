@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import itertools
+import signal
 import time
 from pathlib import Path
 
@@ -13,10 +14,10 @@ from PIL import Image, ImageFont
 from reportlab.lib.pagesizes import A4, landscape, letter
 
 from mailstore.directory.records import Language
-from mailstore.failure import PermanentFailure
+from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.sniff import DocumentFormat
 from printerbridge import sandbox
-from printerbridge.convert import Converted, can_print, convert, route
+from printerbridge.convert import Converted, can_print, convert, failure, route
 from printerbridge.converters import CONVERTERS, text, typeset
 from printerbridge.converters.contract import Media
 from tests import documents
@@ -339,6 +340,25 @@ async def test_postscript_reads_no_file(tmp_path: Path) -> None:
     open_gs = ["gs", "-q", "-dNOSAFER", "-dBATCH", "-dNODISPLAY", "-f", "program.ps"]
     if await sandbox.level() is sandbox.Level.BUBBLEWRAP:
         assert (await sandbox.run(open_gs, folder=tmp_path / "job", timeout=10)).stdout == b"."
+
+
+@pytest.mark.parametrize(
+    ("returncode", "said", "free", "status", "reason"),
+    [
+        (1, b"", 1 << 30, "5.6.5", "document-format-error"),
+        (1, b"Command Line Error: Incorrect password", 1 << 30, "5.6.1", "document-password-error"),
+        (1, b"Error: /VMerror in --image--", 1 << 30, "5.6.5", "aborted-by-system"),
+        (-signal.SIGSEGV, b"", 1 << 30, "5.6.5", "document-format-error"),
+        (-signal.SIGXFSZ, b"", 1 << 30, "5.6.5", "aborted-by-system"),
+        (0, b"cairo error", 1 << 30, "5.6.5", "aborted-by-system"),
+        (1, b"", 1 << 20, "4.3.1", ""),
+        (1, b"No space left on device", 1 << 30, "5.6.5", "document-format-error"),  # says the document
+    ],
+)
+def test_what_the_end_of_a_converter_means(returncode: int, said: bytes, free: int, status: str, reason: str) -> None:
+    found = failure(sandbox.Finished(returncode=returncode, stdout=b"", stderr=said), free=free)
+    assert (found.status, found.reason) == (status, reason)
+    assert isinstance(found, TransientFailure if status[0] == "4" else PermanentFailure)
 
 
 # Text
