@@ -51,7 +51,7 @@ class Connection(POP3):
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._lines = LineBuffer()
-        self._lost = False
+        self._lost = False  # nobody is spoken to any more
         self._ended = False  # nothing more will come in
         self._reading_stopped = False
         self._room = True  # to write
@@ -96,7 +96,12 @@ class Connection(POP3):
 
     def timeoutConnection(self) -> None:
         """Autologout: no answer, and nothing is removed (RFC 1939 section 3)."""
-        self.abort()
+        if self._room and not self._lost:
+            self._part()  # not cut: a slow line may still carry what the kernel has
+            self._lost = True
+            self._wake()
+        else:
+            self.abort()
 
     def pauseProducing(self) -> None:
         self._room = False
@@ -146,16 +151,19 @@ class Connection(POP3):
 
     async def _next_line(self) -> bytes | None:
         """The next line, None at the end of input.  Raises `LineTooLong`."""
-        while not self._lost and (line := self._lines.next()) is None:
+        while not self._lost:
+            self._read_on()
+            if (line := self._lines.next()) is not None:
+                return line
             if self._ended:
-                return None
+                break
             await self._woken()
-        if self._lost:
-            return None
+        return None
+
+    def _read_on(self) -> None:
         if self._reading_stopped and len(self._lines) <= self._limits.queued // 2:
             self._reading_stopped = False
             self._wire.resumeProducing()
-        return line
 
     async def _writable(self) -> None:
         """Wait until there is room to write.  Raises `Gone`."""

@@ -28,6 +28,8 @@ CONNECTIONS = Counter("printpost_pop3_connections_total", "POP3 connections take
 REFUSED = Counter("printpost_pop3_connections_refused_total", "POP3 connections refused because there were too many.")
 OPEN = Gauge("printpost_pop3_open_connections", "POP3 connections open now.")
 
+SEND_BUFFER = 256 * 1024
+
 
 class Pop3Service(Factory):
     """The listener and its sessions."""
@@ -97,6 +99,8 @@ async def start_pop3(
     Raises `PermanentFailure` if the port is taken or may not be used.
     """
     listener = bind(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", "[pop3] listen")
+    # Sessions inherit it.  What the kernel holds counts as taken, so it must go over a slow line within the autologout.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     reactor.start()
     house = House(hostname=settings.site.hostname, store=store, directory=directory, limits=limits or Limits())
     return Pop3Service(house, listener)

@@ -299,7 +299,7 @@ class Session(Connection):
         self._ok(f"message {i} deleted")
 
     def do_NOOP(self) -> None:
-        self._ok("")
+        self._ok("still here")
 
     def do_RSET(self) -> None:
         self._messages.reset()
