@@ -22,8 +22,8 @@ class Ground:
     """Blobs and a spool on one folder."""
 
     def __init__(self, folder: Path) -> None:
-        self.blobs = Blobs(folder / "octets", appending=True)
-        self.spool = Spool(self.blobs.folder, 0)
+        self.spool = Spool(folder / "octets", 0)
+        self.blobs = Blobs(self.spool, appending=True)
 
     async def keep(self, octets: bytes) -> Placed:
         draft = self.spool.draft(len(octets))
@@ -82,8 +82,8 @@ async def test_a_full_segment_is_followed_by_another(ground: Ground, monkeypatch
 
 
 async def test_without_the_right_to_append_middling_octets_get_a_file(tmp_path: Path) -> None:
-    blobs = Blobs(tmp_path / "octets", appending=False)
-    spool = Spool(blobs.folder, 0)
+    spool = Spool(tmp_path / "octets", 0)
+    blobs = Blobs(spool, appending=False)
     draft = spool.draft(100_000)
     draft.write(b"x" * 100_000)
     placed = await blobs.keep(draft)
@@ -92,6 +92,13 @@ async def test_without_the_right_to_append_middling_octets_get_a_file(tmp_path: 
     assert b"".join([block async for block in blobs.read(placed)]) == b"x" * 100_000
     spool.close()
     blobs.close()
+
+
+async def test_a_disk_without_room_for_a_segment_may_have_it_for_a_file(ground: Ground) -> None:
+    ground.spool.reserve = ground.spool.free() - segments.SEGMENT_OCTETS // 2
+    placed = await ground.keep(b"m" * 100_000)
+    assert placed.place is Place.FILE
+    assert await ground.read(placed) == b"m" * 100_000
 
 
 async def test_tidy_removes_what_no_row_names_but_nothing_that_is_being_written(ground: Ground) -> None:

@@ -2,8 +2,309 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import shutil
+import sqlite3
+import sys
+from pathlib import Path
+
 import pytest
+from sqlalchemy import schema as ddl
+from sqlalchemy.dialects import postgresql
 
 pytest.register_assert_rewrite("tests.contracts.engines", "tests.contracts.store")
 
+from mailstore.store import place, schema  # noqa: E402
+from mailstore.store.contract import Role, StoreUnusable  # noqa: E402
+from mailstore.store.sql import SqlStore, open_store  # noqa: E402
+from mailstore.store.statement import STATEMENTS  # noqa: E402
 from tests.contracts.store import *  # noqa: E402, F403 - the suite is collected here
+from tests.contracts.store import accept, octets_of  # noqa: E402
+
+FROZEN = Path(__file__).parent / "schemas"
+
+
+async def open_at(folder: Path, role: Role = Role.APPLIANCE, *, reserve: int = 0) -> SqlStore:
+    return await open_store(folder / "store", role=role, reserve=reserve, runtime=folder / "run")
+
+
+# -- SQL that PostgreSQL speaks too
+
+
+def test_every_statement_compiles_for_postgresql() -> None:
+    dialect = postgresql.dialect()
+    assert len(STATEMENTS) > 40
+    for statement in STATEMENTS:
+        assert str(statement.construct.compile(dialect=dialect, column_keys=statement.columns or None))
+
+
+def test_every_table_compiles_for_postgresql() -> None:
+    dialect = postgresql.dialect()
+    text = "\n".join(schema.definitions(dialect))
+    assert "BIGSERIAL" in text
+    assert "WHERE completed_at = 0" in text
+    for table in schema.METADATA.sorted_tables:
+        assert str(ddl.CreateTable(table).compile(dialect=dialect))
+
+
+def test_the_waiting_line_is_found_by_its_index(tmp_path: Path) -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    schema.migrate(connection)
+    from mailstore.store import jobs, keeping, leases, looking
+
+    for statement, index in [
+        (jobs.PENDING, "job_unended"),
+        (looking.PRINTERS_WAITING, "job_unended"),
+        (leases._LEFT, "job_held"),
+        (keeping.NAMED, "message_reference"),
+        (keeping.EXPIRED, "message_ended"),
+        (looking.TRACE, "event_job"),
+    ]:
+        values = dict.fromkeys(("of", "most", "which", "where", "until", "job"), 1)
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {statement.text}", values).fetchall()
+        assert any(index in row[3] for row in plan), plan
+    connection.close()
+
+
+# -- versions
+
+
+def tables(connection: sqlite3.Connection) -> set[tuple[str, str, str]]:
+    rows = connection.execute(
+        "SELECT type, name, tbl_name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"
+    ).fetchall()
+    columns = {
+        (table, column[1], f"{column[2]} {column[3]} {column[5]}")
+        for kind, table, _ in rows
+        if kind == "table"
+        for column in connection.execute(f"PRAGMA table_info({table})").fetchall()
+    }
+    return set(rows) | columns
+
+
+def frozen(path: Path, version: int) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.executescript((FROZEN / f"{version}.sql").read_text())
+    values = [("schema_version", str(version)), ("store_id", "aaaabbbbccccdddd"), ("generation", "1")]
+    connection.executemany("INSERT INTO meta (name, value) VALUES (?, ?)", values)
+    return connection
+
+
+def test_every_version_ever_published_becomes_todays(tmp_path: Path) -> None:
+    today = sqlite3.connect(":memory:", isolation_level=None)
+    schema.migrate(today)
+    for version in range(1, len(schema.MIGRATIONS) + 2):
+        old = frozen(tmp_path / f"{version}.sqlite", version)
+        schema.migrate(old)
+        assert tables(old) == tables(today)
+        old.close()
+    today.close()
+
+
+async def test_a_store_of_version_1_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    frozen(tmp_path / "store" / "store.sqlite", 1).close()
+    store = await open_at(tmp_path)
+    (job_id,) = await accept(store, "phaser")
+    assert await octets_of(store, job_id) == b"hello\r\n"
+    await store.close()
+
+
+def test_steps_are_taken_once_and_in_order(tmp_path: Path) -> None:
+    def third(connection: sqlite3.Connection) -> None:
+        connection.execute("UPDATE meta SET value = value || '!' WHERE name = 'note'")
+
+    steps: list[schema.Step] = [["INSERT INTO meta (name, value) VALUES ('note', 'second')"], third]
+    connection = frozen(tmp_path / "old.sqlite", 1)
+    for known in (1, 2, 2):
+        schema.migrate(connection, steps[:known])
+    found = dict(connection.execute("SELECT name, value FROM meta").fetchall())
+    assert (found["note"], found["schema_version"]) == ("second!", "3")
+    connection.close()
+
+
+def test_a_step_that_fails_changes_nothing(tmp_path: Path) -> None:
+    connection = frozen(tmp_path / "old.sqlite", 1)
+    before = list(connection.iterdump())
+    with pytest.raises(sqlite3.OperationalError):
+        schema.migrate(connection, [["ALTER TABLE job ADD COLUMN more TEXT", "UPDATE nowhere SET more = 1"]])
+    assert list(connection.iterdump()) == before
+    connection.close()
+
+
+async def test_a_newer_store_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    connection = frozen(tmp_path / "store" / "store.sqlite", 1)
+    connection.execute("UPDATE meta SET value = '999' WHERE name = 'schema_version'")
+    connection.close()
+    with pytest.raises(StoreUnusable, match="newer Printpost"):
+        await open_at(tmp_path)
+
+
+# -- where it may stand, and who may stand in it
+
+
+async def test_one_process_of_a_role(tmp_path: Path) -> None:
+    store = await open_at(tmp_path)
+    with pytest.raises(StoreUnusable, match=f"another appliance .process {os.getpid()}."):
+        await open_at(tmp_path)
+    bridge = await open_at(tmp_path, Role.BRIDGE)
+    with pytest.raises(StoreUnusable, match="another bridge"):
+        await open_at(tmp_path, Role.BRIDGE)
+    tools = [await open_at(tmp_path, Role.TOOL) for _ in range(3)]
+    for opened in (*tools, bridge, store):
+        await opened.close()
+    await (await open_at(tmp_path)).close()
+
+
+async def test_the_folder_is_closed_to_others(tmp_path: Path) -> None:
+    store = await open_at(tmp_path)
+    assert (tmp_path / "store").stat().st_mode & 0o777 == 0o700
+    await store.close()
+
+
+async def test_a_file_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("")
+    with pytest.raises(StoreUnusable, match="is not a folder"):
+        await open_at(tmp_path)
+
+
+async def test_what_is_no_database(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "store.sqlite").write_bytes(b"no database at all" * 100)
+    with pytest.raises(StoreUnusable, match="cannot be opened"):
+        await open_at(tmp_path)
+
+
+MOUNTS = """\
+22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+30 22 0:40 / /mnt rw - nfs4 server:/export rw
+31 30 0:41 / /mnt/my\\040disk rw - xfs /dev/sdb rw
+32 22 0:42 / /srv rw - ext4 /dev/sdc rw
+33 22 0:43 / /srv rw - fuse.sshfs host: rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind"),
+    [
+        ("/var", "ext4"),
+        ("/mnt/store", "nfs4"),
+        ("/mnt/my disk/store", "xfs"),
+        ("/srv/x", "fuse.sshfs"),
+        ("/mntx", "ext4"),
+    ],
+)
+def test_the_file_system_is_that_of_the_nearest_mount(folder: str, kind: str) -> None:
+    assert place.file_system(Path(folder), MOUNTS) == kind
+
+
+def test_a_network_file_system_is_refused(tmp_path: Path) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(MOUNTS + f"40 22 0:50 / {tmp_path} rw - cifs //server/share rw\n")
+    with pytest.raises(StoreUnusable, match=r"network file system \(cifs\)"):
+        place.prepare(tmp_path / "store", mounts)
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreUnusable, match="cannot be made"):
+        place.prepare(tmp_path / "file" / "store")
+
+
+# -- a small disk
+
+SMALL_DISK = """
+import asyncio, os, sys
+from pathlib import Path
+from mailstore.failure import TransientFailure
+from mailstore.job import DeliveryProof, Event
+from mailstore.store.contract import Role
+from mailstore.store.sql import open_store
+from tests.contracts.store import accept, octets_of
+
+async def main(disk, runtime):
+    reserve = 12 * 1024 * 1024
+    store = await open_store(disk / "store", role=Role.APPLIANCE, reserve=reserve, runtime=runtime)
+    bridge = await open_store(disk / "store", role=Role.BRIDGE, reserve=reserve, runtime=runtime)
+    numbers = []
+    for size in (3_000_000, 20_000):
+        while True:
+            try:
+                numbers += await accept(store, "phaser", octets=b"x" * size)
+            except TransientFailure as failure:
+                assert failure.status == "4.3.1", failure
+                break
+    jobs = await store.jobs()
+    assert sorted(job.id for job in jobs) == numbers and len(numbers) > 5, (len(jobs), numbers)
+    kept = sum(job.octets for job in jobs)
+    assert await store.occupied("phaser") >= kept
+    # The disk is full but for the reserve, and what waits is still printed.
+    lease = await bridge.acquire("device:test", "bridge", 60)
+    for number in numbers:
+        assert await octets_of(bridge, number)
+        assert await bridge.sending(lease, number, 0)
+        done = DeliveryProof.CLOSED
+        assert await bridge.end(lease, number, Event.COMPLETE, reasons=["job-completed-successfully"], proof=done)
+    assert await store.free_octets() < 3_000_000
+    # Somebody else fills even the reserve: nothing half-stored, and the process lives.
+    with open(disk / "filler", "wb", buffering=0) as filler:
+        block = bytes(65536)
+        try:
+            while True:
+                filler.write(block)
+        except OSError:
+            pass
+    for size in (10_000, 500_000, 3_000_000):
+        try:
+            await accept(store, "phaser", octets=b"x" * size)
+        except TransientFailure as failure:
+            assert failure.status == "4.3.1", failure
+        else:
+            raise AssertionError("accepted on a full disk")
+    store._spool.reserve = -10**9  # so that only the disk itself refuses
+    for size in (30_000, 500_000, 3_000_000):
+        try:
+            while True:
+                numbers += await accept(store, "phaser", octets=b"x" * size)
+        except TransientFailure as failure:
+            assert failure.status == "4.3.1", failure
+    (disk / "filler").unlink()
+    assert sorted(job.id for job in await store.jobs(limit=10**6)) == numbers
+    for number in numbers:
+        assert await octets_of(bridge, number)
+    numbers += await accept(store, "phaser", octets=b"x" * 100_000)
+    await bridge.close()
+    await store.close()
+    print("ok")
+
+asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2])))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["tmpfs", "ext4"])
+async def test_a_disk_that_fills_up(tmp_path: Path, kind: str) -> None:
+    for tool in ("unshare", "mount", "mkfs.ext4"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed")
+    disk, image, program = tmp_path / "disk", tmp_path / "image", tmp_path / "program.py"
+    disk.mkdir()
+    program.write_text(SMALL_DISK)
+    if kind == "tmpfs":
+        mount = f"mount -t tmpfs -o size=128m none {disk}"
+    else:
+        mount = f"truncate -s 160M {image} && mkfs.ext4 -q {image} && mount -o loop {image} {disk}"
+    own = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
+    script = f'({mount}) >&2 || exit 99; exec "$0" "$1" "$2" "$3"'
+    child = await asyncio.create_subprocess_exec(
+        *(*own, "sh", "-c", script, sys.executable, str(program), str(disk), str(tmp_path / "run")),
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, errors = await asyncio.wait_for(child.communicate(), 60)
+    if child.returncode == 99 or b"unshare" in errors:
+        pytest.skip(f"no file system can be mounted here: {errors.decode().strip()}")
+    assert output.strip() == b"ok", errors.decode()

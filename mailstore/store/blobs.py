@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from mailstore.failure import PermanentFailure
-from mailstore.store.drafts import SpooledDraft
+from mailstore.failure import PermanentFailure, TransientFailure
+from mailstore.store.drafts import Spool, SpooledDraft
 from mailstore.store.segments import Segments
 from mailstore.store.worker import sync
 
@@ -48,16 +48,15 @@ class Placed:
 
 
 class Blobs:
-    """The octets outside the database, in one folder.
+    """The octets outside the database, in the spool's folder.
 
     Only one process may append to segments (`appending`); another puts middling messages into files of their own.
     """
 
-    def __init__(self, folder: Path, *, appending: bool) -> None:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        self.folder = folder
+    def __init__(self, spool: Spool, *, appending: bool) -> None:
+        self.folder = spool.folder
         self._appending = appending
-        self._segments = Segments(folder)
+        self._segments = Segments(spool.folder, spool.free)
 
     async def keep(self, draft: SpooledDraft) -> Placed:
         """The draft's octets, durable but for inline ones, which become so with their row.
@@ -68,8 +67,10 @@ class Blobs:
         if draft.descriptor < 0 and draft.octets <= INLINE_OCTETS:
             return Placed(place=Place.INLINE, octets=draft.octets, data=draft.memory)
         if draft.descriptor < 0 and self._appending:
-            where = await self._segments.append(draft.memory)
-            return Placed(place=Place.SEGMENT, octets=draft.octets, reference=where.reference, start=where.start)
+            # A disk that has no room for a whole segment may have it for a file.
+            with contextlib.suppress(TransientFailure):
+                where = await self._segments.append(draft.memory)
+                return Placed(place=Place.SEGMENT, octets=draft.octets, reference=where.reference, start=where.start)
         await draft.spilled()
         where = await self._segments.link(draft.descriptor)
         return Placed(place=Place.FILE, octets=draft.octets, reference=where.reference)

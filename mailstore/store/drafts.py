@@ -29,6 +29,7 @@ class Spool:
     """The disk as drafts see it: room above the reserve, and threads that write."""
 
     def __init__(self, folder: Path, reserve: int) -> None:
+        folder.mkdir(mode=0o700, exist_ok=True)
         self.folder = folder
         self.reserve = reserve
         self.promised = 0  # octets that open drafts said they would need

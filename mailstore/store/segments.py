@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,10 +55,10 @@ _Outcome = Position | TransientFailure
 
 
 class Segments:
-    """Writes to `folder`.  One per process, used from the loop."""
+    """Writes to `folder`, in which `room()` octets may still be used.  One per process, used from the loop."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, room: Callable[[], int]) -> None:
+        self._room = room
         self._descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._loop = asyncio.get_running_loop()
         self._worker = Worker("printpost-octets")
@@ -143,6 +144,8 @@ class Segments:
         return rest
 
     def _new_segment(self) -> None:
+        if self._room() < SEGMENT_OCTETS:
+            raise OSError(errno.ENOSPC, "a new segment would take from the reserve")
         name = f"segment-{secrets.token_hex(8)}"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         descriptor = os.open(name, flags, 0o600, dir_fd=self._descriptor)

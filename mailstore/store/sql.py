@@ -355,9 +355,9 @@ async def open_store(
         except sqlite3.Error as error:
             raise StoreUnusable(f"{path} cannot be opened ({error}); check the disk, or restore a backup") from error
         assert store_id is not None
-        blobs = Blobs(folder / "octets", appending=role is Role.APPLIANCE)
+        spool = Spool(folder / "octets", reserve)
+        blobs = Blobs(spool, appending=role is Role.APPLIANCE)
         resources.callback(blobs.close)
-        spool = Spool(blobs.folder, reserve)
         resources.callback(spool.close)
         store = SqlStore(role, keep, committer, reader, spool, blobs, doorbell, store_id[0])
         if role_lock.held:
