@@ -32,6 +32,7 @@ from typing import Any, Final
 
 from mailstore.config import split_endpoint
 from mailstore.failure import PermanentFailure
+from mailstore.notify import notify
 from printerbridge.render import PJL_LANGUAGES, Rendering, render, sniff_language
 from printerbridge.virtual_connection import BUFFER_OCTETS, Ended, Reception
 from printerbridge.virtual_faults import Fault, FaultScript, parse_fault
@@ -175,7 +176,9 @@ class VirtualPrinter:
         self._connections += 1
         number = self._base + self._connections
         stem = self._output / f"job-{number:04d}" if self._output is not None else None
-        self._spawn(self._connection(sock, Session(number, self._script.take(), stem)))
+        task = self._spawn(self._connection(sock, Session(number, self._script.take(), stem)))
+        # Not in the task: one that is cancelled before it began runs no `finally`.
+        task.add_done_callback(lambda _: sock.close())
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -202,10 +205,9 @@ class VirtualPrinter:
                 self._busy = False
                 # Before the client learns that we are done, or its next connection would be refused.
                 self._listen()
-            if reception.ended is Ended.CLOSED and self._socket is not None:
-                self._spawn(_close_late(sock))
-            else:
-                sock.close()
+        if session.fault is not None and session.fault.name == "close-early" and reception.ended is Ended.CLOSED:
+            # Let the client see the orderly close before what it sent unread makes the kernel reset the connection.
+            await asyncio.sleep(_LINGER_SECONDS)
 
     async def _receive(self, session: Session, reception: Reception, printing: asyncio.Task[None]) -> None:
         try:
@@ -262,8 +264,11 @@ class VirtualPrinter:
     def _record(self, job: PrintedJob) -> None:
         if self._output is not None:
             line = json.dumps({name: getattr(job, name) for name in _FIELDS}, default=str) + "\n"
-            with (self._output / "jobs.jsonl").open("a") as journal:
-                journal.write(line)
+            try:
+                with (self._output / "jobs.jsonl").open("a") as journal:
+                    journal.write(line)
+            except OSError as error:
+                log.error("the virtual printer cannot record job %d: %s", job.number, error.strerror)  # noqa: TRY400
         bisect.insort(self.jobs, job, key=lambda one: one.number)
         if self._tell is not None:
             self._tell(job)
@@ -304,6 +309,7 @@ async def serve_forever(
     try:
         bound = await printer.start(host or "0.0.0.0", port)  # noqa: S104 - ":9100" asks for it
         tell(f"virtual printer: listening on {bound[0]}:{bound[1]}, printing to {output}")
+        notify("READY=1")
         await stop.wait()
     finally:
         for number in signals:
@@ -337,11 +343,3 @@ def _bound(family: socket.AddressFamily, address: Any) -> socket.socket:
         sock.close()
         raise
     return sock
-
-
-async def _close_late(sock: socket.socket) -> None:
-    """Let the client see the orderly close before what it sent unread makes the kernel reset the connection."""
-    try:
-        await asyncio.sleep(_LINGER_SECONDS)
-    finally:
-        sock.close()

@@ -212,6 +212,26 @@ async def test_switched_off_in_the_middle_of_a_job(start: Start) -> None:
     assert [job.ended for job in printer.jobs] == [Ended.SWITCHED_OFF]
 
 
+async def test_switched_off_before_a_word_was_said(start: Start) -> None:
+    printer, address = await start()
+    async with client(address) as sock:
+        await printer.close()
+        await asyncio.wait_for(_gone(sock), DEADLINE)
+    with pytest.raises(ConnectionRefusedError):
+        await send(address, TEXT)
+
+
+async def test_a_full_disk_is_no_end(start: Start, tmp_path: Path) -> None:
+    printer, address = await start(output=tmp_path / "out")
+    (tmp_path / "out").rmdir()
+    with pytest.raises((ConnectionResetError, BrokenPipeError)):
+        await send(address, bytes(8 << 20))
+    assert (await printer.job(1)).ended is Ended.CLOSED
+    (tmp_path / "out").mkdir()
+    await send(address, TEXT)
+    assert (await printer.job(2)).octets == len(TEXT)
+
+
 async def _gone(sock: socket.socket) -> None:
     try:
         while await asyncio.get_running_loop().sock_recv(sock, 4096):
