@@ -20,6 +20,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 from appliance import cli_job, cli_printer, shell
 from mailstore import config, logs
 from mailstore.failure import Failure, TransientFailure
+from mailstore.store.contract import StoreUnusable
 
 app = typer.Typer(
     name="printpost",
@@ -205,6 +206,8 @@ def main() -> None:
         shell.fail(str(error), os.EX_CONFIG)
     except Failure as failure:
         shell.fail(failure.text, _status(failure))
+    except StoreUnusable as error:
+        shell.fail(str(error), os.EX_UNAVAILABLE)
     except OSError as error:
         shell.fail(str(error), os.EX_IOERR)
     except KeyboardInterrupt:

@@ -89,8 +89,9 @@ def _head(recipient: str, sender: str, subject: str, boundary: str) -> bytes:
     message["Date"] = formatdate(localtime=True)
     message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2])
     message["MIME-Version"] = "1.0"
-    message["Content-Type"] = f'multipart/mixed; boundary="{boundary}"'
-    return message.as_bytes()
+    # Written by hand, for the library would close the multipart that we are about to stream.
+    kind = f'Content-Type: multipart/mixed; boundary="{boundary}"\r\n\r\n'.encode("ascii")
+    return message.as_bytes().removesuffix(b"\r\n") + kind
 
 
 def _part_head(file: Path, boundary: str) -> bytes:

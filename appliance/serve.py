@@ -11,18 +11,18 @@ import signal
 import time
 
 import structlog
-from mailstore.store.sql import open_store
 
 from appliance.gauges import StoreGauges
 from appliance.pop3.server import start_pop3
 from appliance.reactor import reactor
 from appliance.smtp.server import start_smtp
-from mailstore.config import Settings
+from mailstore.config import Settings, split_endpoint
 from mailstore.directory.contract import Directory
 from mailstore.directory.opening import connect
 from mailstore.monitoring import monitor
 from mailstore.notify import notify
 from mailstore.store.contract import Role, Store
+from mailstore.store.sql import open_store
 
 GRACE = 20.0
 """Seconds that messages under way have to come to their end after SIGTERM."""
@@ -57,7 +57,8 @@ async def serve(settings: Settings) -> None:
         )
         smtp = await start_smtp(settings, store, directory)
         stack.push_async_callback(smtp.close, GRACE)
-        pop3 = await start_pop3(settings, store, directory)
+        host, port = split_endpoint(settings.pop3.listen)
+        pop3 = await start_pop3(settings, store, directory, host=host, port=port)
         stack.push_async_callback(pop3.close, GRACE)
         async with asyncio.TaskGroup() as tasks:
             chores = [tasks.create_task(_heed(store, directory)), tasks.create_task(_sweep(store))]

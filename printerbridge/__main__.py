@@ -1,4 +1,4 @@
-"""`python -m printerbridge`: the process that prints, until SIGTERM.
+"""`python -m printerbridge`: the process that prints, until SIGTERM; with `virtual-printer` a printer to print on.
 
 What is being sent is finished first, for twenty seconds at most.  Exit status: 0 after SIGTERM or SIGINT, 78
 (EX_CONFIG) if the configuration cannot be meant, 69 (EX_UNAVAILABLE) if something that is needed cannot be had.
@@ -24,6 +24,7 @@ from mailstore.notify import notify
 from mailstore.store.contract import Role, StoreUnusable
 from mailstore.store.sql import open_store
 from printerbridge.bridge import Bridge
+from printerbridge.virtual import serve_forever
 
 GRACE_SECONDS = 20.0
 
@@ -61,10 +62,12 @@ async def serve(settings: Settings) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m printerbridge", description="Print what waits in the maildrops.")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="the configuration, printpost.toml by default")
-    arguments = parser.parse_args()
+    arguments = _parser().parse_args()
     try:
+        if arguments.command == "virtual-printer":
+            logs.configure("virtual-printer")
+            loop.run(serve_forever(arguments.listen, arguments.output, arguments.fault))
+            return os.EX_OK
         settings, _ = config.load(arguments.config)
         logs.configure("bridge")
         _many_files()
@@ -76,6 +79,16 @@ def main() -> int:
     except Failure as failure:
         return _sorry(failure.text, os.EX_UNAVAILABLE)
     return os.EX_OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m printerbridge", description="Print what waits in the maildrops.")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="the configuration, printpost.toml by default")
+    virtual = parser.add_subparsers(dest="command").add_parser("virtual-printer", help="be a printer instead")
+    virtual.add_argument("--listen", required=True, metavar="HOST:PORT")
+    virtual.add_argument("--output", required=True, type=Path, metavar="FOLDER")
+    virtual.add_argument("--fault", action="append", default=[], metavar="NAME")
+    return parser
 
 
 def _many_files() -> None:
