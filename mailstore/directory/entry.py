@@ -101,7 +101,9 @@ def from_attributes(attributes: Mapping[str, Sequence[bytes]]) -> Reading:
     # Where these are unreadable no default is safe.
     name = source.must("uid", read_name)
     uri = source.must("printer-uri", read_uri) if source.has("printer-uri") else ""
-    addresses = tuple(dict.fromkeys(source.each("mail", read_address) + source.each("mailLocalAddress", read_address)))
+    addresses = tuple(
+        dict.fromkeys(source.each("mail", read_own_address) + source.each("mailLocalAddress", read_own_address))
+    )
     languages = source.each("printpostLanguage", Language)
     if not addresses:
         raise MalformedEntry("neither mail nor mailLocalAddress holds an address")
@@ -182,7 +184,7 @@ def checked(printer: Printer) -> Printer:
     return replace(
         printer,
         name=_check(printer.name, read_name),
-        addresses=_check_each(printer.addresses, read_address, "5.1.3"),
+        addresses=_check_each(printer.addresses, read_own_address, "5.1.3"),
         uri=_check(printer.uri, read_uri) if printer.uri else "",
         languages=tuple(dict.fromkeys(printer.languages)),
         allow=_check_each(printer.allow, read_rule),
@@ -238,6 +240,13 @@ def read_address(value: str) -> str:
     return value.lower()
 
 
+def read_own_address(value: str) -> str:
+    """An address of a printer itself, where `+` begins the subaddress (RFC 5233)."""
+    if "+" in value:
+        raise ValueError(f"{_shown(value)} cannot be a printer's address: what follows + is a job's options")
+    return read_address(value)
+
+
 def read_uri(value: str) -> str:
     """`socket://HOST:PORT`; the port is 9100 where none is given."""
     advice = f"{_shown(value)} is not a printer's address: write it like socket://192.0.2.7:9100"
@@ -248,7 +257,7 @@ def read_uri(value: str) -> str:
         raise ValueError(advice) from None
     host = (parts.hostname or "").removesuffix(".")
     rest = (parts.path.removeprefix("/"), parts.query, parts.fragment, parts.username, parts.password)
-    if not value.isascii() or parts.scheme != "socket" or any(rest) or not 1 <= port <= 65535:
+    if not (value.isascii() and value.isprintable()) or parts.scheme != "socket" or any(rest) or not 1 <= port <= 65535:
         raise ValueError(advice)
     if "[" in parts.netloc:
         try:

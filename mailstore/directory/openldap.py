@@ -139,12 +139,12 @@ def configuration(folder: Path, software: Software) -> str:
 
 _APPLIANCE, _BRIDGE = (f'by dn.exact="{identity.dn}"' for identity in Identity)
 _ACCESS = (
-    f'access to dn.subtree="ou=identities,{SUFFIX}" attrs=userPassword by anonymous auth by * none',
+    f'access to dn.subtree="ou=identities,{SUFFIX}" attrs=userPassword by anonymous =x by * none',
     f'access to dn.subtree="ou=identities,{SUFFIX}" by * none',
-    f"access to attrs=userPassword {_APPLIANCE} =w by anonymous auth by * none",
-    f'access to dn.subtree="ou=printers,{SUFFIX}" {_APPLIANCE} write {_BRIDGE} read by anonymous auth by * none',
+    f"access to attrs=userPassword {_APPLIANCE} =w by anonymous =x by * none",
+    f'access to dn.subtree="ou=printers,{SUFFIX}" {_APPLIANCE} write {_BRIDGE} read by * none',
     f'access to dn.base="{SUFFIX}" {_APPLIANCE} write {_BRIDGE} search by * none',
-    f"access to * {_APPLIANCE} write by anonymous auth by * none",
+    f"access to * {_APPLIANCE} write by * none",
 )
 
 

@@ -1,0 +1,218 @@
+"""A printer's record and its LDAP entry."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailstore.directory.entry import (
+    ATTRIBUTES,
+    MalformedEntry,
+    checked,
+    from_attributes,
+    read_address,
+    read_network,
+    read_uri,
+    to_attributes,
+)
+from mailstore.directory.records import Language, Printer, WhenUncertain
+from mailstore.failure import PermanentFailure
+
+ENTRY = {"uid": [b"phaser360"], "mail": [b"phaser360@example.com"]}
+PRINTER = Printer(name="phaser360", addresses=("phaser360@example.com",))
+
+
+def octets(attributes: dict[str, list[str]]) -> dict[str, list[bytes]]:
+    return {name: [value.encode() for value in values] for name, values in attributes.items()}
+
+
+labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
+addresses = st.builds("{}@{}.example".format, st.from_regex(r"[a-z0-9_.!#*]{1,20}", fullmatch=True), labels).filter(
+    lambda address: ".." not in address and not address.startswith(".") and ".@" not in address
+)
+printers = st.builds(
+    Printer,
+    name=labels,
+    addresses=st.lists(addresses, min_size=1, max_size=4, unique=True).map(tuple),
+    uri=st.one_of(st.just(""), st.builds("socket://{}:{}".format, labels, st.integers(1, 65535))),
+    languages=st.lists(st.sampled_from(Language), min_size=1, unique=True).map(tuple),
+    allow=st.lists(addresses, max_size=3, unique=True).map(tuple),
+    deny=st.lists(st.just("*"), max_size=1).map(tuple),
+    key_user=st.lists(addresses, max_size=3, unique=True).map(tuple),
+    poll_interval=st.integers(1, 86400),
+    plain_from=st.lists(st.ip_addresses(v=6).map(lambda ip: f"{ip}/128"), max_size=2, unique=True).map(tuple),
+    quota=st.integers(1, 1 << 40),
+    when_uncertain=st.sampled_from(WhenUncertain),
+    location=st.text(st.characters(categories=["L", "N"]), max_size=30),
+)
+
+
+@given(printers)
+def test_a_checked_printer_survives_its_entry(printer: Printer) -> None:
+    stored = checked(printer)
+    reading = from_attributes(octets(to_attributes(stored)))
+    assert reading.printer == stored
+    assert not reading.complaints
+    assert checked(stored) == stored
+
+
+@given(st.dictionaries(st.sampled_from(ATTRIBUTES), st.lists(st.binary(max_size=40), max_size=4)))
+def test_whatever_an_entry_holds_it_is_a_printer_or_malformed(attributes: dict[str, list[bytes]]) -> None:
+    try:
+        reading = from_attributes(attributes)
+    except MalformedEntry:
+        return
+    assert reading.printer.name
+    assert reading.printer.addresses
+
+
+def test_every_attribute_that_is_written_is_asked_for() -> None:
+    assert set(to_attributes(PRINTER)) <= set(ATTRIBUTES)
+
+
+def test_names_of_attributes_in_any_case() -> None:
+    assert from_attributes({name.upper(): values for name, values in ENTRY.items()}).printer == PRINTER
+
+
+def test_mail_stands_before_the_other_addresses() -> None:
+    entry = {**ENTRY, "mailLocalAddress": [b"a@example.com", b"Phaser360@example.com"]}
+    assert from_attributes(entry).printer.addresses == ("phaser360@example.com", "a@example.com")
+
+
+def test_the_service_person_of_rfc_7612_counts_where_ours_are_missing() -> None:
+    entry = {**ENTRY, "printer-service-person": [b"ada@example.com"]}
+    assert from_attributes(entry).printer.service_person == ("ada@example.com",)
+    entry["printpostServicePerson"] = [b"grace@example.com"]
+    assert from_attributes(entry).printer.service_person == ("grace@example.com",)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [
+        ("printpostPollInterval", b"soon"),
+        ("printpostPollInterval", b"0"),
+        ("printpostQuota", b"-1"),
+        ("printpostWhenUncertain", b"pray"),
+        ("printpostPlainFrom", b"192.0.2.0/99"),
+        ("printpostKeyUser", b"nobody"),
+        ("printer-location", b"two\nlines"),
+        ("printer-make-and-model", b"x" * 128),
+        ("mailLocalAddress", b"a b@example.com"),
+    ],
+)
+def test_what_can_be_left_out_is_left_out_with_a_complaint(attribute: str, value: bytes) -> None:
+    reading = from_attributes({**ENTRY, attribute: [value]})
+    assert reading.printer == PRINTER
+    assert len(reading.complaints) == 1
+    assert reading.complaints[0].startswith(attribute)
+
+
+def test_one_unknown_language_among_others_is_left_out() -> None:
+    reading = from_attributes({**ENTRY, "printpostLanguage": [b"escp", b"pdf"]})
+    assert reading.printer.languages == (Language.PDF,)
+    assert reading.complaints
+
+
+@pytest.mark.parametrize(
+    ("attribute", "values"),
+    [
+        ("uid", []),
+        ("uid", [b"-x"]),
+        ("mail", []),
+        ("mail", [b"@"]),
+        ("printer-uri", [b"http://192.0.2.7/"]),
+        ("printer-uri", [b""]),
+        ("printpostLanguage", [b"escp"]),
+        ("printpostDeny", [b"mallory@example.com", b"\n"]),
+        ("printpostAllow", [b"*"] * 1001),
+    ],
+)
+def test_what_makes_a_printer_unsafe_refuses_it(attribute: str, values: list[bytes]) -> None:
+    with pytest.raises(MalformedEntry):
+        from_attributes({**ENTRY, attribute: values})
+
+
+@pytest.mark.parametrize(
+    ("given_uri", "stored"),
+    [
+        ("socket://192.0.2.7", "socket://192.0.2.7:9100"),
+        ("socket://192.0.2.7:9101/", "socket://192.0.2.7:9101"),
+        ("SOCKET://Printer.Example.com.", "socket://printer.example.com:9100"),
+        ("socket://[2001:DB8::7]:9100", "socket://[2001:db8::7]:9100"),
+        ("socket://my_printer", "socket://my_printer:9100"),
+    ],
+)
+def test_device_addresses_in_their_usual_form(given_uri: str, stored: str) -> None:
+    assert read_uri(given_uri) == stored
+    assert read_uri(stored) == stored
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "192.0.2.7",
+        "socket:192.0.2.7",
+        "socket://",
+        "socket://:9100",
+        "socket://192.0.2.7:0",
+        "socket://192.0.2.7:65536",
+        "socket://192.0.2.7:x",
+        "socket://192.0.2.7/queue",
+        "socket://192.0.2.7?a=b",
+        "socket://ada@192.0.2.7",
+        "socket://[::1",
+        "socket://[192.0.2.7]",
+        "socket://a b",
+        "socket://-x",
+        "lpd://192.0.2.7",
+        "socket://bücher",
+        "socket://192.0.2.7\n",
+        "socket://" + "x" * 64,
+    ],
+)
+def test_device_addresses_that_are_none(uri: str) -> None:
+    with pytest.raises(ValueError, match=r"socket://192\.0\.2\.7:9100"):
+        read_uri(uri)
+
+
+@pytest.mark.parametrize(
+    "address", ["", "ada", "@example.com", "ada@", ".a@example.com", "a..b@example.com", '"a b"@example.com', "a@[::1]"]
+)
+def test_addresses_that_are_none(address: str) -> None:
+    with pytest.raises(ValueError):
+        read_address(address)
+
+
+def test_networks_in_their_usual_form() -> None:
+    assert read_network("192.0.2.7/24") == "192.0.2.0/24"
+    assert read_network("2001:db8::") == "2001:db8::/128"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": "Two words"},
+        {"name": "x" * 64},
+        {"addresses": ()},
+        {"addresses": ("phaser360",)},
+        {"addresses": ("phaser360+copies@example.com",)},
+        {"uri": "http://192.0.2.7"},
+        {"languages": ()},
+        {"allow": ("",)},
+        {"deny": ("a\0b",)},
+        {"service_person": ("Ada",)},
+        {"poll_interval": 0},
+        {"poll_interval": 86401},
+        {"plain_from": ("everywhere",)},
+        {"quota": 0},
+        {"location": "x" * 128},
+        {"model": "\r\n"},
+    ],
+)
+def test_what_cannot_be_stored_is_refused_with_advice(wrong: dict[str, object]) -> None:
+    with pytest.raises(PermanentFailure) as refusal:
+        checked(replace(PRINTER, **wrong))  # type: ignore[arg-type]
+    assert ":" in refusal.value.text or "such as" in refusal.value.text
