@@ -20,9 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mailstore.store.sql import open_store
-
-from appliance.page import difference, thumbnail
+from appliance.page import SAME, difference, thumbnail
 from appliance.send import send
 from appliance.supervisor import Child, ChildFailed, Supervisor, until_stopped
 from appliance.up import everything
@@ -31,13 +29,12 @@ from mailstore.directory.opening import open_directory
 from mailstore.directory.records import Printer
 from mailstore.job import REASONS, Job
 from mailstore.store.contract import Role, Store
+from mailstore.store.sql import open_store
 
 DOMAIN = "demo.example"
 PRINTER = "phaser360"
 PATIENCE = 60.0
 """Seconds from the mail to the page."""
-SAME = 0.02
-"""Largest difference, from 0 to 1, between two renderings of one page by different renderers."""
 
 
 class DemoFailed(Exception):
@@ -196,14 +193,14 @@ async def _paper(place: _Place, before: int) -> dict[str, Any]:
 async def _account(place: _Place, store: Store, job: Job, page: dict[str, Any], began: float, source: Path) -> None:
     stem = place.paper / f"job-{page['number']:04d}"
     printed, picture = stem.with_suffix(".pdf"), Path(f"{stem}-1.png")
-    print(f"\n{_since(began, job.received_at)}  accepted   job {job.id} for {PRINTER}, {job.octets:,} octets, durable")
+    print()
     for event in await store.trace(job.id):
-        print(f"{_since(began, event.at)}             {event.text}")
-    print(f"{_since(began, job.completed_at)}  {job.state.value}  delivery proof: {job.delivery_proof.value}")
-    unlike = await asyncio.to_thread(difference, source, printed)
-    print(f"{_since(began, time.time())}  printed    {page['pages']} page; it differs from the source by {unlike:.2%}")
+        print(f"{_since(began, event.at)}  {event.text}")
+    unlike = await asyncio.to_thread(difference, source, picture)
+    verdict = "the same as the source" if unlike <= SAME else "NOT the same as the source"
+    print(f"{_since(began, time.time())}  printed: {page['pages']} page, {verdict} ({unlike:.2f}, border {SAME})")
     if sys.stdout.isatty():
-        print(await asyncio.to_thread(thumbnail, printed, 64))
+        print(await asyncio.to_thread(thumbnail, picture, 64))
     print(f"\nThe page: {picture}\nThe same as PDF: {printed}\nWhat the printer got: {stem.with_suffix('.prn')}")
     if unlike > SAME:
         raise DemoFailed("the page is not that of the source")

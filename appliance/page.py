@@ -1,57 +1,47 @@
-"""Looking at a printed page: how much it differs from another, and a picture of it for a terminal."""
+"""Looking at a printed page: how far it is from its source, and a picture of it for a terminal."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pypdfium2
+from PIL import Image, ImageChops, ImageFilter, ImageStat
 
-_POINTS = 72
-_CELL = 4
-"""Edge of the squares, in points, whose mean grey is compared: hairlines are drawn differently by every renderer."""
+DPI = 100
+SAME = 0.2
+"""Border of `difference`: two renderers put the same page out with about 0.1, one other letter makes 0.5."""
 
 
-def difference(one: Path, other: Path) -> float:
-    """The largest share of any first-page square's grey by which two PDF files differ, from 0 (the same) to 1.
+def difference(document: Path, picture: Path) -> float:
+    """How far the first page of a PDF file is from a picture of a page where they differ most, from 0 to 1.
 
-    Averaged over squares of `_CELL` points; pages of different size differ by 1.
+    Both are blurred a little, which forgives a pixel's shift and nothing that can be read.  Pages whose sizes differ by
+    more than two pixels at `DPI` differ by 1.
     """
-    first, second = _cells(one), _cells(other)
-    if first[:2] != second[:2]:
-        return 1.0
-    worst = sorted((abs(a - b) for a, b in zip(first[2], second[2], strict=True)), reverse=True)
-    # A thousandth of the squares may lie on edges that two renderers place differently.
-    return worst[len(worst) // 1000] / 255
-
-
-def thumbnail(document: Path, columns: int) -> str:
-    """The first page as text for a terminal that has 24-bit colours, `columns` wide, two points to a character."""
-    width, height, pixels = _grey(document, columns)
-    rows = []
-    for top in range(0, height - 1, 2):
-        upper, lower = pixels[top * width : (top + 1) * width], pixels[(top + 1) * width : (top + 2) * width]
-        cells = (f"\x1b[38;2;{u};{u};{u}m\x1b[48;2;{d};{d};{d}m▀" for u, d in zip(upper, lower, strict=True))
-        rows.append("".join(cells) + "\x1b[0m")
-    return "\n".join(rows)
-
-
-def _cells(document: Path) -> tuple[int, int, list[int]]:
-    width, height, pixels = _grey(document)
-    across, down = width // _CELL, height // _CELL
-    means = []
-    for row in range(down):
-        lines = [pixels[(row * _CELL + line) * width :][:width] for line in range(_CELL)]
-        for column in range(across):
-            square = slice(column * _CELL, (column + 1) * _CELL)
-            means.append(sum(sum(line[square]) for line in lines) // (_CELL * _CELL))
-    return across, down, means
-
-
-def _grey(document: Path, columns: int = 0) -> tuple[int, int, bytes]:
-    """The first page's width, height and grey values; at 72 dpi, or `columns` wide."""
     with pypdfium2.PdfDocument(document) as pdf:
-        page = pdf[0]
-        bitmap = page.render(scale=columns / page.get_width() if columns else 1.0, grayscale=True)
-        width, height, stride = bitmap.width, bitmap.height, bitmap.stride
-        raw = bytes(bitmap.buffer)
-    return width, height, b"".join(raw[row * stride : row * stride + width] for row in range(height))
+        source = pdf[0].render(scale=DPI / 72, grayscale=True).to_pil().convert("L")
+    with Image.open(picture) as page:
+        scale = source.width / page.width
+        printed = page.convert("L").resize(
+            (round(page.width * scale), round(page.height * scale)), Image.Resampling.BOX
+        )
+    if abs(source.height - printed.height) > 2:
+        return 1.0
+    box = (0, 0, source.width, min(source.height, printed.height))
+    blurred = [one.crop(box).filter(ImageFilter.GaussianBlur(3)) for one in (source, printed)]
+    darkest = ImageStat.Stat(ImageChops.difference(*blurred)).extrema[0][1]
+    return float(darkest) / 255
+
+
+def thumbnail(picture: Path, columns: int) -> str:
+    """A picture as text for a terminal that has 24-bit colours, `columns` wide, two points to a character."""
+    with Image.open(picture) as page:
+        rows = round(columns * page.height / page.width) // 2 * 2
+        points = page.convert("RGB").resize((columns, rows), Image.Resampling.LANCZOS).load()
+    assert points is not None
+
+    def cell(x: int, y: int) -> str:
+        upper, lower = (";".join(map(str, points[x, line])) for line in (y, y + 1))  # type: ignore[arg-type]
+        return f"\x1b[38;2;{upper}m\x1b[48;2;{lower}m▀"
+
+    return "\n".join("".join(cell(x, y) for x in range(columns)) + "\x1b[0m" for y in range(0, rows, 2))

@@ -33,12 +33,12 @@ def make(target: Path) -> None:
     canvas.setAuthor("Printpost")
     width, height = A4
     canvas.setFillColor(HexColor("#12324a"))
-    canvas.rect(0, height - 130, width, 130, stroke=0, fill=1)
+    canvas.rect(40, height - 132, width - 80, 92, stroke=0, fill=1)  # printers leave a margin
     canvas.setFillColor(HexColor("#ffffff"))
     canvas.setFont("VeraBd", 34)
-    canvas.drawString(56, height - 80, "A page by e-mail")
+    canvas.drawString(60, height - 88, "A page by e-mail")
     canvas.setFont("Vera", 13)
-    canvas.drawString(56, height - 104, "Printpost gives every printer an e-mail address")
+    canvas.drawString(60, height - 112, "Printpost gives every printer an e-mail address")
     canvas.setFillColor(HexColor("#1b1b1b"))
     canvas.setFont("Vera", 10.5)
     for number, line in enumerate(TEXT):

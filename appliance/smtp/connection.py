@@ -17,7 +17,7 @@ import re
 import select
 import time
 from collections.abc import Awaitable, Coroutine
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import structlog
 from aiosmtpd.smtp import SMTP, Session
@@ -88,7 +88,7 @@ class Connection(SMTP):
     # -- the transport's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast("asyncio.Transport", transport)  # uvloop's is none by class
         self.transport = transport
         peer = transport.get_extra_info("peername")
         if not peer:  # gone already
@@ -110,7 +110,7 @@ class Connection(SMTP):
         self.client = Client(ip=str(self.ip), insider=insider, max_size=limit)
         self._expect(self.site.limits.command_seconds)
         if _talks_already(transport):
-            self._say(NOT_IN_TURN)
+            self.loop.call_soon(self._say, NOT_IN_TURN)  # not before the transport reads
         else:
             self._out += f"220 {self.hostname} ESMTP Printpost\r\n".encode()
         self._flush()
@@ -190,19 +190,18 @@ class Connection(SMTP):
     def _look_at_the_clock(self) -> None:
         now = self.loop.time()
         deadline = self._patience.deadline if self._patience else self._deadline
-        if (self._busy or self._flooded) and not self._unread:
+        if (self._busy or self._flooded) and not (self._unread or self._closing):
             deadline = now + self.site.limits.command_seconds  # the client waits for us
         if now < deadline:
             self._set_timer(deadline)
             return
         if self.transport is None:
             return
-        log.info("connection timed out", client=self.client.ip)
-        if self._unread:
+        if self._unread or self._closing:
             self.transport.abort()
         else:
+            log.info("connection timed out", client=self.client.ip)
             self._say(TIMEOUT)
-            self._flush()
 
     # -- dispatch
 
@@ -308,10 +307,25 @@ class Connection(SMTP):
             self._flush()
             self._closing = True
             self._input.clear()
-            if self.transport is not None:
-                self.transport.close()
+            self._part(at_once=reply.code == 221)
             if not self._busy:
                 self._abandon()
+
+    def _part(self, *, at_once: bool) -> None:
+        """Close.  A client that still sends would get a reset, and lose our last words: so its input is let run dry."""
+        if self.transport is None:
+            return
+        if at_once or self._half_closed or not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        try:
+            self.transport.write_eof()
+        except OSError:  # the client is gone, which nobody has told us yet
+            self.transport.abort()
+            return
+        self._unread = False
+        self._resume_reading()
+        self._expect(self.site.limits.parting_seconds)
 
     def _flush(self) -> None:
         if self._out and self.transport is not None and not self._closing:

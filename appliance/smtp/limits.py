@@ -26,6 +26,7 @@ class Limits:
     data_seconds: float = 180.0  # the patience that data begins with, and the most it ever has
     data_rate: int = 500  # octets that buy one second of patience
     reply_seconds: float = 60.0  # for a client that does not read what we say
+    parting_seconds: float = 2.0  # for a client to take our last words and close
     excess: int = 64 << 20  # octets past the largest size that are still swallowed for a reply's sake
     hops: int = 50  # Received fields
 

@@ -91,7 +91,13 @@ class Transaction:
         return len(self.recipients) < self.site.limits.recipients
 
     async def rcpt(self, argument: str) -> Reply:
-        """RCPT TO.  Every refusal is counted and, with the client, logged."""
+        """RCPT TO."""
+        reply = await self._recipient(argument)
+        if reply.refused:
+            self._log_refused("recipient refused", reply)
+        return reply
+
+    async def _recipient(self, argument: str) -> Reply:
         try:
             path, parameters = addresses.parse_rcpt_to(argument, utf8=self.smtputf8)
         except PermanentFailure as failure:
@@ -179,7 +185,7 @@ class Transaction:
             reply = INTERNAL
         if reply.refused:
             await self.intake.draft.discard()
-            self._log_refused(reply)
+            self._log_refused("mail refused", reply)
         return reply
 
     async def _verdict(self, intake: Intake) -> Reply:
@@ -230,11 +236,9 @@ class Transaction:
             for recipient in self.recipients
         ]
 
-    def _log_refused(self, reply: Reply) -> None:
-        log.info(
-            "mail refused", id=self.id, client=self.client.ip, sender=self.reverse_path, status=reply.status,
-            reason=reply.reason,
-        )  # fmt: skip
+    def _log_refused(self, what: str, reply: Reply) -> None:
+        why = {"status": reply.status, "reason": reply.reason}
+        log.info(what, id=self.id, client=self.client.ip, sender=self.reverse_path, **why)
 
     def abandon(self) -> asyncio.Task[None] | None:
         """The client has gone in the middle: forget what has come, if anything."""
