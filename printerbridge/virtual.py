@@ -21,7 +21,6 @@ import asyncio
 import bisect
 import errno
 import json
-import logging
 import re
 import signal
 import socket
@@ -29,6 +28,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
+
+import structlog
 
 from mailstore.config import split_endpoint
 from mailstore.failure import PermanentFailure
@@ -39,7 +40,7 @@ from printerbridge.virtual_faults import Fault, FaultScript, parse_fault
 from printerbridge.virtual_job import PrintedJob, Session, describe
 from printerbridge.virtual_pjl import Command, Display, Document, Panel
 
-log = logging.getLogger(__name__)
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 IDLE_SECONDS: Final = 90.0
 """JetDirect's default."""
@@ -65,7 +66,7 @@ class VirtualPrinter:
         idle_timeout: float = IDLE_SECONDS,
         render_timeout: float = 60.0,
         faults: Sequence[Fault | str] = (),
-        tell: Callable[[PrintedJob], None] | None = None,
+        tell: Callable[[PrintedJob], object] | None = None,
     ) -> None:
         self.jobs: list[PrintedJob] = []
         self.pages = 0
@@ -167,7 +168,7 @@ class VirtualPrinter:
             sock, _ = self._socket.accept()
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.EINTR, errno.ECONNABORTED):
-                log.warning("the virtual printer cannot accept: %s", error.strerror)
+                log.warning("the virtual printer cannot accept", error=error.strerror)
             return
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -213,7 +214,7 @@ class VirtualPrinter:
         try:
             await reception.read(self._buffer)
         except OSError as error:
-            log.error("the virtual printer cannot spool: %s", error.strerror)  # noqa: TRY400
+            log.error("the virtual printer cannot spool", error=error.strerror)  # noqa: TRY400
             reception.ended = Ended.CLOSED
         await session.found.put(None)
         if reception.ended is not Ended.EOF:
@@ -268,7 +269,7 @@ class VirtualPrinter:
                 with (self._output / "jobs.jsonl").open("a") as journal:
                     journal.write(line)
             except OSError as error:
-                log.error("the virtual printer cannot record job %d: %s", job.number, error.strerror)  # noqa: TRY400
+                log.error("the virtual printer cannot record", job=job.number, error=error.strerror)  # noqa: TRY400
         bisect.insort(self.jobs, job, key=lambda one: one.number)
         if self._tell is not None:
             self._tell(job)
@@ -284,7 +285,7 @@ async def serve_forever(
     *,
     wait_for_paper: bool = False,
     idle_timeout: float = IDLE_SECONDS,
-    tell: Callable[[str], None] = log.info,
+    tell: Callable[[str], object] = log.info,
 ) -> None:
     """The command `printpost virtual-printer`: print until SIGINT or SIGTERM; SIGUSR1 loads paper.
 

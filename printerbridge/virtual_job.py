@@ -82,7 +82,11 @@ class Session:
 
 def describe(job: PrintedJob) -> str:
     """One line for people."""
-    parts = [f"job {job.number}: {job.octets} octets", job.language or "no document", f"{job.pages} pages"]
+    parts = [
+        f"job {job.number}: {job.octets} octets",
+        job.language or "no document",
+        f"{job.pages} page{'s' if job.pages != 1 else ''}",
+    ]
     if job.ended is not Ended.EOF:
         parts.append(f"ended by {job.ended}")
     parts += [f"fault {job.fault}"] * bool(job.fault) + [job.error] * bool(job.error)
