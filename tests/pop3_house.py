@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 from appliance.pop3.connection import Limits
@@ -42,11 +42,15 @@ class Pop3House:
 
     async def mail(self, printer: str, octets: bytes, fields: bytes = b"") -> int:
         """Put a message into the maildrop; the job's number."""
-        draft = await self.store.draft(len(octets))
-        for start in range(0, len(octets), 65536):
-            draft.write(octets[start : start + 65536])
-            if draft.congested:
-                await draft.drained()
+        return await self.mail_in_pieces(printer, [octets], fields)
+
+    async def mail_in_pieces(self, printer: str, pieces: Iterable[bytes], fields: bytes = b"") -> int:
+        draft = await self.store.draft()
+        for piece in pieces:
+            for start in range(0, len(piece), 65536):
+                draft.write(piece[start : start + 65536])
+                if draft.congested:
+                    await draft.drained()
         [job] = await self.store.accept(
             draft,
             Envelope(reverse_path="ada@example.com", client_ip="127.0.0.1", helo="x", trust="insider", documents=1),
