@@ -88,16 +88,23 @@ class ForeignDirectory:
 
 
 @contextlib.asynccontextmanager
-async def foreign_directory(tmp_path: Path, scheme: str = "ldaps", name: str = "") -> AsyncIterator[ForeignDirectory]:
-    """`name` is what the certificate says instead of 127.0.0.1."""
+async def foreign_directory(
+    tmp_path: Path, scheme: str = "ldaps", name: str = "", entries: str = "", limits: str = ""
+) -> AsyncIterator[ForeignDirectory]:
+    """`name` is what the certificate says instead of 127.0.0.1; `entries` (LDIF) are there from the start.
+
+    `limits` (slapd.conf(5)) is what our identity may read at once, if not the usual 500 entries.
+    """
     software = Software.find()
     folder = tmp_path / "foreign"
     (folder / "config").mkdir(parents=True)
     (folder / "data").mkdir()
     ca = make_certificate(folder, name)
-    await run([*software.tool("slapadd"), "-n", "0", "-F", str(folder / "config")], _foreign_config(software, folder))
-    entries = await _foreign_entries(software)
-    await run([*software.tool("slapadd"), "-n", "1", "-F", str(folder / "config")], entries)
+    await run(
+        [*software.tool("slapadd"), "-n", "0", "-F", str(folder / "config")], _foreign_config(software, folder, limits)
+    )
+    ldif = await _foreign_entries(software) + "\n" + entries
+    await run([*software.tool("slapadd"), "-n", "1", "-F", str(folder / "config")], ldif)
     port = _free_port()
     command = [
         *software.tool("slapd"),
@@ -128,7 +135,7 @@ def make_certificate(folder: Path, name: str = "") -> Path:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "directory")])
     now = datetime.datetime.now(datetime.UTC)
-    who = x509.DNSName(name) if name else x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    who = x509.DNSName(name) if name.endswith(".com") else x509.IPAddress(ipaddress.ip_address(name or "127.0.0.1"))
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -149,7 +156,7 @@ def make_certificate(folder: Path, name: str = "") -> Path:
     return path
 
 
-def _foreign_config(software: Software, folder: Path) -> str:
+def _foreign_config(software: Software, folder: Path, limits: str) -> str:
     schemas = [(software.schema / f"{name}.ldif").read_text() for name in ("core", "cosine", "inetorgperson", "misc")]
     schemas += [(_SCHEMA / f"{name}.ldif").read_text() for name in ("printer", "printpost")]
     tls = f"olcTLSCertificateFile: {folder / 'certificate.pem'}\nolcTLSCertificateKeyFile: {folder / 'key.pem'}"
@@ -166,6 +173,7 @@ def _foreign_config(software: Software, folder: Path) -> str:
         "dn: olcDatabase=mdb,cn=config\nobjectClass: olcMdbConfig\nolcDatabase: mdb",
         f"olcSuffix: {FOREIGN_BASE}\nolcDbDirectory: {folder / 'data'}",
         *access,
+        *([f'olcLimits: dn.exact="{FOREIGN_DN}" {limits}'] if limits else []),
     )
     return "\n".join(entries) + "\n"
 

@@ -31,6 +31,8 @@ class Refused(Exception):
     def failure(self) -> Failure:
         if self.code in _BUSY:
             return TransientFailure("4.4.3", "the directory is busy")
+        if self.code == SIZE_LIMIT_EXCEEDED:
+            return TransientFailure("4.3.5", "the directory shows us not all printers: raise our bind DN's size limit")
         if self.code == _NO_RIGHTS:
             return PermanentFailure("5.7.0", "the directory does not allow this: bind as an identity that may write")
         if self.code in _BAD_ENTRY and "unique" in str(self):
