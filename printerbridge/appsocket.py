@@ -21,6 +21,7 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from typing import cast
 
 from mailstore.job import DeliveryProof
 
@@ -28,6 +29,7 @@ SEND_BUFFER = 192 << 10  # fixed, so that the kernel does not let it grow and hi
 BACK_CHANNEL_LIMIT = 64 << 10
 _WRITE_HIGH = 128 << 10
 _BYTES_ACKED = 120  # struct tcp_info: offset of tcpi_bytes_acked, Linux 4.1
+_TCP_CLOSE = 7  # tcpi_state, its first octet
 _TICK = 1.0
 _LINGER_NONE = struct.pack("ii", 1, 0)
 
@@ -135,9 +137,12 @@ async def _connect_one(
     return connection
 
 
+def _tcp_info(sock: socket.socket) -> bytes:
+    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED + 8)
+
+
 def _bytes_acked(sock: socket.socket) -> int:
-    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED + 8)
-    return int(struct.unpack_from("=Q", info, _BYTES_ACKED)[0])
+    return int(struct.unpack_from("=Q", _tcp_info(sock), _BYTES_ACKED)[0])
 
 
 class Connection(asyncio.Protocol):
@@ -160,9 +165,8 @@ class Connection(asyncio.Protocol):
     # -- what the transport calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.set_write_buffer_limits(high=_WRITE_HIGH)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by class
+        self._transport.set_write_buffer_limits(high=_WRITE_HIGH)
 
     def data_received(self, data: bytes) -> None:
         self._heard = asyncio.get_running_loop().time()
@@ -236,12 +240,18 @@ class Connection(asyncio.Protocol):
         self._watched.close()
 
     def _raise_if_lost(self) -> None:
+        if self._lost is None and self._eof_at and self._gone():
+            self._lost = ConnectionResetError("closed by the printer")
         if self._lost is None:
             return
         text = getattr(self._lost, "strerror", None) or str(self._lost)
         if not (acknowledged := self.acknowledged):
             raise NothingTaken(f"the connection broke before the printer took anything: {text}")
         raise Broken(f"the connection broke after {acknowledged} of the octets were taken: {text}", acknowledged)
+
+    def _gone(self) -> bool:
+        """Behind the peer's end the loop does not read any more, so a reset is no event."""
+        return _tcp_info(self._watched)[0] == _TCP_CLOSE and self.acknowledged < self._written
 
     async def _wait(self, watch: _Watch) -> None:
         """Until something happens, or a moment has passed; then look at the progress."""

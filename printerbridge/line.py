@@ -90,6 +90,7 @@ class Line:
         self._queue: deque[Job] = deque()
         self._current = 0  # the job that is being printed
         self._looked: dict[str, tuple[float, bool]] = {}  # printer -> when asked, paused
+        self._upcoming: asyncio.Future[Prepared | None] | None = None
         self._ending: _Ending | None = None
 
     # -- what the bridge calls
@@ -178,24 +179,38 @@ class Line:
                 return
 
     async def _drain(self) -> None:
-        upcoming = asyncio.ensure_future(self._next())
+        prepared = await self._next()
         try:
-            while (prepared := await upcoming or await self._next()) is not None:
+            while prepared is not None:
                 self._current = prepared.job.id
-                upcoming = asyncio.ensure_future(self._next())
                 try:
                     await self._print(prepared)
                 finally:
                     await self._spool.discard(prepared)
+                prepared = await self._taken() or await self._next()
         finally:
             self._current = 0
-            await self._let_go(upcoming)
+            await self._let_go()
         await self._ended()
 
-    async def _let_go(self, upcoming: asyncio.Future[Prepared | None]) -> None:
-        upcoming.cancel()
+    def _foresee(self) -> None:
+        """Begin to make the next job ready."""
+        if self._upcoming is None:
+            self._upcoming = asyncio.ensure_future(self._later())
+
+    async def _later(self) -> Prepared | None:
+        await asyncio.sleep(0)  # the journal's commit goes to its thread first
+        return await self._next()
+
+    async def _taken(self) -> Prepared | None:
+        upcoming, self._upcoming = self._upcoming, None
+        return await upcoming if upcoming is not None else None
+
+    async def _let_go(self) -> None:
+        if self._upcoming is not None:
+            self._upcoming.cancel()
         with contextlib.suppress(asyncio.CancelledError, TransientFailure, LeaseLost):
-            if (prepared := await upcoming) is not None:
+            if (prepared := await self._taken()) is not None:
                 await self._spool.discard(prepared)
 
     async def _next(self) -> Prepared | None:
@@ -369,11 +384,11 @@ class Line:
     async def _journal(self, job: Job, number: int) -> bool:
         """Instant 3; the end of the job before is in the same commit, or an earlier one."""
         ending, self._ending = self._ending, None
-        if ending is None:
-            begun = await self._store.sending(self._lease, job.id, number)
-        else:
-            done = ending.task()
-            _, begun = await asyncio.gather(done, self._store.sending(self._lease, job.id, number))
+        before = [ending.task()] if ending else []
+        sending = asyncio.ensure_future(self._store.sending(self._lease, job.id, number))
+        self._foresee()
+        await asyncio.gather(*before, sending)
+        begun = sending.result()
         if begun and number == 0:
             ATTEMPTS.labels(job.printer).inc()
         return begun
