@@ -7,30 +7,27 @@ from pathlib import Path
 import pypdfium2
 from PIL import Image, ImageChops, ImageFilter, ImageStat
 
-DPI = 100
-SAME = 0.2
-"""Border of `difference`: two renderers put the same page out with about 0.1, one other letter makes 0.5."""
+DPI = 150
+SAME = 0.42
+"""Border of `difference`: two renderers put the same page out with up to 0.36, one other small word makes 0.5."""
+_BLUR = 1.5
 
 
 def difference(document: Path, picture: Path) -> float:
-    """How far the first page of a PDF file is from a picture of a page where they differ most, from 0 to 1.
+    """How far the first page of a PDF file is from a picture of a page at `DPI`, where they differ most, from 0 to 1.
 
-    Both are blurred a little, which forgives a pixel's shift and nothing that can be read.  Pages whose sizes differ by
-    more than two pixels at `DPI` differ by 1.
+    Both are blurred a little, which forgives how a renderer draws an edge and nothing that can be read.  Pages whose
+    sizes differ by more than a pixel differ by 1.
     """
     with pypdfium2.PdfDocument(document) as pdf:
         source = pdf[0].render(scale=DPI / 72, grayscale=True).to_pil().convert("L")
     with Image.open(picture) as page:
-        scale = source.width / page.width
-        printed = page.convert("L").resize(
-            (round(page.width * scale), round(page.height * scale)), Image.Resampling.BOX
-        )
-    if abs(source.height - printed.height) > 2:
+        printed = page.convert("L")
+    if abs(source.width - printed.width) > 1 or abs(source.height - printed.height) > 1:
         return 1.0
-    box = (0, 0, source.width, min(source.height, printed.height))
-    blurred = [one.crop(box).filter(ImageFilter.GaussianBlur(3)) for one in (source, printed)]
-    darkest = ImageStat.Stat(ImageChops.difference(*blurred)).extrema[0][1]
-    return float(darkest) / 255
+    box = (0, 0, min(source.width, printed.width), min(source.height, printed.height))
+    blurred = [one.crop(box).filter(ImageFilter.GaussianBlur(_BLUR)) for one in (source, printed)]
+    return float(ImageStat.Stat(ImageChops.difference(*blurred)).extrema[0][1]) / 255
 
 
 def thumbnail(picture: Path, columns: int) -> str:

@@ -77,7 +77,8 @@ def main() -> int:
     except StoreUnusable as error:
         return _sorry(str(error), os.EX_UNAVAILABLE)
     except Failure as failure:
-        return _sorry(failure.text, os.EX_UNAVAILABLE)
+        # RFC 3463 section 3.6: 5.5.4 is a wrong argument.
+        return _sorry(failure.text, 2 if failure.status == "5.5.4" else os.EX_UNAVAILABLE)
     return os.EX_OK
 
 

@@ -289,9 +289,10 @@ async def serve_forever(
 ) -> None:
     """The command `printpost virtual-printer`: print until SIGINT or SIGTERM; SIGUSR1 loads paper.
 
-    `listen` is HOST:PORT, port 0 for any; `tell` gets a line when it listens and one for each job.  Raises
+    `listen` is HOST:PORT, port 0 for any; `tell` (the log) gets a line when it listens and one for each job.  Raises
     `PermanentFailure` if the address, the folder or a fault cannot be.
     """
+    tell = log.info if tell is None else tell
     try:
         host, port = split_endpoint(listen)
     except ValueError as error:

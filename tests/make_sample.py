@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from reportlab.lib.colors import HexColor
-from reportlab.lib.pagesizes import A4
 from reportlab.pdfbase.pdfmetrics import registerFont
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 
+A4 = (595, 842)  # whole points, so that renderers have nothing to round
 TARGET = Path(__file__).parent.parent / "appliance" / "sample.pdf"
 
 WAY = ("mail", "SMTP", "maildrop", "bridge", "9100", "paper")
