@@ -294,24 +294,6 @@ async def test_limits_of_connections(house: Pop3House) -> None:
         assert sum(service._tally.values()) <= 1
 
 
-async def test_clear_passwords_from_elsewhere() -> None:
-    from ipaddress import ip_address
-
-    from appliance.pop3.login import may_send_in_clear, peer_address
-    from mailstore.directory.records import Printer
-
-    old = Printer(name="old", addresses=("old@example.com",), plain_from=("192.0.2.0/28", "2001:db8::7"))
-    assert may_send_in_clear(peer_address("127.0.0.1"), None)
-    assert may_send_in_clear(peer_address("::1"), None)
-    assert may_send_in_clear(peer_address("::ffff:127.0.0.1"), None)
-    assert may_send_in_clear(peer_address("::ffff:192.0.2.7"), old)
-    assert may_send_in_clear(peer_address("2001:db8::7"), old)
-    assert not may_send_in_clear(peer_address("192.0.2.16"), old)
-    assert not may_send_in_clear(peer_address("192.0.2.7"), None)
-    assert not may_send_in_clear(peer_address("fe80::1%eth0"), old)
-    assert peer_address("::ffff:192.0.2.7") == ip_address("192.0.2.7")
-
-
 async def test_the_port_is_taken(house: Pop3House) -> None:
     with pytest.raises(PermanentFailure, match="pop3"):
         await start_pop3(house.settings, house.store, house.directory, host=house.host, port=house.port)

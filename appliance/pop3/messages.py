@@ -1,4 +1,8 @@
-"""A maildrop as one session sees it: numbered from 1, some marked as deleted (RFC 1939 section 4).  Pure."""
+"""A maildrop as one session sees it: numbered from 1, some marked as deleted (RFC 1939 section 4).  Pure.
+
+Security: the numbers are a client's.  Each is checked here against what is there and not deleted, and nowhere else is a
+number turned into an entry, so 0 and what lies behind the end never reach the list.
+"""
 
 from __future__ import annotations
 
