@@ -16,18 +16,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import cast
 
 from mailstore.job import DeliveryProof
 
 SEND_BUFFER = 192 << 10  # fixed, so that the kernel does not let it grow and hide what the printer has taken
 BACK_CHANNEL_LIMIT = 64 << 10
-_WRITE_HIGH = 128 << 10
 _BYTES_ACKED = 120  # struct tcp_info: offset of tcpi_bytes_acked, Linux 4.1
 _TCP_CLOSE = 7  # tcpi_state, its first octet
 _TICK = 1.0
@@ -90,7 +89,8 @@ async def connect(host: str, port: int, patience: Patience | None = None) -> Con
         raise NotConnected(f"the printer cannot be reached: {error.strerror or error}") from None
 
 
-_Address = tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int]]
+_Sockaddr = tuple[str, int] | tuple[str, int, int, int]
+_Address = tuple[socket.AddressFamily, _Sockaddr]
 
 
 async def _resolve(host: str, port: int) -> list[_Address]:
@@ -112,157 +112,156 @@ async def _connect_any(addresses: list[_Address], seconds: float) -> Connection:
     raise failure
 
 
-async def _connect_one(
-    family: socket.AddressFamily, address: tuple[str, int] | tuple[str, int, int, int]
-) -> Connection:
+async def _connect_one(family: socket.AddressFamily, address: _Sockaddr) -> Connection:
     if (ip := ipaddress.ip_address(str(address[0]).partition("%")[0])).is_multicast or ip.is_unspecified:
         raise OSError(f"{ip} is no printer's address")
-    loop = asyncio.get_running_loop()
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await loop.sock_connect(sock, address)
-        connection = Connection(sock.dup())
+        await asyncio.get_running_loop().sock_connect(sock, address)
+        return Connection(sock)
     except BaseException:
         sock.close()
         raise
-    try:
-        await loop.create_connection(lambda: connection, sock=sock)
-    except BaseException:
-        connection.abort()
-        sock.close()
-        raise
-    return connection
 
 
 def _tcp_info(sock: socket.socket) -> bytes:
     return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED + 8)
 
 
-def _bytes_acked(sock: socket.socket) -> int:
-    return int(struct.unpack_from("=Q", _tcp_info(sock), _BYTES_ACKED)[0])
+class Connection:
+    """One connection to a printer.  `send` it one document, then `close` it; or `abort` it at any time.
 
+    It works on the bare socket: what a transport would hold back could not be told from what the kernel holds.
+    """
 
-class Connection(asyncio.Protocol):
-    """One connection to a printer.  `send` it one document, then `close` it; or `abort` it at any time."""
-
-    def __init__(self, watched: socket.socket) -> None:
-        self._watched = watched  # a second descriptor: the transport closes its own before we could ask
-        self._base = _bytes_acked(watched)  # Linux counts the SYN
-        self._transport: asyncio.Transport | None = None
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._loop = asyncio.get_running_loop()
+        self._base = self._bytes_acked()  # Linux counts the SYN
         self._written = 0
-        self._paused = False
         self._fin = False
         self._eof_at = 0.0
         self._whole_at_eof = False
-        self._lost: Exception | None = None
+        self._lost: OSError | None = None
         self._back_channel = bytearray()
         self._heard = 0.0
         self._event = asyncio.Event()
+        self._loop.add_reader(sock, self._readable)
 
-    # -- what the transport calls
+    def _bytes_acked(self) -> int:
+        return int(struct.unpack_from("=Q", _tcp_info(self._sock), _BYTES_ACKED)[0])
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by class
-        self._transport.set_write_buffer_limits(high=_WRITE_HIGH)
-
-    def data_received(self, data: bytes) -> None:
-        self._heard = asyncio.get_running_loop().time()
-        self._back_channel += data[: BACK_CHANNEL_LIMIT - len(self._back_channel)]
-
-    def eof_received(self) -> bool:
-        self._eof_at = asyncio.get_running_loop().time()
-        # Said before it could know the end, it proves nothing.
-        self._whole_at_eof = self._fin and self.acknowledged == self._written
+    def _readable(self) -> None:
+        try:
+            data = self._sock.recv(BACK_CHANNEL_LIMIT)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._lost = error
+        else:
+            if data:
+                self._heard = self._loop.time()
+                self._back_channel += data[: BACK_CHANNEL_LIMIT - len(self._back_channel)]
+                return
+            self._eof_at = self._loop.time()
+            # Said before it could know the end, it proves nothing.
+            self._whole_at_eof = self._fin and self.acknowledged == self._written
+        self._loop.remove_reader(self._sock)
         self._event.set()
-        return True  # some peers half-close at once and go on reading
-
-    def pause_writing(self) -> None:
-        self._paused = True
-
-    def resume_writing(self) -> None:
-        self._paused = False
-        self._event.set()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._lost = exc or ConnectionResetError("closed")
-        self._event.set()
-
-    # -- what the bridge calls
 
     @property
     def acknowledged(self) -> int:
         """Octets of the document that the peer's TCP has acknowledged; still true after a reset."""
-        acked = max(0, _bytes_acked(self._watched) - self._base)
-        return min(acked, self._written)  # our FIN counts as one octet too
+        return max(0, min(self._bytes_acked() - self._base, self._written))  # our FIN counts as one octet too
+
+    @property
+    def complete(self) -> bool:
+        """Whether the peer's TCP has acknowledged all that was written."""
+        return self.acknowledged == self._written
 
     async def send(self, blocks: Iterable[bytes], *, patience: Patience, stalled: Stalled | None = None) -> Sent:
         """Send one document, half-close, and wait until the printer closes.
 
         Raises `NothingTaken` or `Broken`.  Cancelling it leaves the connection to be aborted.
         """
-        assert self._transport is not None
         watch = _Watch(self, patience, stalled)
         for block in blocks:
-            while self._paused or self._lost:
-                self._raise_if_lost()
-                await self._wait(watch)
-            self._transport.write(block)
-            self._written += len(block)
-        self._fin = True
-        if not self._lost:
-            with contextlib.suppress(OSError):  # reset this very moment: seen below
-                self._transport.write_eof()
-        while not (self._eof_at and self.acknowledged == self._written):
+            await self._write(block, watch)
+        self._half_close()
+        while not (self._eof_at and self.complete):
             self._raise_if_lost()
-            if self.acknowledged == self._written and watch.silent(self._heard) > patience.end:
+            if self.complete and watch.silent(self._heard) > patience.end:
                 break
             await self._wait(watch)
         await watch.end()
         proof = DeliveryProof.CLOSED if self._whole_at_eof else DeliveryProof.ACKED
         return Sent(octets=self._written, proof=proof, back_channel=bytes(self._back_channel))
 
+    async def _write(self, block: bytes, watch: _Watch) -> None:
+        view = memoryview(block)
+        while view:
+            self._raise_if_lost()
+            try:
+                count = self._sock.send(view)
+            except BlockingIOError:
+                self._loop.add_writer(self._sock, self._event.set)
+                try:
+                    await self._wait(watch)
+                finally:
+                    self._loop.remove_writer(self._sock)
+            except OSError as error:
+                self._lost = self._lost or error
+            else:
+                self._written += count
+                view = view[count:]
+
+    def _half_close(self) -> None:
+        self._fin = True
+        if self._lost is None:
+            try:
+                self._sock.shutdown(socket.SHUT_WR)
+            except OSError as error:  # reset this very moment
+                self._lost = error
+
     def close(self) -> None:
-        """An orderly end."""
-        if self._transport is not None:
-            self._transport.close()
-        self._watched.close()
+        """An orderly end.  May be called more than once."""
+        if self._sock.fileno() >= 0:
+            self._loop.remove_reader(self._sock)
+            self._sock.close()
 
     def abort(self) -> None:
         """Stop at once, by a reset: an orderly end would make the printer print the stump."""
-        if self._watched.fileno() >= 0:
+        if self._sock.fileno() >= 0:
             with contextlib.suppress(OSError):
-                self._watched.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
-        if self._transport is not None:
-            self._transport.abort()
-        self._watched.close()
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
+        self.close()
 
     def _raise_if_lost(self) -> None:
         if self._lost is None and self._eof_at and self._gone():
-            self._lost = ConnectionResetError("closed by the printer")
+            self._lost = ConnectionResetError(errno.ECONNRESET, "closed by the printer")
         if self._lost is None:
             return
-        text = getattr(self._lost, "strerror", None) or str(self._lost)
+        text = self._lost.strerror or str(self._lost)
         if not (acknowledged := self.acknowledged):
             raise NothingTaken(f"the connection broke before the printer took anything: {text}")
-        raise Broken(f"the connection broke after {acknowledged} of the octets were taken: {text}", acknowledged)
+        raise Broken(f"the connection broke after the printer took {acknowledged} octets: {text}", acknowledged)
 
     def _gone(self) -> bool:
-        """Behind the peer's end the loop does not read any more, so a reset is no event."""
-        return _tcp_info(self._watched)[0] == _TCP_CLOSE and self.acknowledged < self._written
+        """Behind the peer's end nothing more can be read, so a reset is no event."""
+        return _tcp_info(self._sock)[0] == _TCP_CLOSE and not self.complete
 
     async def _wait(self, watch: _Watch) -> None:
         """Until something happens, or a moment has passed; then look at the progress."""
-        self._event.clear()
-        # Acknowledgements are no event: after the peer's end, the last of them is due within a round trip.
-        soon = self._eof_at and asyncio.get_running_loop().time() - self._eof_at < _TICK
-        seconds = 0.005 if soon else min(_TICK, watch.patience.stall / 4, watch.patience.end / 4)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._event.wait()
         if self._lost is None:
+            # Acknowledgements are no event: after the peer's end, the last of them is due within a round trip.
+            soon = self._eof_at and self._loop.time() - self._eof_at < _TICK
+            seconds = 0.005 if soon else min(_TICK, watch.patience.stall / 4, watch.patience.end / 4)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._event.wait()
+            self._event.clear()
             await watch.look()
 
 
@@ -288,7 +287,7 @@ class _Watch:
             self._acknowledged, self._progress_at = acknowledged, self._time()
             await self.end()
             return
-        if acknowledged == self._connection._written:
+        if self._connection.complete:
             return
         quiet = self._time() - self._progress_at
         if quiet > self.patience.give_up:

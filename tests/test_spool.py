@@ -1,0 +1,241 @@
+"""From stored octets to documents that are ready to go."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from mailstore.directory.records import Language, Printer
+from mailstore.failure import PermanentFailure
+from mailstore.job import Job
+from mailstore.store.contract import Envelope, Recipient, Role, Store
+from mailstore.store.sql import open_store
+from printerbridge import spool as module
+from printerbridge.banner import possible_duplicate
+from printerbridge.spool import Prepared, Spool
+from tests.directory_server import short_folder
+from tests.documents import pdf
+from tests.printshop import MEDIA, POSTSCRIPT, message
+
+PCL = b"\x1bE\x1b&l0Ohello\x0c\x1bE"
+
+
+@pytest_asyncio.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    with short_folder() as runtime:
+        made = await open_store(tmp_path / "data", role=Role.APPLIANCE, reserve=0, runtime=runtime)
+        yield made
+        await made.close()
+
+
+@pytest.fixture
+def spool(store: Store, tmp_path: Path) -> Spool:
+    made = Spool(store, tmp_path / "spool", media=MEDIA, converters=2)
+    made.open()
+    return made
+
+
+async def accepted(store: Store, mail: bytes, trust: str = "insider") -> Job:
+    draft = await store.draft()
+    draft.write(mail)
+    envelope = Envelope(
+        reverse_path="ada@example.com", client_ip="192.0.2.9", helo="client.example.com", trust=trust, name="Grüße"
+    )
+    recipient = Recipient(maildrop="phaser", address="phaser@example.com", quota=1 << 40, fields=b"")
+    (job_id,) = await store.accept(draft, envelope, [recipient])
+    job = await store.job(job_id)
+    assert job is not None
+    return job
+
+
+def speaks(*languages: Language) -> Printer:
+    return Printer(name="phaser", addresses=("phaser@example.com",), uri="socket://192.0.2.7:9100", languages=languages)
+
+
+async def yes() -> bool:
+    return True
+
+
+async def prepared_of(spool: Spool, job: Job, printer: Printer, *, again: bool = False) -> Prepared:
+    prepared = await spool.prepare(job, printer, yes, again=again)
+    assert prepared is not None
+    return prepared
+
+
+def sent(prepared: Prepared) -> list[bytes]:
+    return [b"".join(document.blocks()) for document in prepared.documents]
+
+
+def folders(spool_folder: Path) -> list[str]:
+    return sorted(each.name for each in spool_folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("document", "language"),
+    [
+        (POSTSCRIPT, Language.POSTSCRIPT),
+        (POSTSCRIPT, Language.POSTSCRIPT2),
+        (PCL, Language.PCL),
+        (b"plain text\r\n" * 10, Language.TEXT),
+    ],
+)
+async def test_what_the_printer_speaks_passes_octet_for_octet(
+    store: Store, spool: Spool, tmp_path: Path, document: bytes, language: Language
+) -> None:
+    body = document if language is not Language.TEXT else b""
+    mail = message(document) if body else b"Content-Type: text/plain\r\n\r\n" + document
+    prepared = await prepared_of(spool, await accepted(store, mail), speaks(language))
+    assert sent(prepared) == [document]
+    assert not prepared.claimed
+    assert folders(tmp_path / "spool") == []
+    await spool.discard(prepared)
+
+
+@pytest.mark.parametrize("size", [module.DOCUMENT_IN_MEMORY - 100, module.DOCUMENT_IN_MEMORY + 1, 5 << 20])
+async def test_large_documents_wait_in_files_and_are_the_same_octets(
+    store: Store, spool: Spool, tmp_path: Path, size: int
+) -> None:
+    documents = [POSTSCRIPT + bytes(range(256)) * (size // 256), POSTSCRIPT]
+    prepared = await prepared_of(spool, await accepted(store, message(*documents)), speaks(Language.POSTSCRIPT))
+    assert sent(prepared) == documents
+    assert all(len(block) <= module.BLOCK for document in prepared.documents for block in document.blocks())
+    assert [document.path is None for document in prepared.documents] == [size < module.DOCUMENT_IN_MEMORY, True]
+    await spool.discard(prepared)
+    assert folders(tmp_path / "spool") == []
+
+
+async def test_memory_for_all_jobs_together_is_bounded(
+    store: Store, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ALL_IN_MEMORY", 3 * len(POSTSCRIPT))
+    printer = speaks(Language.POSTSCRIPT)
+    jobs = [await prepared_of(spool, await accepted(store, message(POSTSCRIPT)), printer) for _ in range(5)]
+    assert [job.documents[0].path is None for job in jobs] == [True, True, True, False, False]
+    assert all(sent(job) == [POSTSCRIPT] for job in jobs)
+    for job in jobs:
+        await spool.discard(job)
+        await spool.discard(job)
+    again = await prepared_of(spool, await accepted(store, message(POSTSCRIPT)), printer)
+    assert again.documents[0].path is None
+    await spool.discard(again)
+
+
+async def test_the_folder_is_emptied_at_start(spool: Spool, tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    (folder / "job-1-left").mkdir()
+    (folder / "job-1-left" / "document-1").write_bytes(b"x")
+    (folder / "stray").write_bytes(b"x")
+    (folder / "link").symlink_to(tmp_path)
+    spool.open()
+    assert folders(folder) == []
+    assert folders(tmp_path)
+
+
+@pytest.mark.slow
+async def test_pdf_becomes_postscript_with_the_same_pages(store: Store, spool: Spool, tmp_path: Path) -> None:
+    job = await accepted(store, message(pdf(3)))
+    prepared = await prepared_of(spool, job, speaks(Language.POSTSCRIPT2))
+    (postscript,) = sent(prepared)
+    assert postscript.startswith(b"%!PS")
+    assert (prepared.pages, prepared.claimed) == (3, True)
+    assert prepared.routes
+    drawn = await asyncio.to_thread(
+        subprocess.run,
+        ["gs", "-q", "-dSAFER", "-dBATCH", "-dNOPAUSE", "-sDEVICE=bbox", "-"],
+        input=postscript,
+        capture_output=True,
+        check=True,
+    )
+    assert drawn.stderr.count(b"%%BoundingBox") == 3
+    await spool.discard(prepared)
+    assert folders(tmp_path / "spool") == []
+
+
+@pytest.mark.slow
+async def test_pdf_passes_to_a_pdf_printer_and_its_pages_are_counted(
+    store: Store, spool: Spool, tmp_path: Path
+) -> None:
+    document = pdf(2)
+    prepared = await prepared_of(spool, await accepted(store, message(document)), speaks(Language.PDF))
+    assert sent(prepared) == [document]
+    assert prepared.pages == 2
+    await spool.discard(prepared)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("language", [Language.PDF, Language.POSTSCRIPT])
+async def test_an_encrypted_pdf_is_refused(store: Store, spool: Spool, tmp_path: Path, language: Language) -> None:
+    job = await accepted(store, message(POSTSCRIPT, pdf(password="secret")))
+    with pytest.raises(PermanentFailure, match='document 2 of 2 \\("document-2"\\)') as caught:
+        await spool.prepare(job, speaks(language, Language.POSTSCRIPT), yes)
+    assert caught.value.reason == "document-password-error"
+    assert folders(tmp_path / "spool") == []
+
+
+async def test_what_the_printer_cannot_get_is_refused(store: Store, spool: Spool, tmp_path: Path) -> None:
+    job = await accepted(store, message(POSTSCRIPT, PCL))
+    with pytest.raises(PermanentFailure, match="document 2 of 2") as caught:
+        await spool.prepare(job, speaks(Language.POSTSCRIPT), yes)
+    assert caught.value.reason == "unsupported-document-format"
+    assert folders(tmp_path / "spool") == []
+
+
+async def test_nothing_printable_is_refused(store: Store, spool: Spool) -> None:
+    job = await accepted(store, b"Content-Type: application/octet-stream\r\n\r\n\x7fELF\0\0\0\r\n")
+    with pytest.raises(PermanentFailure) as caught:
+        await spool.prepare(job, speaks(Language.POSTSCRIPT), yes)
+    assert caught.value.reason == "document-unprintable-error"
+
+
+async def test_a_claim_that_fails_ends_it(store: Store, spool: Spool, tmp_path: Path) -> None:
+    async def no() -> bool:
+        return False
+
+    job = await accepted(store, message(pdf()))
+    assert await spool.prepare(job, speaks(Language.POSTSCRIPT), no) is None
+    assert folders(tmp_path / "spool") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trust", ["verified", "stranger", ""])
+async def test_postscript_of_others_never_passes_as_it_is(store: Store, spool: Spool, trust: str) -> None:
+    job = await accepted(store, message(POSTSCRIPT), trust)
+    try:
+        prepared = await spool.prepare(job, speaks(Language.POSTSCRIPT), yes)
+    except PermanentFailure:
+        return
+    assert prepared is not None
+    assert POSTSCRIPT not in sent(prepared)
+    await spool.discard(prepared)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("language", [Language.POSTSCRIPT, Language.PCL, Language.TEXT])
+async def test_a_banner_goes_before_the_documents_in_every_language(
+    store: Store, spool: Spool, language: Language
+) -> None:
+    documents = {Language.POSTSCRIPT: POSTSCRIPT, Language.PCL: PCL}
+    mail = message(documents[language]) if language in documents else b"Content-Type: text/plain\r\n\r\nhello\r\n"
+    prepared = await prepared_of(spool, await accepted(store, mail), speaks(language), again=True)
+    banner, document = sent(prepared)
+    assert banner
+    assert document in (*documents.values(), b"hello\r\n")
+    if language is Language.TEXT:
+        assert b"POSSIBLE DUPLICATE" in banner
+        banner.decode("ascii")
+    await spool.discard(prepared)
+
+
+async def test_the_banner_says_what_it_must_in_plain_words(store: Store) -> None:
+    job = await accepted(store, message(POSTSCRIPT))
+    page = possible_duplicate(job, job.received_at + 60)
+    assert "POSSIBLE DUPLICATE" in page
+    assert str(job.id) in page
+    assert "Grüße" in page
+    assert page.endswith("\r\n\f")
+    assert all(len(line) <= 78 for line in page.splitlines())
