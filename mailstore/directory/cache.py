@@ -156,11 +156,12 @@ class CircuitBreaker:
     def succeeded(self) -> None:
         self._failures = 0
 
-    def failed(self, began: float) -> None:
-        """A call that began at `began` was lost."""
+    def failed(self, began: float) -> bool:
+        """A call that began at `began` was lost.  False if it is one more of an outage that is known."""
         if self._failures and began < self._broke:
-            return  # of the same outage
+            return False
         self._failures += 1
         self._broke = self.now()
         pause = min(self._longest, 0.5 * 2 ** min(self._failures - 1, 10))
         self._next = self._broke + pause * (0.5 + 0.5 * self._random())
+        return True

@@ -18,16 +18,15 @@ import random as _random
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 from ldap3 import MODIFY_REPLACE, NONE, SAFE_SYNC, SUBTREE, Connection, Server, Tls
 from ldap3.core.exceptions import LDAPException, LDAPSASLPrepError
 from ldap3.utils.conv import escape_filter_chars
-from prometheus_client import Counter, Histogram
 
 from mailstore.directory.cache import CircuitBreaker, LookupCache, PasswordMemory
 from mailstore.directory.entry import (
@@ -59,29 +58,18 @@ from mailstore.directory.slapd import secret, socket_url
 from mailstore.directory.url import ServerUrl
 from mailstore.failure import Failure, PermanentFailure, TransientFailure
 
-REQUESTS = Counter("printpost_directory_requests_total", "Requests to the directory.", ["operation"])
-FAILURES = Counter("printpost_directory_request_failures_total", "Requests that the directory failed.", ["operation"])
-DURATION = Histogram(
-    "printpost_directory_request_duration_seconds",
-    "Time that the directory took, waiting for a thread included.",
-    ["operation"],
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
-)
-for _operation in ("search", "bind", "add", "modify", "delete", "password"):
-    for _metric in (REQUESTS, FAILURES, DURATION):
-        _metric.labels(_operation)
-
 log = structlog.get_logger()
 
 CONNECTING = 3  # seconds
 RECEIVING = 5  # seconds
 DEADLINE = 6.0  # seconds for a whole request, waiting for a thread included
+LISTING = 60.0  # the same for all printers
 _THREADS = 4  # that look up, and as many that try passwords
 _LOST = (LDAPException, OSError)  # what ends a connection
 _PAGE = 500  # entries; below the size limits that servers come with
+_MOST = 100_000  # printers
+_PRINTERS = "(objectClass=printpostPrinter)"
 _PAGED_RESULTS = "1.2.840.113556.1.4.319"  # RFC 2696
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +112,8 @@ class LdapDirectory:
             breaker = CircuitBreaker(clock=clock, random=random, deadline=DEADLINE)
             return Lines(name, _THREADS, connect=connect, abandon=_abandon, lost=_LOST, breaker=breaker)
 
-        self._service = lines("ldap", lambda: server.bound(bind_dn, password))
-        self._logins = lines("ldap-login", server.opened)
+        self._service = lines("ldap", lambda: server.connect(bind_dn, password))
+        self._logins = lines("ldap-login", server.connect)
         self._by_name = LookupCache(self._find_name, clock=clock)
         self._by_address = LookupCache(self._find_address, clock=clock)
         self._all = LookupCache(self._find_all, clock=clock)
@@ -161,7 +149,8 @@ class LdapDirectory:
         found = await self._by_name.get(name)
         if found is None:
             return False
-        right = await self._request("bind", self._logins, lambda line: _binds(line, found.dn, password))
+        with translated():
+            right = await self._logins.request("bind", lambda line: _binds(line, found.dn, password), deadline=DEADLINE)
         if right:
             self._passwords.remember(name, password, generation)
         return right
@@ -243,14 +232,13 @@ class LdapDirectory:
         return found
 
     async def _find_all(self, _: str) -> tuple[Printer, ...]:
-        found = map(_read, await self._search("", everything=True))
-        return tuple(sorted((each.printer for each in found if each), key=lambda printer: printer.name))
-
-    async def _search(self, condition: str, *, everything: bool = False) -> list[Result]:
-        sought = f"(&(objectClass=printpostPrinter){condition})"
         with translated():
-            return await self._request(
-                "search", self._service, lambda line: _search(line, self._base, sought, everything)
+            return await self._service.request("search", lambda line: _printers(line, self._base), deadline=LISTING)
+
+    async def _search(self, condition: str) -> list[Result]:
+        with translated():
+            return await self._service.request(
+                "search", lambda line: _some(line, self._base, condition), deadline=DEADLINE
             )
 
     async def _dn(self, name: str) -> str:
@@ -279,24 +267,7 @@ class LdapDirectory:
 
     async def _write(self, operation: str, work: Callable[[Connection], Any]) -> None:
         """A change, on a new connection: it must not be sent twice because the first one had gone stale."""
-        await self._request(operation, self._service, lambda line: succeeded(work(line)[1]), fresh=True)
-
-    async def _request(
-        self, operation: str, lines: Lines[Connection], work: Callable[[Connection], _T], *, fresh: bool = False
-    ) -> _T:
-        lines.admit()
-        REQUESTS.labels(operation).inc()
-        try:
-            with DURATION.labels(operation).time():
-                async with asyncio.timeout(DEADLINE):
-                    return await lines.run(work, fresh=fresh)
-        except Refused:
-            FAILURES.labels(operation).inc()
-            raise
-        except (*_LOST, TimeoutError) as error:
-            FAILURES.labels(operation).inc()
-            log.warning("the directory does not answer", operation=operation, error=str(error) or type(error).__name__)
-            raise TransientFailure("4.4.3", "the directory does not answer") from error
+        await self._service.request(operation, lambda line: succeeded(work(line)[1]), deadline=DEADLINE, fresh=True)
 
 
 class _Tls(Tls):  # type: ignore[misc]
@@ -325,8 +296,8 @@ class _Server:
         self._url = ServerUrl.parse(url)
         self._tls = _Tls(self._url.host, ca) if self._url.tls else None
 
-    def opened(self, bind_dn: str = "", password: str = "") -> Connection:
-        """A connection, encrypted where it must be, not yet bound."""
+    def connect(self, bind_dn: str = "", password: str = "") -> Connection:
+        """A connection, encrypted where it must be; bound if there is a name to bind as."""
         connection = Connection(
             Server(self._url.text, get_info=NONE, connect_timeout=CONNECTING, tls=self._tls),
             user=bind_dn or None,
@@ -336,18 +307,16 @@ class _Server:
             auto_referrals=False,
             check_names=False,
         )
-        with _abandoned_on_error(connection):
+        with contextlib.ExitStack() as undo:
+            undo.callback(_abandon, connection)
             connection.open(read_server_info=False)
             if self._url.start_tls:
                 connection.start_tls(read_server_info=False)
             if self._url.tls and not isinstance(connection.socket, ssl.SSLSocket):
                 raise LDAPException("the directory does not do TLS")
-        return connection
-
-    def bound(self, bind_dn: str, password: str) -> Connection:
-        connection = self.opened(bind_dn, password)
-        with _abandoned_on_error(connection):
-            succeeded(connection.bind(read_server_info=False)[1])
+            if bind_dn:
+                succeeded(connection.bind(read_server_info=False)[1])
+            undo.pop_all()
         return connection
 
 
@@ -360,21 +329,33 @@ def _addressed(address: str) -> str:
     return f"(|(mail={value})(mailLocalAddress={value}))"
 
 
-def _search(line: Connection, base: str, sought: str, everything: bool) -> list[Result]:
-    """The entries that match; all of them in pages, or no more than shows that there are several."""
-    entries: list[Result] = []
+def _some(line: Connection, base: str, condition: str) -> list[Result]:
+    """The printers' entries that match, or of many only so many as show that there are several."""
+    sought = f"(&{_PRINTERS}{condition})"
+    _, result, response, _ = line.search(base, sought, SUBTREE, attributes=ATTRIBUTES, size_limit=2)
+    if result["result"] != SIZE_LIMIT_EXCEEDED:
+        succeeded(result)
+    return _entries(response)
+
+
+def _printers(line: Connection, base: str) -> tuple[Printer, ...]:
+    """All printers that can be read, by name, fetched in pages (RFC 2696)."""
+    found: list[_Found | None] = []
     cookie: bytes | None = None
-    while True:
-        paging = {"paged_size": _PAGE, "paged_cookie": cookie} if everything else {"size_limit": 2}
+    while len(found) < _MOST:
         _, result, response, _ = line.search(
-            base, sought, search_scope=SUBTREE, attributes=ATTRIBUTES, time_limit=RECEIVING, **paging
+            base, _PRINTERS, SUBTREE, attributes=ATTRIBUTES, paged_size=_PAGE, paged_cookie=cookie
         )
-        if everything or result["result"] != SIZE_LIMIT_EXCEEDED:
-            succeeded(result)
-        entries += [entry for entry in response or () if entry["type"] == "searchResEntry"]
+        succeeded(result)
+        found += map(_read, _entries(response))
         cookie = (result.get("controls") or {}).get(_PAGED_RESULTS, {}).get("value", {}).get("cookie")
-        if not everything or not cookie:
-            return entries
+        if not cookie:
+            break
+    return tuple(sorted((each.printer for each in found if each), key=lambda printer: printer.name))
+
+
+def _entries(response: Sequence[Result] | None) -> list[Result]:
+    return [entry for entry in response or () if entry["type"] == "searchResEntry"]
 
 
 def _binds(line: Connection, dn: str, password: str) -> bool:
@@ -410,12 +391,3 @@ def _abandon(connection: Connection) -> None:
         connection.strategy.close()
     with contextlib.suppress(LDAPException, OSError, AttributeError):
         connection.socket.close()
-
-
-@contextlib.contextmanager
-def _abandoned_on_error(connection: Connection) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        _abandon(connection)
-        raise
