@@ -285,7 +285,7 @@ async def serve_forever(
     *,
     wait_for_paper: bool = False,
     idle_timeout: float = IDLE_SECONDS,
-    tell: Callable[[str], object] = log.info,
+    tell: Callable[[str], object] | None = None,
 ) -> None:
     """The command `printpost virtual-printer`: print until SIGINT or SIGTERM; SIGUSR1 loads paper.
 
