@@ -180,6 +180,12 @@ class Committer:
 
     def _write(self, batch: list[_Operation[Any]]) -> None:
         try:
+            self._write_rows(batch)
+        except Exception as error:  # noqa: BLE001 - the lock is held and callers wait: nobody may go on like that
+            end_process("writing rows failed", error)
+
+    def _write_rows(self, batch: list[_Operation[Any]]) -> None:
+        try:
             self._begin(full=any(operation.wanted is Wanted.SYNC for operation in batch))
         except sqlite3.OperationalError as error:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
@@ -264,9 +270,9 @@ class Committer:
         if failure is None:
             self.commits += 1
             self.operations += len(written)
-            self._committed(rings)
             for operation in written:
                 operation.succeed()
+            self._committed(rings)
         elif _is_fatal(failure):
             end_process("the database failed", failure)
         elif len(batch) > 1:

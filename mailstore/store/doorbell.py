@@ -67,12 +67,12 @@ class Doorbell:
         except ConnectionRefusedError:  # its process is gone
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)  # noqa: PTH108 - the plain call, once per dead peer
-        except FileNotFoundError:
-            pass
         except BlockingIOError:  # its queue holds ten; a peer that is busy hears later, all in one
             self._unsent[peer] = names
             if self._retry is None:
                 self._retry = self._loop.call_later(self._patience, self._send_again)
+        except OSError:  # it left this moment, or the kernel has no memory for it: a ring is a hint
+            pass
 
     def _send_again(self) -> None:
         self._retry = None

@@ -18,9 +18,16 @@ from pathlib import Path
 from mailstore.failure import TransientFailure
 from mailstore.store.worker import as_failure, disk_full, sync
 
-MEMORY_OCTETS = 1024 * 1024
-BUFFER_OCTETS = 1024 * 1024
-BUFFERS = 3
+MEMORY_OCTETS = 512 * 1024
+"""The border between a segment and a file of its own.  Messages a second, segment / file, as measured by
+tests/benchmarks/store_borders.py: 130 KB 2684 / 630, 250 KB 1149 / 627, 500 KB 588 / 601, 1 MB 123 / 426 (two cores
+shared with other work)."""
+
+BUFFER_OCTETS = 512 * 1024
+BUFFERS = 4
+"""So many may wait.  With buffers of 1 MiB 100 MB took 814 MB/s, with these 693 (medians of six, other work beside);
+half the memory for each message that is arriving weighs more."""
+
 SYNC_OCTETS = 64 * 1024 * 1024
 """How much may lie unsynced in the kernel: the last sync, for which the client waits, stays short on any disk."""
 

@@ -33,12 +33,16 @@ class Reader:
         return rows[0] if rows else None
 
     async def scan(self, statement: Statement, /, **values: Any) -> list[Any]:
-        """In a thread: for what may touch many rows."""
+        """In the thread: for what may touch many rows."""
+        return await self.run(lambda: self.far(statement, **values))
 
-        def run() -> list[Any]:
-            return self._far.execute(statement.text, values).fetchall()
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do `work` in the thread; it may use `far`."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-        return await asyncio.get_running_loop().run_in_executor(self._thread, run)
+    def far(self, statement: Statement, /, **values: Any) -> list[Any]:
+        """Only within `run`."""
+        return self._far.execute(statement.text, values).fetchall()
 
     def close(self) -> None:
         self._thread.shutdown()

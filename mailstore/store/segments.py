@@ -13,6 +13,7 @@ import errno
 import fcntl
 import os
 import secrets
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,8 @@ class Segments:
         self._waiting: list[_Task] = []
         self._running = False
         self._segment = -1
-        self._retired = -1
+        self._retired: dict[str, int] = {}  # full, but rows that name them may not be committed yet
+        self._uncommitted: Counter[str] = Counter()
         self._reference = ""
         self._end = 0
 
@@ -77,14 +79,20 @@ class Segments:
         """Give an unnamed file, synced already, a durable name."""
         return self._enter(_Linking(descriptor, self._loop.create_future()))
 
+    def committed(self, reference: str) -> None:
+        """The rows that name what was appended are there, or will never be."""
+        self._uncommitted[reference] -= 1
+        if not self._running:
+            self._unlock()
+
     def close(self) -> None:
         """Only when nothing waits."""
         self._worker.stop()
         if self._segment >= 0:
             os.ftruncate(self._segment, self._end)
-        for descriptor in (self._segment, self._retired, self._descriptor):
-            if descriptor >= 0:
-                os.close(descriptor)
+            os.close(self._segment)
+        for descriptor in (*self._retired.values(), self._descriptor):
+            os.close(descriptor)
 
     # -- one batch
 
@@ -163,12 +171,9 @@ class Segments:
         self._segment, self._reference, self._end = descriptor, name, 0
 
     def _retire(self) -> None:
-        # Rows that name the full segment may not be committed yet: its lock is let go with the next one.
         with contextlib.suppress(OSError):
             os.ftruncate(self._segment, self._end)
-        if self._retired >= 0:
-            os.close(self._retired)
-        self._retired = self._segment
+        self._retired[self._reference] = self._segment
 
     def _link(self, descriptor: int) -> _Outcome:
         name = f"file-{secrets.token_hex(8)}"
@@ -180,13 +185,21 @@ class Segments:
 
     def _done(self, outcomes: list[tuple[_Task, _Outcome]]) -> None:
         for task, outcome in outcomes:
-            if task.future.done():
+            if task.future.done():  # canceled: octets in a segment stay until it goes
                 continue
             if isinstance(outcome, Position):
+                self._uncommitted[outcome.reference] += isinstance(task, _Appending)
                 task.future.set_result(outcome)
             else:
                 task.future.set_exception(outcome)
+        self._unlock()
         self._start()
+
+    def _unlock(self) -> None:
+        """On the loop and while the thread does nothing: close full segments whose rows are all committed."""
+        for reference in [name for name in self._retired if not self._uncommitted[name]]:
+            os.close(self._retired.pop(reference))
+            del self._uncommitted[reference]
 
 
 def _write_all(descriptor: int, buffers: Sequence[bytearray], offset: int) -> None:

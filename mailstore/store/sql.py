@@ -6,7 +6,6 @@ See `contract.Store` for what each call promises; here they are only put togethe
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import sqlite3
 import time
@@ -15,9 +14,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from mailstore.job import DeliveryProof, Event, Job
-from mailstore.store import jobs, keeping, leases, looking, maildrop
-from mailstore.store.blobs import BLOCK_OCTETS, Blobs, Place, Placed, gone
+from mailstore.store import accepting, jobs, keeping, leases, looking, maildrop
+from mailstore.store.blobs import BLOCK_OCTETS, Blobs, Place, gone
 from mailstore.store.committer import Committer, Rows, Wanted
+from mailstore.store.connection import connect, open_writer
 from mailstore.store.contract import (
     Draft,
     Envelope,
@@ -35,13 +35,9 @@ from mailstore.store.drafts import Spool, SpooledDraft
 from mailstore.store.place import RoleLock, prepare
 from mailstore.store.reader import Reader
 from mailstore.store.runtime import runtime_folder
-from mailstore.store.schema import migrate
 
 KEEP_SECONDS = 86400.0
 RESERVE_OCTETS = 256 * 1024 * 1024
-PAGE_OCTETS = 4096
-CHECKPOINT_PAGES = 4000
-_OPEN_SECONDS = 5.0
 
 
 class SqlStore:
@@ -67,6 +63,7 @@ class SqlStore:
         self._doorbell = doorbell
         self._store_id = store_id
         self._closed = False
+        self._accepting: set[asyncio.Task[list[int]]] = set()
         self.committer = committer
 
     # -- taking in
@@ -79,26 +76,33 @@ class SqlStore:
             raise TypeError("a draft of another store")
         if not recipients:
             raise ValueError("a message needs a recipient")
-        # Instant 1: the octets durable, then the rows that name them; whoever called may say "250" after that.
-        placed = await self._keep_octets(draft)
-        now = time.time()
-        try:
-            numbers = await self.committer.submit(
-                lambda rows: jobs.accept(rows, placed, envelope, recipients, self._store_id, now), instant="1"
-            )
-        except Exception:
-            self._blobs.remove(placed)
-            raise
-        finally:
-            draft.close()
-        return numbers
+        # A task of its own: a caller that is canceled meanwhile must not leave octets without rows.
+        task = asyncio.create_task(self._accept(draft, envelope, recipients))
+        self._accepting.add(task)
+        task.add_done_callback(self._accepted)
+        return await asyncio.shield(task)
 
-    async def _keep_octets(self, draft: SpooledDraft) -> Placed:
+    async def _accept(self, draft: SpooledDraft, envelope: Envelope, recipients: Sequence[Recipient]) -> list[int]:
         try:
-            return await self._blobs.keep(draft)
-        except Exception:
+            # Instant 1: the octets durable, then the rows that name them; whoever called may say "250" after that.
+            placed = await self._blobs.keep(draft)
+            now = time.time()
+            try:
+                return await self.committer.submit(
+                    lambda rows: accepting.accept(rows, placed, envelope, recipients, self._store_id, now), instant="1"
+                )
+            except Exception:
+                await asyncio.to_thread(self._blobs.remove, placed)
+                raise
+            finally:
+                self._blobs.committed(placed)
+        finally:
             await draft.discard()
-            raise
+
+    def _accepted(self, task: asyncio.Task[list[int]]) -> None:
+        self._accepting.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen, even if whoever wanted it is gone
 
     async def occupied(self, maildrop: str) -> int:
         row = self._reader.one(looking.OCCUPIED, which=maildrop)
@@ -234,9 +238,7 @@ class SqlStore:
 
     async def note(self, job_id: int, text: str) -> None:
         now = time.time()
-        await self.committer.submit(
-            lambda rows: rows.change(leases.ADD_EVENT, job_id=job_id, at=now, text=text), Wanted.NOW
-        )
+        await self.committer.submit(lambda rows: jobs.note(rows, job_id, text, now), Wanted.NOW)
 
     async def waiting(self) -> Sequence[Waiting]:
         await self.committer.settled()
@@ -281,13 +283,14 @@ class SqlStore:
             lambda rows: keeping.drop_records(rows, now - keeping.RECORD_SECONDS), Wanted.LATER
         ):
             pass
-        self._blobs.tidy(self._named)
+        await self._reader.run(lambda: self._blobs.tidy(self._named))
         return removed
 
     async def _drop(self, messages: list[int]) -> int:
         dropped = await self.committer.submit(lambda rows: keeping.drop_octets(rows, messages), Wanted.NOW)
         for placed in dropped:
-            self._blobs.remove(placed, erase=self._keep == 0)
+            if placed.place is not Place.INLINE:
+                await asyncio.to_thread(self._blobs.remove, placed, erase=self._keep == 0)
         return len(dropped)
 
     async def _ended(self, messages: list[int]) -> None:
@@ -296,8 +299,8 @@ class SqlStore:
             await self._drop(free)
 
     def _named(self, reference: str) -> int:
-        row = self._reader.one(keeping.NAMED, which=reference)
-        return -1 if row is None or row[0] is None else int(row[0])
+        ((end,),) = self._reader.far(keeping.NAMED, which=reference)
+        return -1 if end is None else int(end)
 
     # -- the doorbell
 
@@ -312,12 +315,14 @@ class SqlStore:
         """Settle what an earlier process of the role left.  The role's lock proves that it is dead."""
         now = time.time()
         await self.committer.submit(lambda rows: leases.break_role(rows, self._role, now))
-        self._blobs.tidy(self._named)
+        await self._reader.run(lambda: self._blobs.tidy(self._named))
 
     async def close(self) -> None:
         if self._closed:
             return
         self._closed = True
+        while self._accepting:
+            await asyncio.wait(self._accepting)
         await self.committer.settled()
         self._resources.close()
 
@@ -345,11 +350,11 @@ async def open_store(
         doorbell = Doorbell(runtime_folder(folder, runtime), role.value)
         resources.callback(doorbell.close)
         try:
-            writer = await asyncio.to_thread(_open_writer, path, lock, keep)
+            writer = await asyncio.to_thread(open_writer, path, lock, keep)
             # Closed last of all connections: the last one tidies the log, and only a writing one can.
             committer = Committer(writer, lock, doorbell.ring)
             resources.callback(committer.close)
-            reader = Reader(lambda: _connect(path, read_only=True))
+            reader = Reader(lambda: connect(path, read_only=True))
             resources.callback(reader.close)
             store_id = reader.one(looking.META_VALUE, which="store_id")
         except sqlite3.Error as error:
@@ -364,32 +369,3 @@ async def open_store(
             await store.succeed()
         store.own(resources.pop_all())
     return store
-
-
-def _open_writer(path: Path, lock: int, keep: float) -> sqlite3.Connection:
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    try:
-        connection = _connect(path, read_only=False)
-        # Distributions compile secure_delete in; it doubles what is written.  Nothing to be kept means it is wanted.
-        connection.execute(f"PRAGMA secure_delete={'ON' if keep == 0 else 'OFF'}")
-        connection.execute(f"PRAGMA page_size={PAGE_OCTETS}")
-        connection.execute("PRAGMA journal_mode=WAL").fetchall()
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}").fetchall()
-        migrate(connection)
-        connection.execute("PRAGMA busy_timeout=0").fetchall()  # from now on the lock file is the queue
-    finally:
-        fcntl.flock(lock, fcntl.LOCK_UN)
-    return connection
-
-
-def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
-    mode = "ro" if read_only else "rwc"
-    return sqlite3.connect(
-        f"{path.as_uri()}?mode={mode}",
-        uri=True,
-        timeout=_OPEN_SECONDS,
-        isolation_level=None,
-        check_same_thread=False,
-        cached_statements=512,
-    )

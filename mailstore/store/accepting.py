@@ -1,0 +1,110 @@
+"""Instant 1 as rows: a message, its jobs and their maildrop entries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from mailstore.failure import TransientFailure
+from mailstore.job import DeliveryProof, JobState
+from mailstore.store.blobs import Place, Placed
+from mailstore.store.committer import Rows
+from mailstore.store.contract import Envelope, Recipient
+from mailstore.store.schema import CONTENT, ENTRY, JOB, MAILDROP, MESSAGE
+from mailstore.store.statement import Statement, given, number
+
+_ADD_MESSAGE = Statement(
+    sa.insert(MESSAGE).returning(MESSAGE.c.id), *(column.name for column in MESSAGE.c if column.name != "id")
+)
+_ADD_CONTENT = Statement(sa.insert(CONTENT), "message_id", "data")
+_ADD_JOB = Statement(sa.insert(JOB).returning(JOB.c.id), *(column.name for column in JOB.c if column.name != "id"))
+_ADD_ENTRY = Statement(sa.insert(ENTRY), *(column.name for column in ENTRY.c))
+_FILL = Statement(
+    sa.update(MAILDROP)
+    .where(MAILDROP.c.name == given("which"), MAILDROP.c.octets + given("more") <= given("quota"))
+    .values(octets=MAILDROP.c.octets + given("more"), messages=MAILDROP.c.messages + number(1))
+)
+_HAS_MAILDROP = Statement(sa.select(MAILDROP.c.octets).where(MAILDROP.c.name == given("which")))
+_ADD_MAILDROP = Statement(sa.insert(MAILDROP), *(column.name for column in MAILDROP.c))
+
+_NEW_JOB: dict[str, Any] = {
+    "state": JobState.PENDING.value,
+    "pages": 0,
+    "attempts": 0,
+    "document": -1,
+    "delivery_proof": DeliveryProof.NONE.value,
+    "detail": "",
+    "processing_at": 0.0,
+    "sending_at": 0.0,
+    "completed_at": 0.0,
+    "next_attempt_at": 0.0,
+    "holder": "",
+    "holder_token": 0,
+}
+
+
+def accept(
+    rows: Rows, placed: Placed, envelope: Envelope, recipients: Sequence[Recipient], store_id: str, now: float
+) -> list[int]:
+    """Instant 1, the rows.  Raises `TransientFailure` ("4.2.2")."""
+    for recipient in recipients:
+        _fill(rows, recipient, placed.octets)
+    message_id = rows.all(
+        _ADD_MESSAGE,
+        reverse_path=envelope.reverse_path,
+        client_ip=envelope.client_ip,
+        helo=envelope.helo,
+        trust=envelope.trust,
+        smtputf8=int(envelope.smtputf8),
+        body=envelope.body,
+        name=envelope.name,
+        header_message_id=envelope.header_message_id,
+        documents=envelope.documents,
+        octets=placed.octets,
+        place=placed.place.value,
+        reference=placed.reference,
+        start=placed.start,
+        received_at=now,
+        waiting=len(recipients),
+        ended_at=0.0,
+    )[0][0]
+    if placed.place is Place.INLINE:
+        rows.change(_ADD_CONTENT, message_id=message_id, data=placed.data)
+    return [_add_job(rows, message_id, recipient, placed.octets, store_id, now) for recipient in recipients]
+
+
+def _fill(rows: Rows, recipient: Recipient, octets: int) -> None:
+    values = {"which": recipient.maildrop, "more": octets + len(recipient.fields), "quota": recipient.quota}
+    if rows.change(_FILL, **values):
+        return
+    if rows.one(_HAS_MAILDROP, which=recipient.maildrop) is None:
+        rows.change(_ADD_MAILDROP, name=recipient.maildrop, messages=0, octets=0, last_completed=0.0)
+        if rows.change(_FILL, **values):
+            return
+    raise TransientFailure("4.2.2", "the printer's mailbox is full, try again later")
+
+
+def _add_job(rows: Rows, message_id: int, recipient: Recipient, octets: int, store_id: str, now: float) -> int:
+    job_id = rows.all(
+        _ADD_JOB,
+        message_id=message_id,
+        printer=recipient.maildrop,
+        recipient=recipient.address,
+        reasons=recipient.reason,
+        received_at=now,
+        **_NEW_JOB,
+    )[0][0]
+    rows.change(
+        _ADD_ENTRY,
+        job_id=job_id,
+        maildrop=recipient.maildrop,
+        # RFC 1939 section 7: a job number is never used again, and another store has another name.
+        uid=f"{store_id}.{job_id}",
+        size=octets + len(recipient.fields),
+        fields=recipient.fields,
+        message_id=message_id,
+    )
+    rows.ring(recipient.maildrop)
+    return int(job_id)

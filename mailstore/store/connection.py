@@ -1,0 +1,56 @@
+"""How SQLite is opened, and set so that a commit is durable."""
+
+from __future__ import annotations
+
+import fcntl
+import sqlite3
+from pathlib import Path
+
+from mailstore.store.schema import migrate
+
+PAGE_OCTETS = 4096
+"""4 KB messages a second with pages of 4, 8, 16 KiB: 5717, 5339, 4456; larger ones lie outside the database."""
+
+CHECKPOINT_PAGES = 4000
+_OPEN_SECONDS = 5.0
+
+
+def open_writer(path: Path, lock: int, keep: float) -> sqlite3.Connection:
+    """The connection that writes, on a store brought to today's version.  Waits for the write lock.
+
+    Raises `StoreUnusable` and `sqlite3.Error`.
+    """
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        connection = connect(path, read_only=False)
+        try:
+            _set(connection, keep)
+            migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+        connection.execute("PRAGMA busy_timeout=0").fetchall()  # from now on the lock file is the queue
+    finally:
+        fcntl.flock(lock, fcntl.LOCK_UN)
+    return connection
+
+
+def _set(connection: sqlite3.Connection, keep: float) -> None:
+    # Many builds have secure_delete on, which writes over what is freed.  Only a store that keeps nothing wants it.
+    connection.execute(f"PRAGMA secure_delete={'ON' if keep == 0 else 'OFF'}")
+    connection.execute(f"PRAGMA page_size={PAGE_OCTETS}")
+    connection.execute("PRAGMA journal_mode=WAL").fetchall()
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}").fetchall()
+
+
+def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    mode = "ro" if read_only else "rwc"
+    return sqlite3.connect(
+        f"{path.as_uri()}?mode={mode}",
+        uri=True,
+        timeout=_OPEN_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=512,
+    )
