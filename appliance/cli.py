@@ -86,7 +86,7 @@ def virtual_printer(
     listen: Annotated[str, typer.Option("--listen", metavar="HOST:PORT", help="Where to listen, like a printer.")],
     output: Annotated[Path, typer.Option("--output", help="Folder for what is printed.")],
     fault: Annotated[
-        list[str] | None, typer.Option("--fault", metavar="NAME", help="Misbehave; may be repeated.")
+        list[str] | None, typer.Option("--fault", metavar="NAME[:N]", help="Misbehave; may be repeated.")
     ] = None,
 ) -> None:
     """Run a printer that renders what it gets to PDF and PNG."""

@@ -11,6 +11,7 @@ import contextlib
 import importlib.resources
 import json
 import os
+import shutil
 import socket
 import sys
 import tempfile
@@ -204,11 +205,12 @@ async def _account(place: _Place, store: Store, job: Job, page: dict[str, Any], 
     print(f"\nThe page: {picture}\nThe same as PDF: {printed}\nWhat the printer got: {stem.with_suffix('.prn')}")
     if unlike > SAME:
         raise DemoFailed("the page is not that of the source")
+    command = "printpost" if shutil.which("printpost") else os.path.relpath(sys.argv[0])
     print(
         "\nNext: a printer of your own.\n"
-        "  printpost up\n"
-        "  printpost printer add NAME --uri socket://HOST:9100 --allow you@example.com\n"
-        f"  printpost send FILE.pdf --to NAME@{config.own_hostname()} --from you@example.com\n"
+        f"  {command} up\n"
+        f"  {command} printer add NAME --uri socket://HOST:9100 --allow you@example.com\n"
+        f"  {command} send FILE.pdf --to NAME@{config.own_hostname()} --from you@example.com\n"
         "README.md goes on from there."
     )
 

@@ -22,6 +22,7 @@ from appliance import cli, reactor
 from appliance.gauges import StoreGauges
 from mailstore import config
 from mailstore.job import REASONS, DeliveryProof, JobState
+from printerbridge.virtual_faults import KINDS
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
 HEAD = "<!-- Written by `python -m tests.make_reference` from the code: change it there. -->\n"
@@ -159,11 +160,30 @@ def _spelled(parameter: Any) -> str:
     return ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
 
 
+def virtual_printer() -> str:
+    lines = [
+        HEAD,
+        "# The virtual printer\n",
+        "`printpost virtual-printer --listen 127.0.0.1:9100 --output paper` behaves like a printer on raw port 9100.  Of",
+        "each connection it keeps what came (`job-0001.prn`), draws PostScript and PDF as `job-0001.pdf` and a picture of",
+        "each page, `job-0001-1.png`, and adds a line of JSON to `jobs.jsonl`.  It answers PJL.\n",
+        "Told so by `--fault NAME[:N][*COUNT]`, it misbehaves: with `*COUNT` for that many connections only, with `:N`",
+        "after so many octets.  Several faults are met one after another.  SIGUSR1 loads paper.\n",
+        "| fault | N by default | what it does |",
+        "|---|---|---|",
+    ]
+    for name, kind in KINDS.items():
+        number = "must be given" if kind.needed else kind.default if kind.default is not None else ""
+        lines.append(f"| `{name}` | {number} | {kind.what} |")
+    return "\n".join([*lines, ""])
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "options.md": options,
     "metrics.md": metrics,
     "reasons.md": reasons,
     "commands.md": commands,
+    "virtual-printer.md": virtual_printer,
 }
 
 if __name__ == "__main__":
