@@ -193,6 +193,28 @@ async def test_commands_at_once_take_turns(tmp_path: Path) -> None:
             await client.close()
 
 
+async def test_a_command_beside_a_server_that_is_starting(tmp_path: Path) -> None:
+    folder = tmp_path / "directory"
+
+    async def add() -> None:
+        async with ensure(folder, runtime):
+            client = embedded(folder, runtime, "appliance")
+            await client.add(PHASER, None)
+            await client.close()
+
+    with short_folder() as runtime:
+        server = EmbeddedDirectory(folder, runtime)
+        try:
+            await asyncio.gather(server.start(), add())
+            assert server.pid
+            assert await answers(runtime)
+            client = embedded(folder, runtime, "bridge")
+            assert await client.printer("phaser360") == PHASER
+            await client.close()
+        finally:
+            await server.stop()
+
+
 async def test_a_command_that_gets_no_turn_says_so(tmp_path: Path) -> None:
     with short_folder() as runtime:
         async with ensure(tmp_path, runtime):
@@ -234,6 +256,14 @@ async def test_a_broken_database_is_told_in_slapds_words(tmp_path: Path) -> None
         folder = running.folder
     (folder / "data" / "data.mdb").write_bytes(b"rubbish" * 1000)
     with short_folder() as runtime, pytest.raises(PermanentFailure, match=r"slapd ended at once: .+"):
+        await EmbeddedDirectory(folder, runtime).start()
+
+
+async def test_a_lost_database_is_not_silently_made_anew(tmp_path: Path) -> None:
+    async with running_directory(tmp_path) as running:
+        folder = running.folder
+    (folder / "data" / "data.mdb").unlink()
+    with short_folder() as runtime, pytest.raises(PermanentFailure, match="is gone"):
         await EmbeddedDirectory(folder, runtime).start()
 
 

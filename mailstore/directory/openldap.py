@@ -43,7 +43,7 @@ _MODULE_FOLDERS = (
 )
 _SERVER_FOLDERS = ("/usr/sbin", "/usr/libexec", "/usr/local/libexec", "/usr/lib/openldap", "/opt/symas/lib")
 _CRYPT_FORMAT = "$6$%.16s"  # SHA-512
-_ARGON2_COST = " m=19456 t=2 p=1"  # 19 MiB, two passes: about 30 ms
+_ARGON2_COST = " m=7168 t=5 p=1"  # 7 MiB for each of slapd's threads, five passes: about 30 ms
 
 
 class Identity(StrEnum):

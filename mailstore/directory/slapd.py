@@ -158,6 +158,10 @@ class EmbeddedDirectory:
         data = self.folder / "data"
         made = self.folder / "data.made"
         if made.exists():
+            if not (data / "data.mdb").exists():
+                raise PermanentFailure(
+                    "4.3.5", f"the database in {data} is gone: restore it, or remove {made} to begin anew"
+                )
             return
         shutil.rmtree(data, ignore_errors=True)
         data.mkdir(mode=0o700)
@@ -167,6 +171,7 @@ class EmbeddedDirectory:
             _write_private(self.folder / f"{identity.value}.password", password + "\n")
             hashes[identity] = await software.hashed(password)
         await run([*software.tool("slapadd"), "-f", str(conf)], first_entries(hashes))
+        _sync(data)
         _write_private(made, "")
 
     async def _spawn(self, software: Software, conf: Path, lock: int) -> None:
@@ -219,19 +224,30 @@ async def ensure(folder: Path, runtime: Path, patience: float = _STARTING) -> As
     _make_folder(folder)
     busy = "another command is using the directory: try again when it is done"
     turn = await _locked(folder / "turn", patience, busy)
+    server = EmbeddedDirectory(folder, runtime)
     try:
         # While it is our turn no other command's server can answer, so one that does is there to stay.
-        if await answers(runtime):
+        await _answered_or_started(server, patience)
+        if not server.pid:
             os.close(turn)
             turn = -1
-            yield socket_url(runtime)
-            return
-        server = EmbeddedDirectory(folder, runtime)
-        async with server:
-            yield server.url
+        yield server.url
     finally:
+        await server.stop()
         if turn >= 0:
             os.close(turn)
+
+
+async def _answered_or_started(server: EmbeddedDirectory, patience: float) -> None:
+    """Return when a server answers, be it another one that is just starting, or `server` itself."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + patience
+    while not await answers(server.runtime):
+        try:
+            await server.start(patience=10 * _GLANCE)
+        except TransientFailure:
+            if loop.time() >= deadline:
+                raise
 
 
 async def _locked(path: Path, patience: float, otherwise: str) -> int:
@@ -283,3 +299,13 @@ def _write_private(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
