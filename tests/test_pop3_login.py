@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from ipaddress import ip_address
@@ -12,9 +13,10 @@ import structlog
 from prometheus_client import REGISTRY
 
 from appliance.pop3 import session
+from appliance.pop3.connection import Limits
 from appliance.pop3.login import may_send_in_clear, peer_address
 from mailstore.directory.records import Printer
-from tests.pop3_house import FIELDS, SECRET, Pop3House, client, running_pop3
+from tests.pop3_house import FIELDS, LIMITS, SECRET, Pop3House, client, running_pop3
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -52,6 +54,42 @@ async def test_from_elsewhere_the_name_is_refused_before_the_password(
         assert await printer.ask("USER nobody") == refused
         assert await printer.ask(f"PASS {SECRET}") == "-ERR USER comes before PASS"
         assert (await printer.login(old)).startswith("+OK")
+
+
+async def test_a_stranger_may_ask_for_few_names(house: Pop3House) -> None:
+    async with client(house) as stranger:
+        await stranger.say(*(f"USER name{number}" for number in range(50)))
+        assert (await stranger.closed()).count(b"+OK") == LIMITS.bad_before
+
+
+async def test_wrong_passwords_are_slow_alike_and_few(house: Pop3House) -> None:
+    name = await house.printer()
+    async with house.serving(Limits(failure_delay=0.2)) as service, client(service) as printer:
+        took = []
+        for user, password in ((name, "wrong"), ("nobody", SECRET), (name, "")):
+            began = asyncio.get_running_loop().time()
+            await printer.say(f"USER {user}", f"PASS {password or ' '}")
+            assert (await printer.line()).startswith("+OK")
+            assert await printer.line() == "-ERR [AUTH] wrong name or password"
+            took.append(asyncio.get_running_loop().time() - began)
+        assert await printer.closed() == b""
+    assert min(took) >= 0.2
+    assert max(took) < 0.2 + 0.15
+
+
+async def test_login_by_address_and_in_capitals(house: Pop3House) -> None:
+    name = await house.printer()
+    for user in (name.upper(), f"{name}@print.example.com", f"{name}@PRINT.Example.COM"):
+        async with client(house, user) as printer:
+            assert (await printer.ask("QUIT")).startswith("+OK")
+
+
+async def test_a_printer_drained_by_the_bridge_is_told_why(house: Pop3House) -> None:
+    name = await house.printer(uri="socket://192.0.2.7:9100")
+    async with client(house) as printer:
+        assert (await printer.login(name)).startswith("-ERR [SYS/PERM] ")
+        assert (await printer.login(name, "wrong")).startswith("-ERR [AUTH] ")
+    assert await house.free(name)
 
 
 async def test_over_ipv6(house: Pop3House) -> None:

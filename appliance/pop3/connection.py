@@ -23,6 +23,8 @@ from zope.interface import implementer
 
 from appliance.pop3.commands import LINE_OCTETS, LineBuffer
 
+_LINES_AT_ONCE = 16
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -54,6 +56,7 @@ class Connection(POP3):
         self._lost = False  # nobody is spoken to any more
         self._ended = False  # nothing more will come in
         self._reading_stopped = False
+        self._taken = 0  # lines
         self._room = True  # to write
         self._wakeup: asyncio.Future[None] | None = None
         self.task: asyncio.Task[None] | None = None
@@ -154,11 +157,18 @@ class Connection(POP3):
         while not self._lost:
             self._read_on()
             if (line := self._lines.next()) is not None:
+                await self._give_way()
                 return line
             if self._ended:
                 break
             await self._woken()
         return None
+
+    async def _give_way(self) -> None:
+        """Let others run now and then while commands wait: answering them need not stop for anything."""
+        self._taken += 1
+        if self._taken % _LINES_AT_ONCE == 0:
+            await asyncio.sleep(0)
 
     def _read_on(self) -> None:
         if self._reading_stopped and len(self._lines) <= self._limits.queued // 2:

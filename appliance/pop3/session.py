@@ -45,6 +45,11 @@ DELETED = Counter("printpost_pop3_messages_deleted_total", "Messages removed at 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 _numbers = itertools.count(1)
 _WRITE_OCTETS = 32 * 1024
+_JOBS_LOGGED = 20
+_NOT_IN_CLEAR = (
+    "[AUTH] passwords in clear are not taken from here, and TLS is not offered yet;"
+    " a printer may if its entry names its network (--plain-from)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,13 +206,16 @@ class Session(Connection):
         return [word.encode() for word in (*capabilities, "IMPLEMENTATION Printpost")]
 
     async def do_USER(self, name: str) -> None:
+        # Each name is a question to the directory, so a stranger may ask only a few.
+        self._bad += 1
+        self._leaving = self._bad >= self._limits.bad_before
         printer = await find(self._house.directory, name)
-        if not may_send_in_clear(self._peer, printer):
+        if may_send_in_clear(self._peer, printer):
+            self._user = name, printer
+            self._ok("send PASS")
+        else:
             self._user = None
-            self._err("[AUTH] this printer may not log in from here without TLS; name its network with --plain-from")
-            return
-        self._user = name, printer
-        self._ok("send PASS")
+            self._err(_NOT_IN_CLEAR)
 
     async def do_PASS(self, password: str) -> None:
         if self._user is None:
@@ -325,7 +333,7 @@ class Session(Connection):
             self._log.error("pop3 messages not removed", reason=str(failure))
             return False
         DELETED.inc(len(deleted))
-        self._log.info("pop3 deleted", jobs=[entry.job_id for entry in deleted])
+        self._log.info("pop3 deleted", messages=len(deleted), jobs=[entry.job_id for entry in deleted[:_JOBS_LOGGED]])
         return True
 
 
