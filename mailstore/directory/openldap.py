@@ -172,12 +172,16 @@ def first_entries(hashes: Mapping[Identity, str]) -> str:
 
 async def run(command: Sequence[str], text: str) -> str:
     """Run one of slapd's tools with `text` as its input and return its output."""
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
+    # In memory, not a pipe: uvloop's pipes are sockets, which cannot be opened again as /dev/stdin.
+    with os.fdopen(os.memfd_create("slapd-input", os.MFD_CLOEXEC), "wb") as given:
+        given.write(text.encode())
+        given.seek(0)
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=given, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
     try:
         async with asyncio.timeout(_TOOL_DEADLINE):
-            out, err = await process.communicate(text.encode())
+            out, err = await process.communicate()
     except BaseException:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
