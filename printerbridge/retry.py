@@ -36,7 +36,8 @@ class Schedule:
 
 
 SCHEDULES: dict[Trouble, Schedule] = {
-    Trouble.REFUSED: Schedule(first=2.0, factor=1.5, longest=30.0),
+    # Most cards take one client at a time and need a moment between two.
+    Trouble.REFUSED: Schedule(first=0.1, factor=2.0, longest=30.0),
     Trouble.UNREACHABLE: Schedule(first=5.0, factor=2.0, longest=60.0),
     Trouble.NOTHING_TAKEN: Schedule(first=2.0, factor=2.0, longest=60.0),
     Trouble.BROKEN: Schedule(first=5.0, factor=2.0, longest=60.0),

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
+import hashlib
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from mailstore.directory.records import Language, WhenUncertain
 from mailstore.job import DeliveryProof, JobState
+from printerbridge.virtual import VirtualPrinter
+from tests.documents import pdf
 from tests.printshop import POSTSCRIPT, Printshop, message, printshop
 from tests.sink import Peer, free_port, sink
 
@@ -386,3 +391,69 @@ async def test_uncertain_jobs_of_an_earlier_process_are_settled_at_start(shop: P
             (job,) = await shop.ended(job_id)
         assert printer.connections == 0
     assert (job.state, job.delivery_proof) == (JobState.COMPLETED, DeliveryProof.NONE)
+
+
+@contextlib.asynccontextmanager
+async def virtual_printer(output: Path, *faults: str) -> AsyncIterator[tuple[VirtualPrinter, str]]:
+    printer = VirtualPrinter(output, faults=faults)
+    host, port = await printer.start()
+    try:
+        yield printer, f"socket://{host}:{port}"
+    finally:
+        await printer.close()
+
+
+@pytest.mark.slow
+async def test_pdf_comes_out_of_a_printer_that_speaks_only_postscript(shop: Printshop, tmp_path: Path) -> None:
+    async with virtual_printer(tmp_path / "paper") as (printer, uri), shop.bridge():
+        await shop.printer("phaser", uri, Language.POSTSCRIPT2)
+        job_id = await shop.submit("phaser", message(pdf(2)))
+        (job,) = await shop.ended(job_id)
+        assert job.state is JobState.COMPLETED, job
+        assert job.pages == 2
+        async with asyncio.timeout(20):
+            printed = await printer.job(1)
+    assert printed.pages == 2
+    assert "converted in" in await shop.trace(job_id)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "state"),
+    [
+        ("reset-after:0*2", JobState.COMPLETED),
+        ("slow:65536*1", JobState.COMPLETED),
+        ("reset-after:1000*1", JobState.PROCESSING_STOPPED),
+        ("close-early:1000*1", JobState.PROCESSING_STOPPED),
+        ("accept-then-stall:1000*1", JobState.PROCESSING_STOPPED),
+    ],
+)
+async def test_faults_of_the_virtual_printer(shop: Printshop, tmp_path: Path, fault: str, state: JobState) -> None:
+    document = POSTSCRIPT + b"%" * 99_000
+    async with virtual_printer(tmp_path / "paper", fault) as (_, uri), shop.bridge(grace=0.1):
+        await shop.printer("phaser", uri)
+        job_id = await shop.submit("phaser", message(document))
+        await shop.until(job_id, state)
+        if state is JobState.PROCESSING_STOPPED:
+            await shop.told(job_id, "printer-stopped" if "stall" in fault else "x-delivery-unknown")
+
+
+@pytest.mark.slow
+async def test_a_printer_that_refuses_gets_its_jobs_when_it_listens(shop: Printshop, tmp_path: Path) -> None:
+    async with virtual_printer(tmp_path / "paper", "refuse") as (printer, uri), shop.bridge():
+        await shop.printer("phaser", uri)
+        job_id = await shop.submit("phaser", message(POSTSCRIPT))
+        await shop.told(job_id, "refuses")
+        printer.set_fault()
+        await shop.ended(job_id)
+
+
+@pytest.mark.slow
+async def test_a_card_that_takes_one_client_at_a_time_gets_all_jobs_in_order(shop: Printshop, tmp_path: Path) -> None:
+    async with virtual_printer(tmp_path / "paper") as (printer, uri), shop.bridge():
+        await shop.printer("phaser", uri)
+        jobs = [await shop.submit("phaser", message(document)) for document in numbered(10)]
+        ended = await shop.ended(*jobs)
+        assert {job.state for job in ended} == {JobState.COMPLETED}
+        printed = [await printer.job(number) for number in range(1, 11)]
+    assert [job.sha256 for job in printed] == [hashlib.sha256(document).hexdigest() for document in numbered(10)]

@@ -18,7 +18,8 @@ import pytest
 import pytest_asyncio
 
 from mailstore.directory.ldap import embedded
-from mailstore.directory.slapd import EmbeddedDirectory, Identity
+from mailstore.directory.openldap import Identity
+from mailstore.directory.slapd import EmbeddedDirectory
 from mailstore.job import JobState
 from mailstore.store.contract import Role
 from mailstore.store.runtime import runtime_folder

@@ -10,7 +10,7 @@ from printerbridge.retry import PREPARING_TRIES, SCHEDULES, Backoff, Trouble, gi
 def test_a_busy_printer_is_tried_soon_and_then_every_half_minute() -> None:
     backoff = Backoff()
     waits = [backoff.failed(Trouble.REFUSED) for _ in range(10)]
-    assert waits[:3] == [2.0, 3.0, 4.5]
+    assert waits[:5] == [0.1, 0.2, 0.4, 0.8, 1.6]
     assert waits[-1] == 30.0
 
 
