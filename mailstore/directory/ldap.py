@@ -180,7 +180,6 @@ class LdapDirectory:
                 with contextlib.suppress(Refused, Failure):
                     await asyncio.shield(self._write("delete", lambda line: line.delete(dn)))
                 raise
-        self.forget()
 
     async def replace(self, printer: Printer) -> None:
         printer = checked(printer)
@@ -189,18 +188,15 @@ class LdapDirectory:
         changes = {name: [(MODIFY_REPLACE, values)] for name, values in to_attributes(printer).items() if name != "uid"}
         with translated():
             await self._write("modify", lambda line: line.modify(dn, changes))
-        self.forget()
 
     async def remove(self, name: str) -> None:
         dn = await self._dn(name)
         with translated():
             await self._write("delete", lambda line: line.delete(dn))
-        self.forget()
 
     async def set_password(self, name: str, password: str) -> None:
         check_password(password)
         await self._set_password(await self._dn(name), password)
-        self.forget()
 
     def forget(self) -> None:
         for cache in (self._by_name, self._by_address, self._all):
@@ -267,7 +263,10 @@ class LdapDirectory:
 
     async def _write(self, operation: str, work: Callable[[Connection], Any]) -> None:
         """A change, on a new connection: it must not be sent twice because the first one had gone stale."""
-        await self._service.request(operation, lambda line: succeeded(work(line)[1]), deadline=DEADLINE, fresh=True)
+        try:
+            await self._service.request(operation, lambda line: succeeded(work(line)[1]), deadline=DEADLINE, fresh=True)
+        finally:
+            self.forget()  # also of a change that may or may not have been made
 
 
 class _Tls(Tls):  # type: ignore[misc]

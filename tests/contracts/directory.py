@@ -102,24 +102,25 @@ class DirectoryContract:
         assert not await directory.verify("phaser360", "sesame")
         assert await directory.verify("phaser360", "tulip")
 
-    @pytest.mark.parametrize("password", ["", "x" * 1025, "bell\x07", "\udc80"])
-    async def test_passwords_that_cannot_be_sent_are_refused(self, directory: Directory, password: str) -> None:
-        with pytest.raises(PermanentFailure, match="password"):
-            await directory.add(PHASER, password)
+    async def test_passwords_that_cannot_be_sent_are_refused(self, directory: Directory) -> None:
+        for password in ("", "x" * 1025, "bell\x07", "\udc80"):
+            with pytest.raises(PermanentFailure, match="password"):
+                await directory.add(PHASER, password)
         assert await directory.printer("phaser360") is None
 
-    @pytest.mark.parametrize("name", HOSTILE)
-    async def test_hostile_names_find_nothing(self, directory: Directory, name: str) -> None:
+    async def test_hostile_names_find_nothing(self, directory: Directory) -> None:
         await directory.add(PHASER, "sesame")
-        assert await directory.printer(name) is None
-        assert await directory.printer_by_address(name) is None
-        assert await directory.printer_by_address(f"{name}@example.com") is None
-        assert not await directory.verify(name, "sesame")
-        for change in (directory.remove(name), directory.set_password(name, "tulip")):
+        for name in HOSTILE:
+            assert await directory.printer(name) is None
+            assert await directory.printer_by_address(name) is None
+            assert await directory.printer_by_address(f"{name}@example.com") is None
+            assert not await directory.verify(name, "sesame")
+            for change in (directory.remove(name), directory.set_password(name, "tulip")):
+                with pytest.raises(PermanentFailure):
+                    await change
             with pytest.raises(PermanentFailure):
-                await change
-        with pytest.raises(PermanentFailure):
-            await directory.add(replace(PLAIN, name=name), None)
+                await directory.add(replace(PLAIN, name=name), None)
+        directory.forget()
         assert list(await directory.printers()) == [PHASER]
 
     async def test_characters_that_mean_something_in_filters_are_only_characters(self, directory: Directory) -> None:
