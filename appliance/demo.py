@@ -205,8 +205,12 @@ async def _account(place: _Place, store: Store, job: Job, page: dict[str, Any], 
     print(f"\nThe page: {picture}\nThe same as PDF: {printed}\nWhat the printer got: {stem.with_suffix('.prn')}")
     if unlike > SAME:
         raise DemoFailed("the page is not that of the source")
+    print(_next())
+
+
+def _next() -> str:
     command = "printpost" if shutil.which("printpost") else os.path.relpath(sys.argv[0])
-    print(
+    return (
         "\nNext: a printer of your own.\n"
         f"  {command} up\n"
         f"  {command} printer add NAME --uri socket://HOST:9100 --allow you@example.com\n"

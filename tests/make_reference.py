@@ -164,9 +164,9 @@ def virtual_printer() -> str:
     lines = [
         HEAD,
         "# The virtual printer\n",
-        "`printpost virtual-printer --listen 127.0.0.1:9100 --output paper` behaves like a printer on raw port 9100.  Of",
-        "each connection it keeps what came (`job-0001.prn`), draws PostScript and PDF as `job-0001.pdf` and a picture of",
-        "each page, `job-0001-1.png`, and adds a line of JSON to `jobs.jsonl`.  It answers PJL.\n",
+        "`printpost virtual-printer --listen 127.0.0.1:9100 --output paper` behaves like a printer on raw port 9100.",
+        "Of each connection it keeps what came (`job-0001.prn`), draws PostScript and PDF as `job-0001.pdf` and a picture",
+        "of each page, `job-0001-1.png`, and adds a line of JSON to `jobs.jsonl`.  It answers PJL.\n",
         "Told so by `--fault NAME[:N][*COUNT]`, it misbehaves: with `*COUNT` for that many connections only, with `:N`",
         "after so many octets.  Several faults are met one after another.  SIGUSR1 loads paper.\n",
         "| fault | N by default | what it does |",
