@@ -18,7 +18,7 @@ import pytest
 from ldap3 import MODIFY_REPLACE, NONE, SAFE_SYNC, Connection, Server
 
 from mailstore.directory.ldap import embedded
-from mailstore.directory.openldap import SUFFIX, Identity, Software, run
+from mailstore.directory.openldap import SUFFIX, Identity, Software, explained, run
 from mailstore.directory.slapd import EmbeddedDirectory, answers, ensure, secret, socket_url
 from mailstore.failure import PermanentFailure, TransientFailure
 from tests.contracts.directory import PHASER, PLAIN
@@ -105,6 +105,18 @@ async def test_stop_ends_it_and_may_be_repeated(tmp_path: Path) -> None:
         await server.stop()
         assert await server.wait() == 0
         assert not await answers(runtime)
+
+
+async def test_a_server_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mailstore.directory.slapd._STOPPING", 0.1)
+    with short_folder() as runtime:
+        server = EmbeddedDirectory(tmp_path / "directory", runtime)
+        await server.start()
+        os.kill(server.pid, signal.SIGSTOP)
+        await server.stop()
+        assert await server.wait() == -signal.SIGKILL
+        await server.start()
+        await server.stop()
 
 
 PARENT = """
@@ -265,6 +277,15 @@ async def test_a_lost_database_is_not_silently_made_anew(tmp_path: Path) -> None
     (folder / "data" / "data.mdb").unlink()
     with short_folder() as runtime, pytest.raises(PermanentFailure, match="is gone"):
         await EmbeddedDirectory(folder, runtime).start()
+
+
+def test_apparmor_is_named_where_it_may_be_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = 'could not open config file "slapd.conf": Permission denied (13)'
+    monkeypatch.setattr("mailstore.directory.openldap._APPARMOR", tmp_path / "usr.sbin.slapd")
+    assert explained(words) == words
+    (tmp_path / "usr.sbin.slapd").touch()
+    assert "AppArmor" in explained(words)
+    assert explained("bad configuration") == "bad configuration"
 
 
 def test_a_secret_that_is_not_there(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ _MODULE_FOLDERS = (
     "/opt/symas/lib/openldap",
 )
 _SERVER_FOLDERS = ("/usr/sbin", "/usr/libexec", "/usr/local/libexec", "/usr/lib/openldap", "/opt/symas/lib")
+_APPARMOR = Path("/etc/apparmor.d/usr.sbin.slapd")  # Ubuntu confines slapd to its own folders
 _CRYPT_FORMAT = "$6$%.16s"  # SHA-512
 _ARGON2_COST = " m=7168 t=5 p=1"  # 7 MiB for each of slapd's threads, five passes: about 30 ms
 
@@ -189,8 +190,16 @@ async def run(command: Sequence[str], text: str) -> str:
         raise
     if process.returncode != 0:
         words = err.decode("utf-8", "replace").strip().splitlines()
-        raise PermanentFailure("4.3.5", f"slapd refuses to be set up: {words[-1] if words else process.returncode}")
+        why = explained(words[-1] if words else f"exit status {process.returncode}")
+        raise PermanentFailure("4.3.5", f"slapd refuses to be set up: {why}")
     return out.decode().strip()
+
+
+def explained(words: str) -> str:
+    """slapd's last words, and what to do where the machine's own rules are in the way."""
+    if "permission denied" in words.lower() and _APPARMOR.exists():
+        return f"{words} (AppArmor: allow the folder in {_APPARMOR.parent}/local/{_APPARMOR.name})"
+    return words
 
 
 def _quoted(path: Path) -> str:

@@ -27,7 +27,7 @@ from urllib.parse import quote
 
 import structlog
 
-from mailstore.directory.openldap import Identity, Software, configuration, first_entries, run
+from mailstore.directory.openldap import Identity, Software, configuration, explained, first_entries, run
 from mailstore.failure import PermanentFailure, TransientFailure
 
 log = structlog.get_logger()
@@ -209,7 +209,7 @@ class EmbeddedDirectory:
                 assert self._listener is not None
                 await self._listener
                 words = next((line for line in reversed(self._last_words) if "stopped" not in line), "no reason given")
-                raise PermanentFailure("4.3.5", f"slapd ended at once: {words}")
+                raise PermanentFailure("4.3.5", f"slapd ended at once: {explained(words)}")
             if asyncio.get_running_loop().time() >= deadline:
                 raise TransientFailure("4.3.0", f"slapd did not answer within {_STARTING:g} seconds")
 
