@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from mailstore import address as addresses
@@ -191,6 +192,7 @@ def _sender(sender: str, client_ip: str, networks: Iterable[Network], authentica
     )
 
 
+@lru_cache(maxsize=1024)
 def plain_ip(text: str) -> IPv4Address | IPv6Address:
     """The address without a scope; an IPv4 client on an IPv6 listener as IPv4 (RFC 4291 section 2.5.5.2)."""
     ip = ip_address(text.partition("%")[0])

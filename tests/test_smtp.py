@@ -257,7 +257,8 @@ async def test_the_reserve_of_disk(house: Site, receiver: Receiver) -> None:
             await client.reply()
             await client.ask("EHLO client.example.com")
             await client.ask("MAIL FROM:<ada@example.com>")
-            assert (await client.ask("RCPT TO:<phaser360@example.com>")).startswith("452 4.3.1 ")
+            await client.ask("RCPT TO:<phaser360@example.com>")
+            assert (await client.ask("DATA")).startswith("452 4.3.1 ")
     finally:
         spool.reserve = kept
 

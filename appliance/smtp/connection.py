@@ -307,7 +307,7 @@ class Connection(SMTP):
             self._flush()
             self._closing = True
             self._input.clear()
-            self._part(at_once=reply.code == 221)
+            self._part(at_once=reply.code == 221 or reply is SHUTTING_DOWN)
             if not self._busy:
                 self._abandon()
 

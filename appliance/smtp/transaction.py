@@ -145,9 +145,7 @@ class Transaction:
             return Reply(code=450, status="4.2.1", text="the printer takes no jobs now", reason="not-accepting")
         if await store.occupied(printer.name) + self.declared > printer.quota:
             return Reply(code=452, status="4.2.2", text="the printer's mailbox is full", reason="quota")
-        if await store.free_octets() < self.declared:
-            return Reply(code=452, status="4.3.1", text="the disk is short of space, try later", reason="disk")
-        return None
+        return None  # the reserve of disk is asked for by `data`, before the client sends anything
 
     async def data(self) -> Reply:
         """DATA: make the draft and the sink."""
