@@ -22,9 +22,7 @@ from rich.table import Table
 
 from mailstore import config
 from mailstore.directory.contract import Directory
-from mailstore.directory.opening import open_directory
 from mailstore.store.contract import Role, Store
-from mailstore.store.sql import open_store
 
 T = TypeVar("T")
 
@@ -43,6 +41,8 @@ class Context:
 @contextlib.asynccontextmanager
 async def opened_store(settings: config.Settings) -> AsyncIterator[Store]:
     """The store, as a tool beside the processes that run."""
+    from mailstore.store.sql import open_store  # its imports take longer than most commands
+
     store = await open_store(
         settings.store.folder, role=Role.TOOL, keep=settings.store.keep, reserve=settings.store.reserve
     )
@@ -55,6 +55,8 @@ async def opened_store(settings: config.Settings) -> AsyncIterator[Store]:
 @contextlib.asynccontextmanager
 async def opened(settings: config.Settings) -> AsyncIterator[tuple[Store, Directory]]:
     """The store and the directory; an embedded directory that does not run is run for so long."""
+    from mailstore.directory.opening import open_directory
+
     async with opened_store(settings) as store, open_directory(settings, "appliance") as directory:
         yield store, directory
 
