@@ -238,6 +238,8 @@ async def test_clients_lost_at_random_moments_keep_no_lease(house: Pop3House) ->
     for name in names:
         for _ in range(3):
             await house.mail(name, MAIL)
+        async with client(house, name) as printer:  # the password is remembered from now on
+            await printer.ask("QUIT")
 
     async def come_and_go(service: Pop3Service) -> None:
         async with client(service) as printer:

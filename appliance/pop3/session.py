@@ -155,6 +155,8 @@ class Session(Connection):
     # -- the maildrop
 
     async def _open(self, printer: Printer) -> bool:
+        if self._lost:
+            raise Gone
         owner = f"pop3:{os.getpid()}:{next(_numbers)}"
         self._maildrop = await self._house.store.open_maildrop(printer.name, owner, self._limits.lease)
         if self._maildrop is None:
