@@ -194,8 +194,14 @@ def _sender(sender: str, client_ip: str, networks: Iterable[Network], authentica
 
 @lru_cache(maxsize=1024)
 def plain_ip(text: str) -> IPv4Address | IPv6Address:
-    """The address without a scope; an IPv4 client on an IPv6 listener as IPv4 (RFC 4291 section 2.5.5.2)."""
-    ip = ip_address(text.partition("%")[0])
+    """The address without a scope; an IPv4 client on an IPv6 listener as IPv4 (RFC 4291 section 2.5.5.2).
+
+    Raises `PermanentFailure` ("5.5.4").
+    """
+    try:
+        ip = ip_address(text.partition("%")[0])
+    except ValueError:
+        raise PermanentFailure("5.5.4", f'"{text}" is not an IP address; write one like 192.0.2.7') from None
     return (ip.ipv4_mapped or ip) if isinstance(ip, IPv6Address) else ip
 
 

@@ -147,3 +147,8 @@ def test_why() -> None:
         "only clients in the site's own networks may print here until sender verification is available"
     )
     assert "may not print" in why(entry, sender="", networks=NETWORKS)
+
+
+def test_a_client_that_is_no_address() -> None:
+    with pytest.raises(PermanentFailure, match="is not an IP address"):
+        why(printer("*"), sender="ada@example.com", client_ip="printer.example.com", networks=NETWORKS)
