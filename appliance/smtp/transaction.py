@@ -230,6 +230,7 @@ class Transaction:
                 address=recipient.address,
                 quota=recipient.printer.quota,
                 fields=trace.return_path(self.reverse_path) + trace.delivered_to(recipient.address),
+                reason="job-queued" if recipient.printer.drained_by_bridge else "job-fetchable",
             )
             for recipient in self.recipients
         ]
