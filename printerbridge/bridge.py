@@ -21,7 +21,8 @@ from mailstore.job import JobState
 from mailstore.store.contract import LeaseLost, Store
 from printerbridge import device
 from printerbridge.device import Device
-from printerbridge.line import UNKNOWN, Line, Timing
+from printerbridge.journal import UNKNOWN
+from printerbridge.line import Line, Timing
 from printerbridge.spool import Spool
 
 log = logging.getLogger(__name__)

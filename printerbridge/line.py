@@ -1,10 +1,7 @@
 """One device address and the jobs that wait for it: the task that takes them in order and sends them one by one.
 
-While one job is being sent the next is made ready, and the end of one job is committed together with the beginning of
-the next (instants 4 and 3 of `mailstore`), so that the printer waits for one sync between two jobs.  Instant 3 is never
-written before the connection stands, and no octet goes out before it is durable.
-
-A printer's errors make the whole line wait, and nobody overtakes; a job's errors end that job alone.
+While one job is being sent the next is made ready.  A printer's errors make the whole line wait, and nobody overtakes;
+a job's errors end that job alone.
 """
 
 from __future__ import annotations
@@ -14,37 +11,27 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from prometheus_client import Counter, Histogram
 
-from mailstore.directory.records import Printer, WhenUncertain
+from mailstore.directory.records import Printer
 from mailstore.failure import PermanentFailure, TransientFailure
-from mailstore.job import DeliveryProof, Event, Job, JobState
+from mailstore.job import DeliveryProof, Job
 from mailstore.store.contract import Lease, LeaseLost, Store
 from printerbridge.appsocket import Broken, Connection, NotConnected, NothingTaken, Patience, Sent
 from printerbridge.device import Device
-from printerbridge.retry import REPRINTS, SCHEDULES, Backoff, Schedule, Trouble, gives_up
+from printerbridge.journal import Journal, again
+from printerbridge.retry import SCHEDULES, Backoff, Schedule, Trouble, gives_up
 from printerbridge.spool import Prepared, Ready, Spool
 
 log = logging.getLogger(__name__)
 
-COMPLETED = Counter("printpost_jobs_completed_total", "Jobs that ended as completed.", ["printer"])
-FAILED = Counter("printpost_jobs_failed_total", "Jobs that were aborted, by job-state-reasons.", ["printer", "reason"])
-ATTEMPTS = Counter("printpost_job_attempts_total", "Connections over which a job was to be sent.", ["printer"])
 ATTEMPT_FAILURES = Counter(
     "printpost_job_attempt_failures_total", "Attempts that did not bring a job through.", ["printer", "reason"]
 )
 SENT_BYTES = Counter("printpost_job_sent_bytes_total", "Octets that printers' TCP acknowledged.", ["printer"])
-PAGES = Counter("printpost_job_pages_total", "Pages of completed jobs, as far as known.", ["printer"])
-UNCERTAIN = Counter("printpost_uncertain_jobs_total", "Jobs of which nobody knows whether they were printed.")
-DURATION = Histogram(
-    "printpost_job_duration_seconds",
-    "From the acceptance of a job to its completion.",
-    buckets=(1, 2, 5, 10, 30, 60, 120, 300, 900, 1800, 3600, 7200, 14400),
-)
 PHASE = Histogram(
     "printpost_job_phase_duration_seconds",
     "What a job's time went into.",
@@ -53,12 +40,8 @@ PHASE = Histogram(
 )
 
 READ_AHEAD = 32
-REPRINTED = "x-printed-again"
-UNKNOWN = "x-delivery-unknown"
 _MAILDROP = "maildrop:"
-_JOIN_SECONDS = 0.003  # how long a job's end may wait for the next one's connection, to share its commit
 _STATE_SECONDS = 0.5  # how old the knowledge may be that a printer is not paused
-_RETRY_END_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +74,7 @@ class Line:
         self._current = 0  # the job that is being printed
         self._looked: dict[str, tuple[float, bool]] = {}  # printer -> when asked, paused
         self._upcoming: asyncio.Future[Prepared | None] | None = None
-        self._ending: _Ending | None = None
+        self._journal = Journal(store)
 
     # -- what the bridge calls
 
@@ -134,15 +117,12 @@ class Line:
 
     # -- leases
 
-    @property
-    def _lease(self) -> Lease:
-        return self._leases[self.device.resource]
-
     async def _acquire(self, resources: Iterable[str]) -> bool:
         """Instant 2.  Takes all that can be had; whether that was all."""
         wanted = [resource for resource in resources if resource not in self._leases]
         got = await asyncio.gather(*(self._store.acquire(each, self._owner, self._timing.lease) for each in wanted))
         self._leases.update({lease.resource: lease for lease in got if lease is not None})
+        self._journal.lease = self._leases.get(self.device.resource)
         return None not in got
 
     async def _renew(self) -> None:
@@ -150,15 +130,21 @@ class Line:
             await asyncio.sleep(self._timing.renew)
             for lease in list(self._leases.values()):
                 try:
-                    self._leases[lease.resource] = await self._store.renew(lease, self._timing.lease)
+                    renewed = await self._store.renew(lease, self._timing.lease)
+                except LeaseLost:
+                    if lease.resource in self._leases:  # not just given back
+                        raise
                 except TransientFailure as failure:
                     if lease.expires <= time.time():
                         raise
                     log.warning("%s: a lease could not be renewed: %s", self.device.uri, failure.text)
+                else:
+                    if lease.resource in self._leases:
+                        self._leases[lease.resource] = renewed
 
     async def _release(self) -> None:
         with contextlib.suppress(LeaseLost):
-            await self._ended()
+            await self._journal.settled()
         leases = list(self._leases.values())
         self._leases.clear()
         self._queue.clear()
@@ -170,7 +156,7 @@ class Line:
     async def _serve(self) -> None:
         while not self._stopping.is_set():
             self._woken.clear()
-            await self._settle_uncertain()
+            await self._journal.settle_uncertain(list(self.printers.values()))
             await self._drain()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._timing.idle):
@@ -191,7 +177,7 @@ class Line:
         finally:
             self._current = 0
             await self._let_go()
-        await self._ended()
+        await self._journal.settled()
 
     def _foresee(self) -> None:
         """Begin to make the next job ready."""
@@ -247,47 +233,29 @@ class Line:
 
     async def _prepare(self, job: Job, printer: Printer) -> Prepared | None:
         failures = 0
-
-        async def claim() -> bool:
-            return await self._store.claim(self._lease, job.id, ["job-transforming"])
-
         while not self._stopping.is_set():
             try:
-                prepared = await self._spool.prepare(job, printer, claim, again=REPRINTED in job.reasons)
+                prepared = await self._spool.prepare(job, printer, lambda: self._journal.claim(job), again=again(job))
             except PermanentFailure as failure:
-                await self._abort(job, failure)
+                await self._journal.abort(job, failure)
                 return None
             except TransientFailure as failure:
                 failures += 1
                 if gives_up(failure.status, failures):
-                    await self._abort(job, failure)
+                    await self._journal.abort(job, failure)
                     return None
-                await self._postpone(job, Trouble.NOT_PREPARED, failure.text, failures)
-                if not await self._wanted(job):
+                delay = self._timing.schedules[Trouble.NOT_PREPARED].delay(failures)
+                await self._journal.postpone(job, failure.text, time.time() + delay)
+                await self._pause(delay)
+                if not await self._journal.wanted(job):
                     return None
             else:
                 if prepared is not None and prepared.routes:
                     PHASE.labels("convert").observe(prepared.converting)
                     told = f"converted in {prepared.converting * 1000:.0f} ms: {'; '.join(prepared.routes)}"
-                    await self._store.note(job.id, told)
+                    await self._journal.note(job, told)
                 return prepared
         return None
-
-    async def _postpone(self, job: Job, trouble: Trouble, text: str, failures: int) -> None:
-        delay = self._timing.schedules[trouble].delay(failures)
-        await self._back_to_pending(job, text, time.time() + delay)
-        await self._pause(delay)
-
-    async def _abort(self, job: Job, failure: PermanentFailure | TransientFailure) -> None:
-        reason = failure.reason or "document-format-error"
-        if isinstance(failure, TransientFailure):
-            reason = "aborted-by-system"
-        reasons = list(dict.fromkeys(["aborted-by-system", reason]))
-        proof = DeliveryProof.NONE
-        lease = self._lease
-        if await self._insist(lease, job, Event.ABORT, reasons, proof, 0, failure.text):
-            FAILED.labels(job.printer, reason).inc()
-            log.info("job %d for %s aborted: %s", job.id, job.printer, failure.text)
 
     # -- sending
 
@@ -304,101 +272,54 @@ class Line:
         seconds = time.monotonic() - started
         PHASE.labels("send").observe(seconds)
         proof = min((each.proof for each in sent), key=list(DeliveryProof).index)
-        self._complete(job, prepared.pages, proof, sum(each.octets for each in sent), seconds)
-
-    def _complete(self, job: Job, pages: int, proof: DeliveryProof, octets: int, seconds: float) -> None:
-        """Instant 4, soon: with the next job's instant 3 if there is one within a moment."""
+        octets = sum(each.octets for each in sent)
         detail = f"{octets} octets in {seconds * 1000:.0f} ms, proof: {proof.value}"
-        self._ending = _Ending(self._completed(self._lease, job, pages, proof, detail))
-
-    async def _completed(self, lease: Lease, job: Job, pages: int, proof: DeliveryProof, detail: str) -> None:
-        reasons = ["job-completed-successfully"]
-        if REPRINTED in job.reasons:
-            reasons = ["job-completed-with-warnings", REPRINTED]
-        if await self._insist(lease, job, Event.COMPLETE, reasons, proof, pages, detail):
-            COMPLETED.labels(job.printer).inc()
-            PAGES.labels(job.printer).inc(pages)
-            DURATION.observe(max(0.0, time.time() - job.received_at))
-
-    async def _insist(
-        self,
-        lease: Lease,
-        job: Job,
-        event: Event,
-        reasons: Sequence[str],
-        proof: DeliveryProof,
-        pages: int,
-        detail: str,
-    ) -> bool:
-        """Write the end, until it is written: what was printed must not be forgotten because a disk was full."""
-        while True:
-            try:
-                return await self._store.end(
-                    lease, job.id, event, reasons=reasons, proof=proof, pages=pages, detail=detail
-                )
-            except TransientFailure as failure:
-                log.warning("job %d: its end could not be written, trying again: %s", job.id, failure.text)
-                await asyncio.sleep(_RETRY_END_SECONDS)
-
-    async def _ended(self) -> None:
-        """Return when the end of the job before is durable."""
-        if self._ending is not None:
-            ending, self._ending = self._ending, None
-            await ending.task()
+        self._journal.complete(job, prepared.pages, proof, detail)
 
     async def _send(self, prepared: Prepared, number: int, document: Ready) -> Sent | None:
-        """One document in one connection; None if the job is not to be sent any further."""
+        """One document, in as many attempts as it takes; None if the job is not to be sent any further."""
         job = prepared.job
-        while True:
-            if number == 0 and (
-                self._stopping.is_set() or job.printer not in self.printers or await self._paused(job.printer)
-            ):
-                await self._put_back(prepared)
-                return None
+        while number > 0 or await self._may_begin(prepared):
             try:
-                connection = await self.device.connect(self._timing.patience)
+                sent = await self._attempt(job, number, document)
             except NotConnected as error:
-                trouble = Trouble.REFUSED if error.busy else Trouble.UNREACHABLE
-                if not await self._failed(prepared, number, trouble, str(error)):
-                    return None
-                continue
-            try:
-                if not await self._journal(job, number):
-                    return None
-                sent = await self._transmit(connection, job, document)
+                trouble, text = Trouble.REFUSED if error.busy else Trouble.UNREACHABLE, str(error)
             except NothingTaken as error:
-                if not await self._failed(prepared, number, Trouble.NOTHING_TAKEN, str(error)):
-                    return None
+                trouble, text = Trouble.NOTHING_TAKEN, str(error)
             except TransientFailure as error:  # the journal: nothing went out
-                if not await self._failed(prepared, number, Trouble.NOT_PREPARED, error.text):
-                    return None
+                trouble, text = Trouble.NOT_PREPARED, error.text
             except Broken as error:
-                await self._doubt(job, number, error)
+                await self._broken(job, f"document {number + 1}: {error}")
                 return None
             else:
                 self._backoff.succeeded()
                 return sent
-            finally:
-                connection.close()
+            if not await self._failed(prepared, number, trouble, text):
+                return None
+        return None
 
-    async def _journal(self, job: Job, number: int) -> bool:
-        """Instant 3; the end of the job before is in the same commit, or an earlier one."""
-        ending, self._ending = self._ending, None
-        before = [ending.task()] if ending else []
-        sending = asyncio.ensure_future(self._store.sending(self._lease, job.id, number))
-        self._foresee()
-        await asyncio.gather(*before, sending)
-        begun = sending.result()
-        if begun and number == 0:
-            ATTEMPTS.labels(job.printer).inc()
-        return begun
+    async def _may_begin(self, prepared: Prepared) -> bool:
+        job = prepared.job
+        if not self._stopping.is_set() and job.printer in self.printers and not await self._paused(job.printer):
+            return True
+        if prepared.claimed:
+            await self._journal.put_back(job)
+        return False
+
+    async def _attempt(self, job: Job, number: int, document: Ready) -> Sent | None:
+        """One connection; None if the journal says that the job is not to be sent."""
+        connection = await self.device.connect(self._timing.patience)
+        try:
+            if await self._journal.begin(job, number, self._foresee):
+                return await self._transmit(connection, job, document)
+            return None
+        finally:
+            connection.close()
 
     async def _transmit(self, connection: Connection, job: Job, document: Ready) -> Sent:
         async def stalled(stands: bool) -> None:
-            event, reason = (Event.STOP, "printer-stopped") if stands else (Event.RESUME, "job-printing")
-            detail = f"the printer has taken {connection.acknowledged} of {document.octets} octets" if stands else ""
-            with contextlib.suppress(TransientFailure):  # only a report
-                await self._store.move(self._lease, job.id, event, reasons=[reason], detail=detail)
+            taken = f"the printer has taken {connection.acknowledged} of {document.octets} octets"
+            await self._journal.stalled(job, taken if stands else "")
 
         try:
             sent = await connection.send(document.blocks(), patience=self._timing.patience, stalled=stalled)
@@ -413,7 +334,7 @@ class Line:
 
     async def _failed(self, prepared: Prepared, number: int, trouble: Trouble, text: str) -> bool:
         """The printer's error: wait.  False if the job is not to be sent after that."""
-        await self._ended()
+        await self._journal.settled()
         job = prepared.job
         ATTEMPT_FAILURES.labels(job.printer, trouble.value).inc()
         delay = self._backoff.failed(trouble)
@@ -421,90 +342,28 @@ class Line:
         rarely = failures & (failures - 1) == 0
         if number > 0:  # documents before this one are on paper: the job must not be seen as untouched
             if rarely:
-                await self._store.note(job.id, f"waiting to send document {number + 1}: {text}")
+                await self._journal.note(job, f"waiting to send document {number + 1}: {text}")
         elif rarely or trouble is Trouble.NOTHING_TAKEN or prepared.claimed:
             prepared.claimed = False
-            await self._back_to_pending(job, text, time.time() + delay)
+            await self._journal.postpone(job, text, time.time() + delay)
         if rarely:
             log.warning("%s: %s; trying again in %.1f s", self.device.uri, text, delay)
         if number > 0:
             await asyncio.sleep(delay)  # until it is finished, or broken off
             return True
         await self._pause(delay)
-        return await self._wanted(job)
+        return await self._journal.wanted(job)
 
-    async def _back_to_pending(self, job: Job, text: str, next_attempt_at: float) -> None:
-        kept = [REPRINTED] if REPRINTED in job.reasons else []
-        await self._store.move(
-            self._lease,
-            job.id,
-            Event.RELEASE,
-            reasons=[*kept, "resources-are-not-ready"],
-            next_attempt_at=next_attempt_at,
-            detail=text,
-        )
-
-    async def _put_back(self, prepared: Prepared) -> None:
-        if prepared.claimed:
-            kept = [REPRINTED] if REPRINTED in prepared.job.reasons else []
-            await self._store.move(self._lease, prepared.job.id, Event.RELEASE, reasons=[*kept, "job-queued"])
-
-    async def _wanted(self, job: Job) -> bool:
-        """Whether the job still waits: it may have been canceled or held meanwhile."""
-        now = await self._store.job(job.id)
-        return now is not None and now.state is JobState.PENDING
+    async def _broken(self, job: Job, text: str) -> None:
+        """Nobody knows what was printed.  A printer that breaks every job must not get them all at once."""
+        ATTEMPT_FAILURES.labels(job.printer, Trouble.BROKEN.value).inc()
+        await self._journal.doubt(job, self.printers.get(job.printer), text)
+        await self._pause(self._backoff.failed(Trouble.BROKEN))
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
-
-    async def _doubt(self, job: Job, number: int, error: Broken) -> None:
-        ATTEMPT_FAILURES.labels(job.printer, Trouble.BROKEN.value).inc()
-        UNCERTAIN.inc()
-        text = f"document {number + 1}: {error}"
-        log.warning("job %d for %s is uncertain: %s", job.id, job.printer, text)
-        await self._store.move(self._lease, job.id, Event.DOUBT, reasons=["job-suspended", UNKNOWN], detail=text)
-        if (now := await self._store.job(job.id)) is not None:
-            await self._decide(now)
-        await self._pause(self._backoff.failed(Trouble.BROKEN))  # a printer that breaks every job must not get them all
-
-    async def _settle_uncertain(self) -> None:
-        """What an earlier process left in doubt, where the printer's entry says what to do with it."""
-        for printer in list(self.printers.values()):
-            if printer.when_uncertain is not WhenUncertain.HOLD:
-                stopped = await self._store.jobs(printer=printer.name, states=[JobState.PROCESSING_STOPPED])
-                for job in reversed(stopped):
-                    if UNKNOWN in job.reasons:
-                        await self._decide(job)
-
-    async def _decide(self, job: Job) -> None:
-        """An uncertain job, by its printer's entry (design: never a silent reprint, never a silent loss)."""
-        printer = self.printers.get(job.printer)
-        when = printer.when_uncertain if printer else WhenUncertain.HOLD
-        if when is WhenUncertain.REPRINT and job.attempts < REPRINTS:
-            reasons = [REPRINTED, "job-queued"]
-            await self._store.move(self._lease, job.id, Event.REPRINT, reasons=reasons, detail=job.detail)
-        elif when is WhenUncertain.PRINTED:
-            detail = f"counted as printed by the printer's entry; {job.detail}"
-            reasons = ["job-completed-with-warnings", UNKNOWN]
-            if await self._insist(self._lease, job, Event.COMPLETE, reasons, DeliveryProof.NONE, 0, detail):
-                COMPLETED.labels(job.printer).inc()
-
-
-class _Ending:
-    """The end of a job, about to be written: at once when asked for, by itself after a moment."""
-
-    def __init__(self, work: Coroutine[Any, Any, None]) -> None:
-        self._work = work
-        self._task: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(_JOIN_SECONDS, self.task)
-
-    def task(self) -> asyncio.Task[None]:
-        self._timer.cancel()
-        if self._task is None:
-            self._task = asyncio.ensure_future(self._work)
-        return self._task
 
 
 def _first(group: BaseExceptionGroup[TransientFailure]) -> TransientFailure:

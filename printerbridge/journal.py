@@ -1,0 +1,210 @@
+"""What becomes of a job, written to the store under the lease of its device: instants 3 and 4 of `mailstore`.
+
+The end of one job waits a moment for the beginning of the next, so that both are one commit and the printer waits for
+one sync between two jobs.  Never the other way round: instant 3 is written when the connection stands and not before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any
+
+from prometheus_client import Counter, Histogram
+
+from mailstore.directory.records import Printer, WhenUncertain
+from mailstore.failure import Failure, TransientFailure
+from mailstore.job import DeliveryProof, Event, Job, JobState
+from mailstore.store.contract import Lease, Store
+from printerbridge.retry import REPRINTS
+
+log = logging.getLogger(__name__)
+
+COMPLETED = Counter("printpost_jobs_completed_total", "Jobs that ended as completed.", ["printer"])
+FAILED = Counter("printpost_jobs_failed_total", "Jobs that were aborted, by job-state-reasons.", ["printer", "reason"])
+ATTEMPTS = Counter("printpost_job_attempts_total", "Connections over which a job was to be sent.", ["printer"])
+PAGES = Counter("printpost_job_pages_total", "Pages of completed jobs, as far as known.", ["printer"])
+UNCERTAIN = Counter("printpost_uncertain_jobs_total", "Jobs of which nobody knows whether they were printed.")
+DURATION = Histogram(
+    "printpost_job_duration_seconds",
+    "From the acceptance of a job to its completion.",
+    buckets=(1, 2, 5, 10, 30, 60, 120, 300, 900, 1800, 3600, 7200, 14400),
+)
+
+REPRINTED = "x-printed-again"
+UNKNOWN = "x-delivery-unknown"
+_NOT_READY = "resources-are-not-ready"
+_JOIN_SECONDS = 0.003  # how long a job's end waits for the next one's connection
+_RETRY_END_SECONDS = 1.0
+
+
+def again(job: Job) -> bool:
+    """Whether some of the job may be on paper already: it prints under a banner.
+
+    A process that died while it converted such a job took the reason with it; the attempts remain.
+    """
+    untouched = job.attempts == 0 or _NOT_READY in job.reasons
+    return REPRINTED in job.reasons or not untouched
+
+
+class Journal:
+    """The jobs of one device.  `lease` is the device's, set by the line; every call may raise `LeaseLost`."""
+
+    def __init__(self, store: Store) -> None:
+        self.lease: Lease | None = None
+        self._store = store
+        self._ending: _Ending | None = None
+
+    @property
+    def _held(self) -> Lease:
+        assert self.lease is not None
+        return self.lease
+
+    # -- the usual way
+
+    async def claim(self, job: Job) -> bool:
+        """The job is being converted; False if it is not to be printed any more."""
+        return await self._store.claim(self._held, job.id, ["job-transforming"])
+
+    async def begin(self, job: Job, number: int, meanwhile: Callable[[], None]) -> bool:
+        """Instant 3 of a document; the end of the job before is in the same commit, or in an earlier one.
+
+        `meanwhile` is called when the rows are on their way.  False if the job may not be sent (canceled, held).
+        Raises `TransientFailure`; then nothing may be sent.
+        """
+        ending, self._ending = self._ending, None
+        before = [ending.task()] if ending else []
+        sending = asyncio.ensure_future(self._store.sending(self._held, job.id, number))
+        meanwhile()
+        await asyncio.gather(*before, sending)
+        begun = sending.result()
+        if begun and number == 0:
+            ATTEMPTS.labels(job.printer).inc()
+        return begun
+
+    def complete(self, job: Job, pages: int, proof: DeliveryProof, detail: str) -> None:
+        """Instant 4, within a moment; `settled` waits for it."""
+        self._ending = _Ending(self._completed(self._held, job, pages, proof, detail))
+
+    async def settled(self) -> None:
+        """Return when the end of the job before is durable."""
+        if self._ending is not None:
+            ending, self._ending = self._ending, None
+            await ending.task()
+
+    async def _completed(self, lease: Lease, job: Job, pages: int, proof: DeliveryProof, detail: str) -> None:
+        reasons = ["job-completed-successfully"]
+        if again(job):
+            reasons = ["job-completed-with-warnings", REPRINTED]
+        if await self._end(lease, job, Event.COMPLETE, reasons, proof, pages, detail):
+            COMPLETED.labels(job.printer).inc()
+            PAGES.labels(job.printer).inc(pages)
+            DURATION.observe(max(0.0, time.time() - job.received_at))
+
+    async def _end(
+        self,
+        lease: Lease,
+        job: Job,
+        event: Event,
+        reasons: Sequence[str],
+        proof: DeliveryProof,
+        pages: int,
+        detail: str,
+    ) -> bool:
+        """Write the end until it is written: what was printed must not be forgotten because a disk was full."""
+        while True:
+            try:
+                return await self._store.end(
+                    lease, job.id, event, reasons=reasons, proof=proof, pages=pages, detail=detail
+                )
+            except TransientFailure as failure:
+                log.warning("job %d: its end could not be written, trying again: %s", job.id, failure.text)
+                await asyncio.sleep(_RETRY_END_SECONDS)
+
+    # -- the other ways
+
+    async def abort(self, job: Job, failure: Failure) -> None:
+        """The job's own error; what might have passed and did not is ours."""
+        reason = failure.reason or "document-format-error"
+        if isinstance(failure, TransientFailure):
+            reason = "aborted-by-system"
+        reasons = list(dict.fromkeys(["aborted-by-system", reason]))
+        if await self._end(self._held, job, Event.ABORT, reasons, DeliveryProof.NONE, 0, failure.text):
+            FAILED.labels(job.printer, reason).inc()
+
+    async def postpone(self, job: Job, text: str, next_attempt_at: float) -> None:
+        """Back to pending, untouched, because of the printer."""
+        await self._release(job, _NOT_READY, next_attempt_at=next_attempt_at, detail=text)
+
+    async def put_back(self, job: Job) -> None:
+        """Back to pending, untouched."""
+        await self._release(job, "job-queued")
+
+    async def _release(self, job: Job, reason: str, *, next_attempt_at: float = 0.0, detail: str = "") -> None:
+        reasons = [REPRINTED, reason] if again(job) else [reason]
+        await self._store.move(
+            self._held, job.id, Event.RELEASE, reasons=reasons, next_attempt_at=next_attempt_at, detail=detail
+        )
+
+    async def wanted(self, job: Job) -> bool:
+        """Whether the job still waits: it may have been canceled or held meanwhile."""
+        now = await self._store.job(job.id)
+        return now is not None and now.state is JobState.PENDING
+
+    async def stalled(self, job: Job, text: str) -> None:
+        """The printer takes nothing; without a `text`, it goes on."""
+        event, reason = (Event.STOP, "printer-stopped") if text else (Event.RESUME, "job-printing")
+        try:
+            await self._store.move(self._held, job.id, event, reasons=[reason], detail=text)
+        except TransientFailure as failure:  # only a report
+            log.warning("job %d: its state could not be written: %s", job.id, failure.text)
+
+    async def note(self, job: Job, text: str) -> None:
+        await self._store.note(job.id, text)
+
+    # -- when nobody knows
+
+    async def doubt(self, job: Job, printer: Printer | None, text: str) -> None:
+        """The connection broke after octets were taken."""
+        UNCERTAIN.inc()
+        log.warning("job %d for %s is uncertain: %s", job.id, job.printer, text)
+        await self._store.move(self._held, job.id, Event.DOUBT, reasons=["job-suspended", UNKNOWN], detail=text)
+        if printer is not None and (now := await self._store.job(job.id)) is not None:
+            await self._decide(now, printer)
+
+    async def settle_uncertain(self, printers: Iterable[Printer]) -> None:
+        """What an earlier process left in doubt, where the printer's entry says what to do with it."""
+        for printer in printers:
+            if printer.when_uncertain is not WhenUncertain.HOLD:
+                stopped = await self._store.jobs(printer=printer.name, states=[JobState.PROCESSING_STOPPED])
+                for job in reversed(stopped):
+                    if UNKNOWN in job.reasons:
+                        await self._decide(job, printer)
+
+    async def _decide(self, job: Job, printer: Printer) -> None:
+        """Never a silent reprint, never a silent loss."""
+        if printer.when_uncertain is WhenUncertain.REPRINT and job.attempts < REPRINTS:
+            reasons = [REPRINTED, "job-queued"]
+            await self._store.move(self._held, job.id, Event.REPRINT, reasons=reasons, detail=job.detail)
+        elif printer.when_uncertain is WhenUncertain.PRINTED:
+            reasons = ["job-completed-with-warnings", UNKNOWN]
+            detail = f"counted as printed by the printer's entry; {job.detail}"
+            if await self._end(self._held, job, Event.COMPLETE, reasons, DeliveryProof.NONE, 0, detail):
+                COMPLETED.labels(job.printer).inc()
+
+
+class _Ending:
+    """The end of a job, about to be written: at once when asked for, by itself after a moment."""
+
+    def __init__(self, work: Coroutine[Any, Any, None]) -> None:
+        self._work = work
+        self._task: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(_JOIN_SECONDS, self.task)
+
+    def task(self) -> asyncio.Task[None]:
+        self._timer.cancel()
+        if self._task is None:
+            self._task = asyncio.ensure_future(self._work)
+        return self._task
