@@ -6,13 +6,12 @@ as root, so the folder must be one that others may enter.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
-from tests.interop.programs import finished, program, running
+from tests.interop.programs import finished, program, running, until
 
 BACKEND = Path("/usr/lib/cups/backend/socket")
 
@@ -62,18 +61,16 @@ async def scheduler(folder: Path, queues: Mapping[str, str]) -> AsyncIterator[st
     (folder / "cups-files.conf").write_text(_FILES.format(folder=folder))
     argv = [cupsd, "-f", "-c", str(folder / "cupsd.conf"), "-s", str(folder / "cups-files.conf")]
     async with running(argv, folder / "log"):
-        async with asyncio.timeout(20):
-            await _answers(socket)
+        await until(lambda: _answers(socket), 20)
         for name, uri in queues.items():
             status, said = await finished([lpadmin, "-h", str(socket), "-p", name, "-E", "-v", uri])
             assert status == 0, said
         yield str(socket)
 
 
-async def _answers(socket: Path) -> None:
-    lpstat = program("lpstat")
-    while not socket.exists() or (await finished([lpstat, "-h", str(socket), "-r"]))[0] != 0:
-        await asyncio.sleep(0.05)
+async def _answers(socket: Path) -> bool:
+    _, said = await finished([program("lpstat"), "-h", str(socket), "-r"])
+    return said == "scheduler is running\n"  # its status is 0 in any case
 
 
 async def backend(uri: str, file: Path, seconds: float = 60.0) -> tuple[int, str]:

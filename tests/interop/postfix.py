@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.interop.cups import open_to_others
-from tests.interop.programs import program, running
+from tests.interop.programs import program, running, until
 from tests.sink import free_port
 
 LIFETIME = 900
@@ -73,8 +73,7 @@ async def postfix(folder: Path, parameters: Mapping[str, str], services: str = "
     _prepare(folder, port, parameters, services)
     argv = [str(MASTER), "-c", str(folder / "etc"), "-d", "-e", str(LIFETIME)]
     async with running(argv, folder / "master.log"):
-        async with asyncio.timeout(20):
-            await _greets(port)
+        await until(lambda: _greets(port), 20)
         yield port
 
 
@@ -94,13 +93,12 @@ def _prepare(folder: Path, port: int, parameters: Mapping[str, str], services: s
     (etc / "master.cf").write_text(_SERVICES.format(port=port) + services)
 
 
-async def _greets(port: int) -> None:
-    while True:
-        with contextlib.suppress(OSError):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            line = await reader.readline()
-            writer.close()
-            await writer.wait_closed()
-            if line.startswith(b"220"):
-                return
-        await asyncio.sleep(0.05)
+async def _greets(port: int) -> bool:
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    line = await reader.readline()
+    writer.close()
+    await writer.wait_closed()
+    return line.startswith(b"220")

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import shutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -66,3 +66,10 @@ async def finished(argv: Sequence[str], seconds: float = 30.0, **environment: st
         await end(process)
     assert process.returncode is not None
     return process.returncode, output.decode(errors="replace")
+
+
+async def until(holds: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
+    """Wait for what a foreign program does not tell us.  Raises `TimeoutError`."""
+    async with asyncio.timeout(seconds):
+        while not await holds():  # noqa: ASYNC110 - nothing tells us
+            await asyncio.sleep(0.02)

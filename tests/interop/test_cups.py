@@ -15,7 +15,7 @@ from printerbridge.virtual_connection import Ended
 from printerbridge.virtual_job import PrintedJob
 from tests.documents import difference, pages_of, postscript
 from tests.interop import cups
-from tests.interop.programs import finished, program
+from tests.interop.programs import finished, program, until
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
 
@@ -56,8 +56,7 @@ async def test_the_socket_backend_waits_for_paper(tmp_path: Path) -> None:
     host, port = await printer.start()
     try:
         printing = asyncio.create_task(cups.backend(f"socket://{host}:{port}", document))
-        async with asyncio.timeout(20):
-            await _spooled(tmp_path / "paper" / "job-0001.prn", 100_000)
+        await until(lambda: _spooled(tmp_path / "paper" / "job-0001.prn", 100_000))
         assert not (await asyncio.wait({printing}, timeout=0.3))[0], "it should wait for paper"
         printer.resume()
         status, said = await printing
@@ -92,9 +91,8 @@ async def test_a_scheduler_prints_job_after_job(tmp_path: Path, folder: Path) ->
         _is_the_page(job, document)
 
 
-async def _spooled(file: Path, octets: int) -> None:
-    while not file.exists() or file.stat().st_size < octets:
-        await asyncio.sleep(0.01)
+async def _spooled(file: Path, octets: int) -> bool:
+    return await asyncio.to_thread(file.exists) and (await asyncio.to_thread(file.stat)).st_size >= octets
 
 
 def _is_the_page(job: PrintedJob, source: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from mailstore.job import Job
 from tests.interop.cups import open_to_others
 from tests.interop.postfix import postfix
-from tests.interop.programs import finished, program
+from tests.interop.programs import finished, program, until
 from tests.printshop import POSTSCRIPT, message
 from tests.smtp_client import Site, site
 
@@ -87,11 +87,11 @@ def _submit(port: int, letters: Sequence[bytes]) -> None:
 
 
 async def _arrived(printers: Site, count: int, folder: Path) -> Sequence[Job]:
-    async with asyncio.timeout(30):
-        while len(jobs := await printers.store.jobs(printer="phaser360")) < count:
-            await asyncio.sleep(0.05)
-            log = folder / "mail.log"
-            text = log.read_text() if log.exists() else ""
-            assert "status=bounced" not in text, text
-            assert "status=deferred" not in text, text
-    return jobs
+    async def all_there() -> bool:
+        log = await asyncio.to_thread((folder / "mail.log").read_text)
+        assert "status=bounced" not in log, log
+        assert "status=deferred" not in log, log
+        return len(await printers.store.jobs(printer="phaser360")) >= count
+
+    await until(all_there, 30)
+    return await printers.store.jobs(printer="phaser360")
