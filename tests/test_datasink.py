@@ -62,9 +62,7 @@ def test_any_cut_gives_what_the_reference_gives(stream: bytes, places: list[int]
     st.integers(1, 9),
     st.lists(st.tuples(st.integers(0, 99), st.sampled_from([b"\r", b"\n", b"x", b"\r\n", b""]))),
 )
-def test_the_quick_verdict_on_even_lines_is_the_slow_one(
-    width: int, lines: int, edits: list[tuple[int, bytes]]
-) -> None:
+def test_the_verdict_on_line_ends_is_that_of_a_search(width: int, lines: int, edits: list[tuple[int, bytes]]) -> None:
     body = bytearray((b"x" * width + b"\r\n") * lines)
     for place, octets in edits:
         place %= len(body) + 1
