@@ -136,6 +136,20 @@ async def test_a_segment_goes_when_its_messages_are_gone_and_is_cut_after_a_cras
         ground.blobs.close()
 
 
+async def test_a_full_segment_stays_locked_until_its_rows_are_committed(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "SEGMENT_OCTETS", 256 * 1024)
+    first = await ground.keep(b"a" * 200_000)
+    later = [await ground.keep(b"b" * 200_000) for _ in range(4)]
+    assert ground.blobs.tidy(lambda name: -1) == 0  # nobody's rows are committed
+    for placed in later:
+        ground.blobs.committed(placed)
+    assert ground.blobs.tidy(lambda name: -1) == 3  # all but the first and the one being appended to
+    assert ground.names() == sorted([first.reference, later[-1].reference])
+    assert await ground.read(first) == b"a" * 200_000
+
+
 async def test_erased_octets_are_gone_from_their_segment(ground: Ground) -> None:
     secret, other = await asyncio.gather(ground.keep(b"secret " * 20_000), ground.keep(b"public " * 20_000))
     ground.blobs.remove(secret, erase=True)

@@ -20,13 +20,47 @@ from mailstore.store.contract import Role, StoreUnusable  # noqa: E402
 from mailstore.store.sql import SqlStore, open_store  # noqa: E402
 from mailstore.store.statement import STATEMENTS  # noqa: E402
 from tests.contracts.store import *  # noqa: E402, F403 - the suite is collected here
-from tests.contracts.store import accept, octets_of  # noqa: E402
+from tests.contracts.store import accept, envelope, octets_of, recipient  # noqa: E402
 
 FROZEN = Path(__file__).parent / "schemas"
 
 
 async def open_at(folder: Path, role: Role = Role.APPLIANCE, *, reserve: int = 0) -> SqlStore:
     return await open_store(folder / "store", role=role, reserve=reserve, runtime=folder / "run")
+
+
+# -- instant 1
+
+
+async def test_a_hundred_at_once_share_a_few_commits(tmp_path: Path) -> None:
+    store = await open_at(tmp_path)
+    before = store.committer.commits
+    numbers = await asyncio.gather(*(accept(store, "phaser", octets=b"x" * 4000) for _ in range(100)))
+    assert len({number for batch in numbers for number in batch}) == 100
+    assert store.committer.commits - before <= 10
+    await store.close()
+
+
+@pytest.mark.parametrize("size", [100, 100_000, 2_000_000])
+async def test_an_accept_whose_caller_is_gone_is_whole_or_not_there(tmp_path: Path, size: int) -> None:
+    store = await open_at(tmp_path)
+    for turn in range(12):
+        draft = await store.draft(size)
+        draft.write(b"x" * size)
+        task = asyncio.ensure_future(store.accept(draft, envelope(), [recipient("phaser")]))
+        for _ in range(turn):  # canceled at another moment each time
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        await draft.discard()
+    await store.close()
+    store = await open_at(tmp_path)
+    jobs = await store.jobs()
+    for job in jobs:
+        assert await octets_of(store, job.id) == b"x" * size
+    assert await store.occupied("phaser") == sum(job.octets + len(recipient("phaser").fields) for job in jobs)
+    assert len(list(os.scandir(tmp_path / "store" / "octets"))) == {100: 0, 100_000: 1, 2_000_000: len(jobs)}[size]
+    await store.close()
 
 
 # -- SQL that PostgreSQL speaks too

@@ -74,6 +74,7 @@ class SpooledDraft:
         self._offset = 0
         self._unsynced = 0
         self._writing = False
+        self._taken = False
         self._closed = False
         self._failure: TransientFailure | None = None
         self._progress = asyncio.Event()
@@ -111,8 +112,6 @@ class SpooledDraft:
 
     async def sealed(self) -> None:
         """All is written, and durable if in a file.  Raises `TransientFailure`."""
-        if self._closed:
-            raise ValueError("the draft was discarded or accepted already")
         if self.descriptor >= 0:
             if self._filled:
                 self._pass_on()
@@ -128,7 +127,18 @@ class SpooledDraft:
             self._spill()
         await self.sealed()
 
+    def take(self) -> None:
+        """From now on it is `accept`'s alone: a receiver that is canceled meanwhile can't discard it."""
+        if self._taken or self._closed:
+            raise ValueError("the draft was discarded or accepted already")
+        self._taken = True
+
     async def discard(self) -> None:
+        if not self._taken:
+            await self.end()
+
+    async def end(self) -> None:
+        """Let go of it once nothing is being written."""
         if self._closed:
             return
         self._full.clear()

@@ -81,10 +81,9 @@ class HeldMaildrop:
         lease, now = self._lease, time.time()
 
         def work(rows: Rows) -> list[int]:
-            leases.check(rows, lease)
-            messages = [jobs.fetched(rows, lease, entry.job_id, now) for entry in deleted]
+            messages = jobs.fetched(rows, lease, [entry.job_id for entry in deleted], now)
             leases.release(rows, lease, now)
-            return [message for message in messages if message is not None]
+            return messages
 
         messages = await self._committer.submit(work, instant="4")
         self._open = False

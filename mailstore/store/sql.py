@@ -37,6 +37,7 @@ from mailstore.store.reader import Reader
 from mailstore.store.runtime import runtime_folder
 
 KEEP_SECONDS = 86400.0
+_PRINTERS_ON_LOOP = 16
 RESERVE_OCTETS = 256 * 1024 * 1024
 
 
@@ -77,6 +78,7 @@ class SqlStore:
         if not recipients:
             raise ValueError("a message needs a recipient")
         # A task of its own: a caller that is canceled meanwhile must not leave octets without rows.
+        draft.take()
         task = asyncio.create_task(self._accept(draft, envelope, recipients))
         self._accepting.add(task)
         task.add_done_callback(self._accepted)
@@ -97,7 +99,7 @@ class SqlStore:
             finally:
                 self._blobs.committed(placed)
         finally:
-            await draft.discard()
+            await draft.end()
 
     def _accepted(self, task: asyncio.Task[list[int]]) -> None:
         self._accepting.discard(task)
@@ -146,7 +148,13 @@ class SqlStore:
         return [printer for (printer,) in await self._reader.scan(looking.PRINTERS_WAITING)]
 
     async def pending(self, printers: Collection[str], limit: int) -> Sequence[Job]:
-        found = [row for printer in printers for row in self._reader.all(jobs.PENDING, of=printer, most=limit)]
+        if len(printers) <= _PRINTERS_ON_LOOP:
+            found = [row for printer in printers for row in self._reader.all(jobs.PENDING, of=printer, most=limit)]
+        else:
+            far = self._reader.far
+            found = await self._reader.run(
+                lambda: [row for printer in printers for row in far(jobs.PENDING, of=printer, most=limit)]
+            )
         return [jobs.job_of(row) for row in sorted(found)[:limit]]
 
     async def claim(self, lease: Lease, job_id: int, reasons: Sequence[str]) -> bool:

@@ -189,6 +189,14 @@ async def test_discard_after_accept_does_nothing(opened: Opener) -> None:
     assert await octets_of(store, job_id) == pattern(2_000_000)
 
 
+async def test_a_draft_is_accepted_once(opened: Opener) -> None:
+    store = await opened()
+    draft = await store.draft()
+    await store.accept(draft, envelope(), [recipient("phaser")])
+    with pytest.raises(ValueError, match="already"):
+        await store.accept(draft, envelope(), [recipient("phaser")])
+
+
 # -- draining
 
 

@@ -21,9 +21,9 @@ WAITS = ("pending", ("job-queued",))
 DONE = ("completed", ("job-completed-successfully",))
 
 
-async def run_victim(folder: Path, size: int, crash_at: str) -> list[str]:
+async def run_victim(folder: Path, size: int, crash_at: str, way: str = "bridge") -> list[str]:
     victim = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.crash.victim", str(folder / "store"), str(folder / "run"), str(size)),
+        *(sys.executable, "-m", "tests.crash.victim", str(folder / "store"), str(folder / "run"), str(size), way),
         env={**os.environ, "CRASH_AT": crash_at},
         cwd=Path(__file__).parents[2],
         stdout=asyncio.subprocess.PIPE,
@@ -78,3 +78,18 @@ async def test_what_a_killed_process_leaves(
     finally:
         await bridge.close()
         await appliance.close()
+
+
+@pytest.mark.parametrize(("crash_at", "found"), [("4-before-sync", "pending"), ("4-after-sync", "completed")])
+async def test_a_fetched_job_is_there_or_gone(tmp_path: Path, crash_at: str, found: str) -> None:
+    assert (await run_victim(tmp_path, 1000, crash_at, "pop3"))[-1] == "updating"
+    store = await open_store(tmp_path / "store", role=Role.APPLIANCE, reserve=0, runtime=tmp_path / "run")
+    try:
+        (job,) = await store.jobs()
+        assert job.state == found
+        maildrop = await store.open_maildrop("phaser", "next session", 60)  # the dead one's lease is broken
+        assert maildrop is not None
+        assert len(maildrop.entries) == (found == "pending")
+        await maildrop.close()
+    finally:
+        await store.close()

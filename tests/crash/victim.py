@@ -11,7 +11,7 @@ from mailstore.store.contract import Envelope, Recipient, Role
 from mailstore.store.sql import open_store
 
 
-async def main(folder: Path, runtime: Path, size: int) -> None:
+async def main(folder: Path, runtime: Path, size: int, way: str) -> None:
     appliance = await open_store(folder, role=Role.APPLIANCE, reserve=0, runtime=runtime)
     bridge = await open_store(folder, role=Role.BRIDGE, reserve=0, runtime=runtime)
     draft = await appliance.draft(size)
@@ -21,6 +21,14 @@ async def main(folder: Path, runtime: Path, size: int) -> None:
     recipient = Recipient(maildrop="phaser", address="phaser@example.com", quota=10**9, fields=b"")
     (job_id,) = await appliance.accept(draft, envelope, [recipient])
     print("accepted", flush=True)
+    if way == "pop3":
+        maildrop = await appliance.open_maildrop("phaser", "session", 3600)
+        assert maildrop is not None
+        await maildrop.retrieving(maildrop.entries[0])
+        print("updating", flush=True)
+        await maildrop.update(maildrop.entries)
+        print("updated", flush=True)
+        return
     lease = await bridge.acquire("device:test", "victim", 3600)
     assert lease is not None
     assert await bridge.claim(lease, job_id, ["job-transforming"])
@@ -33,4 +41,4 @@ async def main(folder: Path, runtime: Path, size: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])))
+    asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4]))
