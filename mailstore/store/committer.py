@@ -102,6 +102,7 @@ class Committer:
         self._worker = Worker("printpost-commit")
         self._queue: deque[_Operation[Any]] = deque()
         self._alone: deque[_Operation[Any]] = deque()  # of a batch that failed as a whole
+        self._lazy: asyncio.Future[Any] | None = None  # the last that was submitted; it is never done before the others
         self._timer: asyncio.Handle | None = None
         self._soon = False
         self._running = False
@@ -126,7 +127,9 @@ class Committer:
         self._idle.clear()
         if wanted is not Wanted.LATER:
             self.hurry()
-        elif self._timer is None and not self._running:
+            return future
+        self._lazy = future
+        if self._timer is None and not self._running:
             self._timer = self._loop.call_later(LAZY_SECONDS, self._start)
         return future
 
@@ -135,6 +138,12 @@ class Committer:
         if self._queue and not self._running and not self._soon:
             self._soon = True
             self._loop.call_soon(self._start)
+
+    async def caught_up(self) -> None:
+        """Return when everything submitted so far with `LATER` is committed or failed, so that a reader sees it."""
+        if self._lazy is not None and not self._lazy.done():
+            self.hurry()
+            await asyncio.wait([self._lazy])
 
     async def settled(self) -> None:
         """Return when everything submitted so far is committed or failed."""

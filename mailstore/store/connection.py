@@ -6,10 +6,14 @@ import fcntl
 import sqlite3
 from pathlib import Path
 
+from mailstore.store.contract import StoreUnusable
 from mailstore.store.schema import migrate
 
 PAGE_OCTETS = 4096
 """4 KB messages a second with pages of 4, 8, 16 KiB: 5717, 5339, 4456; larger ones lie outside the database."""
+
+OLDEST = (3, 35, 0)
+"""RETURNING."""
 
 CHECKPOINT_PAGES = 4000
 _OPEN_SECONDS = 5.0
@@ -20,6 +24,11 @@ def open_writer(path: Path, lock: int, keep: float) -> sqlite3.Connection:
 
     Raises `StoreUnusable` and `sqlite3.Error`.
     """
+    if sqlite3.sqlite_version_info < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise StoreUnusable(
+            f"SQLite is {sqlite3.sqlite_version}, {oldest} or newer is needed; use a newer Python build"
+        )
     fcntl.flock(lock, fcntl.LOCK_EX)
     try:
         connection = connect(path, read_only=False)

@@ -154,17 +154,16 @@ class Segments:
     def _new_segment(self) -> None:
         if self._room() < SEGMENT_OCTETS:
             raise OSError(errno.ENOSPC, "a new segment would take from the reserve")
-        name = f"segment-{secrets.token_hex(8)}"
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        descriptor = os.open(name, flags, 0o600, dir_fd=self._descriptor)
+        # Without a name until it is locked: a name without a lock is taken for rubbish by `Blobs.tidy`.
+        descriptor = os.open(f"/proc/self/fd/{self._descriptor}", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             os.posix_fallocate(descriptor, 0, SEGMENT_OCTETS)
+            sync(descriptor, data_only=False)
+            name = self._name(descriptor, "segment")
         except OSError:
             os.close(descriptor)
-            os.unlink(name, dir_fd=self._descriptor)
             raise
-        sync(descriptor, data_only=False)
         sync(self._descriptor, data_only=False)
         if self._segment >= 0:
             self._retire()
@@ -176,12 +175,15 @@ class Segments:
         self._retired[self._reference] = self._segment
 
     def _link(self, descriptor: int) -> _Outcome:
-        name = f"file-{secrets.token_hex(8)}"
         try:
-            os.link(f"/proc/self/fd/{descriptor}", name, dst_dir_fd=self._descriptor, follow_symlinks=True)
+            return Position(reference=self._name(descriptor, "file"), start=0)
         except OSError as error:
             return as_failure(error)
-        return Position(reference=name, start=0)
+
+    def _name(self, descriptor: int, kind: str) -> str:
+        name = f"{kind}-{secrets.token_hex(8)}"
+        os.link(f"/proc/self/fd/{descriptor}", name, dst_dir_fd=self._descriptor, follow_symlinks=True)
+        return name
 
     def _done(self, outcomes: list[tuple[_Task, _Outcome]]) -> None:
         for task, outcome in outcomes:

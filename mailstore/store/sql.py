@@ -225,18 +225,18 @@ class SqlStore:
     # -- looking, and wishes from outside
 
     async def job(self, job_id: int) -> Job | None:
-        await self.committer.settled()
+        await self.committer.caught_up()
         row = self._reader.one(jobs.ONE_JOB, job=job_id)
         return jobs.job_of(row) if row else None
 
     async def jobs(self, *, printer: str = "", states: Collection[str] = (), limit: int = 1000) -> Sequence[Job]:
-        await self.committer.settled()
+        await self.committer.caught_up()
         statement = jobs.listing(bool(printer), tuple(sorted(states)))
         values = {"of": printer} if printer else {}
         return [jobs.job_of(row) for row in await self._reader.scan(statement, **values, most=limit)]
 
     async def trace(self, job_id: int) -> Sequence[JobEvent]:
-        await self.committer.settled()
+        await self.committer.caught_up()
         row = self._reader.one(jobs.ONE_JOB, job=job_id)
         if row is None:
             return []
@@ -249,7 +249,7 @@ class SqlStore:
         await self.committer.submit(lambda rows: jobs.note(rows, job_id, text, now), Wanted.NOW)
 
     async def waiting(self) -> Sequence[Waiting]:
-        await self.committer.settled()
+        await self.committer.caught_up()
         return await looking.waiting(self._reader)
 
     async def printer_state(self, printer: str) -> PrinterState:
