@@ -29,7 +29,8 @@ from mailstore.store.contract import Store
 from printerbridge import banner, convert
 
 BLOCK = 128 << 10
-DOCUMENT_IN_MEMORY = 1 << 20
+MESSAGE_AT_ONCE = 1 << 20  # a message up to this size is read once and walked through in one piece
+DOCUMENT_IN_MEMORY = 12 << 20
 ALL_IN_MEMORY = 32 << 20
 _WRITE = 1 << 20  # octets gathered for one visit to the disk's thread
 _INSIDER = "insider"
@@ -44,14 +45,13 @@ class Ready:
 
     octets: int
     pages: int  # 0 where nobody can tell
-    data: bytes = b""
+    kept: tuple[bytes, ...] = ()
     path: Path | None = None
 
     def blocks(self) -> Iterator[bytes]:
-        """The octets in blocks of at most 128 KiB."""
+        """The octets, in blocks of at most `MESSAGE_AT_ONCE`."""
         if self.path is None:
-            for start in range(0, len(self.data), BLOCK):
-                yield self.data[start : start + BLOCK]
+            yield from self.kept
             return
         with self.path.open("rb", buffering=0) as file:
             while block := file.read(BLOCK):
@@ -133,7 +133,7 @@ class Spool:
     # -- out of the message
 
     async def _extract(self, job: Job, prepared: Prepared) -> list[_Part]:
-        if job.octets <= DOCUMENT_IN_MEMORY:
+        if job.octets <= MESSAGE_AT_ONCE:
             whole = [b"".join([block async for block in self._store.read(job.id)])]
             documents = _survey(Surveyor(), whole)
             return await self._take(documents, _each(whole), prepared)
@@ -199,7 +199,7 @@ class Spool:
         if spoken and as_is and part.format is not DocumentFormat.PDF:
             if part.path is not None:
                 return Ready(octets=part.octets, pages=0, path=part.path)
-            return Ready(octets=part.octets, pages=part.pages, data=b"".join(part.waiting))
+            return Ready(octets=part.octets, pages=part.pages, kept=tuple(part.waiting))
         if convert.route(part.format, printer.languages, as_is=as_is) is not None and not prepared.claimed:
             if not await claim():
                 return None
@@ -266,9 +266,10 @@ class _Part:
 
 
 def _write(file: BinaryIO, blocks: list[bytes]) -> None:
-    data = memoryview(b"".join(blocks))
-    while data:
-        data = data[file.write(data) :]
+    for block in blocks:
+        left = memoryview(block)
+        while left:
+            left = left[file.write(left) :]
 
 
 async def _each(blocks: list[bytes]) -> AsyncIterator[bytes]:

@@ -22,6 +22,7 @@ from tests.directory_server import short_folder
 from tests.documents import pdf
 from tests.printshop import MEDIA, POSTSCRIPT, message
 
+LIMIT = 1 << 20
 PCL = b"\x1bE\x1b&l0Ohello\x0c\x1bE"
 
 
@@ -96,15 +97,16 @@ async def test_what_the_printer_speaks_passes_octet_for_octet(
     await spool.discard(prepared)
 
 
-@pytest.mark.parametrize("size", [module.DOCUMENT_IN_MEMORY - 100, module.DOCUMENT_IN_MEMORY + 1, 5 << 20])
+@pytest.mark.parametrize("size", [LIMIT - 100, LIMIT, 5 << 20])
 async def test_large_documents_wait_in_files_and_are_the_same_octets(
-    store: Store, spool: Spool, tmp_path: Path, size: int
+    store: Store, spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
+    monkeypatch.setattr(module, "DOCUMENT_IN_MEMORY", LIMIT)
     documents = [POSTSCRIPT + bytes(range(256)) * (size // 256), POSTSCRIPT]
     prepared = await prepared_of(spool, await accepted(store, message(*documents)), speaks(Language.POSTSCRIPT))
     assert sent(prepared) == documents
-    assert all(len(block) <= module.BLOCK for document in prepared.documents for block in document.blocks())
-    assert [document.path is None for document in prepared.documents] == [size < module.DOCUMENT_IN_MEMORY, True]
+    assert all(len(block) <= module.MESSAGE_AT_ONCE for document in prepared.documents for block in document.blocks())
+    assert [document.path is None for document in prepared.documents] == [size < LIMIT, True]
     await spool.discard(prepared)
     assert folders(tmp_path / "spool") == []
 
