@@ -139,7 +139,9 @@ def judge(
         return _no(trust, "this printer's rules cannot be read; its administrator must correct them", failure.text)
     for rule in deny:
         if _matches(rule, who, proved=True):
-            return _no(trust, _REFUSED, f"the rule --deny {rule.text} refuses it", rule.text)
+            # The same words whether or not the claimed address is on a list: the lists are nobody's business.
+            sentence = ONLY_INSIDERS if trust is Trust.STRANGER else _REFUSED
+            return _no(trust, sentence, f"the rule --deny {rule.text} refuses it", rule.text)
     for rule in allow:
         if _matches(rule, who, proved=who.proved):
             return Verdict(
@@ -163,7 +165,6 @@ def _no(trust: Trust, sentence: str, advice: str, rule: str = "") -> Verdict:
 def _unmatched(printer: Printer, allow: list[Rule], who: _Sender, trust: Trust) -> Verdict:
     command = f"printpost printer set {printer.name} --allow"
     if trust is Trust.STRANGER:
-        # The same words whether or not the claimed address is on the list: the list is nobody's business.
         return _no(
             trust, ONLY_INSIDERS, f"{who.ip} is not in [site] networks, and no ip: rule names it: {ONLY_INSIDERS}"
         )

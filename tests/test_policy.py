@@ -86,9 +86,10 @@ def test_outside_the_networks_no_address_is_proved(rule: str) -> None:
 
 
 def test_a_stranger_learns_nothing_of_the_list() -> None:
+    denied = printer("*", deny=("ada@example.com",))
     told = {
         judge(entry, sender="ada@example.com", client_ip=OUTSIDE, networks=NETWORKS).sentence
-        for entry in (printer(), printer("ada@example.com"), printer("@elsewhere.example"))
+        for entry in (printer(), printer("ada@example.com"), printer("@elsewhere.example"), denied)
     }
     assert len(told) == 1
 

@@ -38,7 +38,7 @@ class Receiver:
         """Raises `PermanentFailure` when the port cannot be used."""
         listener = bind(where, "[smtp] listen")
         self.address = listener.getsockname()[:2]
-        self._server = await self.loop.create_server(lambda: Connection(self), sock=listener)
+        self._server = await self.loop.create_server(lambda: Connection(self), sock=listener, backlog=1024)
 
     def enter(self, connection: Connection) -> None:
         self.connections.add(connection)
