@@ -1,0 +1,100 @@
+"""`python -m tests.benchmarks [--quick] [--folder FOLDER] [--profile FOLDER] [NAME...]`: the table of figures."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import platform
+import shutil
+import sqlite3
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mailstore import logs
+from tests.benchmarks.house import House, check, missing, paper, postfix_and_cups, printpost
+from tests.benchmarks.measures import MEASURES, Bench, Measure
+from tests.interop.cups import open_to_others
+
+COLUMNS = "{:<38} {:<12} {:>9} {:>17} {:>9} {:>7}"
+
+
+def main() -> None:
+    names = [measure.name for measure in MEASURES]
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="Speeds, beside a peer's.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to measure: {', '.join(names)} (all)")
+    parser.add_argument("--quick", action="store_true", help="a quarter of the work, for a first impression")
+    parser.add_argument("--alone", action="store_true", help="without the peer")
+    parser.add_argument("--folder", type=Path, help="on the disk to be measured (the temporary folder)")
+    parser.add_argument("--profile", type=Path, help="a folder for cProfile's results; figures are then no figures")
+    wanted = parser.parse_args()
+    if unknown := set(wanted.names) - set(names):
+        parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    chosen = [measure for measure in MEASURES if measure.name in (wanted.names or names)]
+    logs.configure("bench")
+    with _folder(wanted.folder) as folder:
+        asyncio.run(_run(chosen, folder, quick=wanted.quick, alone=wanted.alone, profile=wanted.profile))
+
+
+@contextlib.contextmanager
+def _folder(parent: Path | None) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="pp-bench-", dir=parent))
+    open_to_others(folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _run(chosen: Sequence[Measure], folder: Path, *, quick: bool, alone: bool, profile: Path | None) -> None:
+    began = time.monotonic()
+    why = "not asked for" if alone else missing()
+    print(f"{os.cpu_count()} cores, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}; medians")
+    print(f"peer: {why or 'Postfix + munpack + CUPS'}\n")
+    async with contextlib.AsyncExitStack() as stack:
+        papers = await stack.enter_async_context(paper())
+        ours = await stack.enter_async_context(printpost(folder, papers.ports, profile))
+        houses = [ours]
+        if not why:
+            houses.append(await stack.enter_async_context(postfix_and_cups(folder / "peer", papers.ports)))
+        bench = Bench(folder=folder, paper=papers, quick=quick)
+        print(COLUMNS.format("", "unit", "ours", "from - to", "peer", "ratio"))
+        for measure in chosen:
+            await _measure(measure, bench, houses)
+    await check(folder, bench.printed.get(ours.name, 0))
+    print(f"\nEvery mail was answered, every job came out once and whole; {time.monotonic() - began:.0f} s in all.")
+
+
+async def _measure(measure: Measure, bench: Bench, houses: Sequence[House]) -> None:
+    """Rounds by turns, so that a slow minute of the machine meets both."""
+    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    ours = houses[0]
+    for house in houses:
+        await measure.run(Bench(folder=bench.folder, paper=bench.paper, quick=True, printed=bench.printed), house)
+    ours.forget_peaks()
+    for _ in range(2 if bench.quick else measure.rounds):
+        for house in houses:
+            for unit, figure in (await measure.run(bench, house)).items():
+                found[unit][house.name].append(figure)
+    for unit, figures in found.items():
+        _line(measure, unit, *(figures[house.name] for house in houses))
+    peaks = ", ".join(f"{name} {megabytes:.0f} MB" for name, megabytes in ours.peaks().items())
+    print(f"{'':<38} peak memory: {peaks}", flush=True)
+
+
+def _line(measure: Measure, unit: str, ours: Sequence[float], peer: Sequence[float] = ()) -> None:
+    mine, theirs, ratio = statistics.median(ours), "", ""
+    if peer:
+        other = statistics.median(peer)
+        theirs, ratio = f"{other:.1f}", f"{other / mine if measure.lower else mine / other:.1f}x"
+    span = f"{min(ours):.1f} - {max(ours):.1f}"
+    print(COLUMNS.format(measure.title, unit, f"{mine:.1f}", span, theirs, ratio))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,229 @@
+"""What is measured: Printpost as `printpost up` runs it, and beside it Postfix, munpack and CUPS; printers for both.
+
+Everything lies in one fresh folder and goes with it.  All settings that touch durability are the defaults, of ours and
+of theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shlex
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from appliance.supervisor import Child, Supervisor, both_processes
+from mailstore import config
+from mailstore.directory.opening import embedded_server, open_directory
+from mailstore.directory.records import Printer
+from mailstore.job import DeliveryProof
+from mailstore.store.contract import Role
+from mailstore.store.sql import open_store
+from tests.interop import cups
+from tests.interop.postfix import postfix
+from tests.interop.programs import program
+from tests.sink import free_port
+
+PRINTERS = 8
+DOMAIN = "bench.example.com"
+BOXES = "boxes.example.com"
+BOX = "box"
+"""The mailbox of the accept measures: nobody fetches from it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What a printer saw of one job."""
+
+    printer: int
+    octets: int
+    first: float  # CLOCK_MONOTONIC
+    end: float
+
+
+class Paper:
+    """The printers' process."""
+
+    def __init__(self, process: asyncio.subprocess.Process, ports: Sequence[int]) -> None:
+        self.ports = ports
+        self._process = process
+
+    async def jobs(self, count: int, octets: int, seconds: float) -> list[Job]:
+        """The next `count` jobs, each of exactly `octets`.  Raises `TimeoutError`, or `AssertionError`."""
+        assert self._process.stdout is not None
+        found: list[Job] = []
+        async with asyncio.timeout(seconds):
+            while len(found) < count:
+                words = (await self._process.stdout.readline()).split()
+                job = Job(printer=int(words[0]), octets=int(words[1]), first=float(words[2]), end=float(words[3]))
+                assert job.octets == octets, f"a job of {job.octets} octets came out where {octets} went in"
+                found.append(job)
+        return found
+
+
+@contextlib.asynccontextmanager
+async def paper() -> AsyncIterator[Paper]:
+    pipe = asyncio.subprocess.PIPE
+    argv = [sys.executable, "-m", "tests.benchmarks.paper", str(PRINTERS)]
+    process = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        yield Paper(process, [int(word) for word in (await process.stdout.readline()).split()])
+    finally:
+        process.stdin.close()
+        await process.wait()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """Something that takes mail for printers, and prints it."""
+
+    name: str
+    port: int
+    processes: dict[str, int]  # name -> process id, of those whose memory is measured
+
+    def addresses(self, printers: int) -> list[str]:
+        return [f"phaser{number}@{DOMAIN}" for number in range(printers)]
+
+    @property
+    def box(self) -> str:
+        return f"{BOX}@{BOXES}"
+
+    def forget_peaks(self) -> None:
+        for process in self.processes.values():
+            Path(f"/proc/{process}/clear_refs").write_text("5")  # proc(5): resets VmHWM
+
+    def peaks(self) -> dict[str, float]:
+        """Peak resident memory since then, in MB."""
+        found = {}
+        for name, process in self.processes.items():
+            lines = Path(f"/proc/{process}/status").read_text().splitlines()
+            found[name] = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1000
+        return found
+
+
+@contextlib.asynccontextmanager
+async def printpost(folder: Path, printers: Sequence[int], profile: Path | None = None) -> AsyncIterator[House]:
+    """`printpost up`; with `profile` each process writes what its time went into to a file of that folder."""
+    file = folder / "printpost.toml"
+    port = _configure(file, [await free_port() for _ in range(4)])
+    settings = config.load(file)[0]
+    children = both_processes(file, folder / "log")
+    if profile is not None:
+        for child in children:
+            child.argv = _profiled(child, profile)
+    async with contextlib.AsyncExitStack() as stack:
+        server = embedded_server(settings)
+        await server.start()
+        stack.push_async_callback(server.stop)
+        async with open_directory(settings, "appliance") as directory:
+            for number, paper_port in enumerate(printers):
+                await directory.add(_entry(f"phaser{number}", DOMAIN, f"socket://127.0.0.1:{paper_port}"), None)
+            await directory.add(_entry(BOX, BOXES, ""), "a password")
+        await stack.enter_async_context(Supervisor(children))
+        pids = {child.name: child.process.pid for child in children if child.process is not None}
+        yield House(name="Printpost", port=port, processes=pids)
+
+
+def _configure(file: Path, ports: Sequence[int]) -> int:
+    smtp, pop3, metrics, bridge = ports
+    data = f"sqlite:{file.parent / 'data'}"
+    file.write_text(
+        f'[site]\nhostname = "mail.{DOMAIN}"\ndomains = ["{DOMAIN}", "{BOXES}"]\n'
+        f'[smtp]\nlisten = "127.0.0.1:{smtp}"\n'
+        f'[pop3]\nlisten = "127.0.0.1:{pop3}"\n'
+        f'[metrics]\nlisten = "127.0.0.1:{metrics}"\n'
+        f'[bridge]\nmetrics_listen = "127.0.0.1:{bridge}"\n'
+        f"[store]\nurl = {json.dumps(data)}\n"
+    )
+    return smtp
+
+
+def _entry(name: str, domain: str, uri: str) -> Printer:
+    return Printer(name=name, addresses=(f"{name}@{domain}",), uri=uri, allow=("@example.com",), quota=1 << 40)
+
+
+def _profiled(child: Child, folder: Path) -> list[str]:
+    python, _, *rest = child.argv
+    return [python, "-m", "tests.benchmarks.profiled", str(folder / f"{child.name}.profile"), *rest]
+
+
+async def check(folder: Path, jobs: int) -> None:
+    """Every job that was sent to a printer is in the books, printed once, and its end was proved."""
+    settings = config.load(folder / "printpost.toml")[0]
+    store = await open_store(settings.store.folder, role=Role.TOOL)
+    try:
+        ended = await store.jobs(states=["completed"], limit=jobs + 1000)
+        assert len(ended) == jobs, f"{jobs} jobs came out, {len(ended)} are in the books"
+        assert {job.delivery_proof for job in ended} <= {DeliveryProof.CLOSED}
+        assert {job.attempts for job in ended} <= {1}
+    finally:
+        await store.close()
+
+
+_UNPACK = """\
+#!/bin/sh
+# One mail on standard input: its attachments to the queue, as they are.
+set -e
+folder=$(mktemp -d -p {folder})
+trap 'rm -rf "$folder"' EXIT
+{munpack} -q -C "$folder" >/dev/null
+{lp} -h {server} -d "$1" -o raw "$folder"/*.ps >/dev/null
+"""
+
+_SERVICE = "print unix - n n - - pipe flags= user=nobody argv={folder}/unpack ${{user}}\n"
+
+
+def missing() -> str:
+    """Why there is no peer to compare with, or ""."""
+    try:
+        for name in ("postfix", "munpack", "cupsd", "lp", "lpadmin"):
+            program(name)
+    except pytest.skip.Exception as skipped:
+        return str(skipped)
+    if not cups.BACKEND.exists():
+        return "CUPS' socket backend is not installed"
+    return ""
+
+
+@contextlib.asynccontextmanager
+async def postfix_and_cups(folder: Path, printers: Sequence[int]) -> AsyncIterator[House]:
+    """Postfix hands each mail to munpack, munpack's files go to CUPS, CUPS' socket backend prints them."""
+    _folders(folder)
+    queues = {f"phaser{number}": f"socket://127.0.0.1:{port}/?snmp=false" for number, port in enumerate(printers)}
+    parameters = {
+        "relay_domains": DOMAIN,
+        "relay_transport": "print",
+        "print_destination_recipient_limit": "1",
+        "virtual_mailbox_domains": BOXES,
+        "virtual_mailbox_base": str(folder / "boxes"),
+        "virtual_mailbox_maps": f"inline:{{ {{ {BOX}@{BOXES} = box/ }} }}",
+        "virtual_mailbox_limit": "0",
+        "virtual_uid_maps": "static:65534",
+        "virtual_gid_maps": "static:65534",
+    }
+    async with contextlib.AsyncExitStack() as stack:
+        server = await stack.enter_async_context(cups.scheduler(folder / "cups", queues))
+        script = folder / "unpack"
+        words = {"folder": folder / "unpacking", "munpack": program("munpack"), "lp": program("lp"), "server": server}
+        _write_script(script, words)
+        services = _SERVICE.format(folder=folder)
+        port = await stack.enter_async_context(postfix(folder / "mail", parameters, services))
+        yield House(name="Postfix + munpack + CUPS", port=port, processes={})
+
+
+def _folders(folder: Path) -> None:
+    for made, mode in ((".", 0o755), ("mail", 0o755), ("cups", 0o755), ("unpacking", 0o1777), ("boxes", 0o1777)):
+        (folder / made).mkdir()
+        (folder / made).chmod(mode)
+
+
+def _write_script(script: Path, words: Mapping[str, object]) -> None:
+    script.write_text(_UNPACK.format(**{name: shlex.quote(str(word)) for name, word in words.items()}))
+    script.chmod(0o755)

@@ -1,0 +1,157 @@
+"""The measures: what is sent, what is waited for, which figure comes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import statistics
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.house import House, Job, Paper
+from tests.interop.programs import end
+
+SMALL_JOB = 97 * 1024
+LARGE_JOB = 10_000_000
+SMALL_MAIL = 4096
+LARGE_MAIL = 100_000_000
+PATIENCE = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """What the measures need: a folder for mails, the printers, how much of everything to do."""
+
+    folder: Path
+    paper: Paper
+    quick: bool
+    printed: dict[str, int] = field(default_factory=dict)  # by house, jobs that came out
+
+    def scaled(self, count: int) -> int:
+        return max(1, count // 4) if self.quick else count
+
+
+Figures = dict[str, float]
+"""By name with its unit: "jobs/s"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """One line of the table, or several."""
+
+    name: str
+    title: str
+    run: Callable[[Bench, House], Awaitable[Figures]]  # one round
+    rounds: int = 3
+    peer: bool = True  # whether the other system can do it
+    lower: bool = False  # less is better
+
+
+def _document(octets: int) -> bytes:
+    """PostScript that is all comments behind its first lines."""
+    line = b"%" + b"0123456789abcdef" * 4 + b"\n"
+    text = b"%!PS-Adobe-3.0\nshowpage\n"
+    return (text + line * (octets // len(line) + 1))[: octets - 1] + b"\n"
+
+
+def _mail(bench: Bench, octets: int, *, attached: bool) -> Path:
+    """A mail with a PostScript file attached of exactly so many octets; or a plain one that is itself so long."""
+    file = bench.folder / f"mail-{octets}-{attached}"
+    if file.exists():
+        return file
+    head = b"From: ada@example.com\r\nTo: phaser@example.com\r\nSubject: a job\r\nMIME-Version: 1.0\r\n"
+    if attached:
+        encoded = base64.encodebytes(_document(octets)).replace(b"\n", b"\r\n")
+        head += b'Content-Type: multipart/mixed; boundary="=_b"\r\n\r\n'
+        text = b"--=_b\r\nContent-Type: text/plain\r\n\r\nsee attachment\r\n\r\n"
+        part = b'--=_b\r\nContent-Type: application/postscript; name="a.ps"\r\nContent-Transfer-Encoding: base64\r\n'
+        name = b'Content-Disposition: attachment; filename="a.ps"\r\n\r\n'
+        file.write_bytes(head + text + part + name + encoded + b"--=_b--\r\n")
+    else:
+        line = b"The quick brown fox jumps over the lazy dog, and nobody knows why it does.\r\n"
+        head += b"Content-Type: text/plain\r\n\r\n"
+        file.write_bytes(head + line * ((octets - len(head)) // len(line)))
+    return file
+
+
+async def _load(house: House, mail: Path, to: Sequence[str], *options: str) -> Any:
+    """Run the senders to their end; what they tell."""
+    argv = [sys.executable, "-m", "tests.benchmarks.load", str(house.port), str(mail), "--to", *to, *options]
+    process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            output, _ = await process.communicate()
+    finally:
+        await end(process)
+    assert process.returncode == 0, f"the senders of {house.name} failed"
+    return json.loads(output)
+
+
+async def _print(
+    bench: Bench, house: House, octets: int, printers: int, mails: int, *options: str
+) -> tuple[Any, list[Job]]:
+    mail = _mail(bench, octets, attached=True)
+    printing = asyncio.create_task(bench.paper.jobs(mails, octets, PATIENCE))
+    try:
+        told = await _load(house, mail, house.addresses(printers), "--mails", str(mails), *options)
+        jobs = await printing
+    finally:
+        printing.cancel()
+    bench.printed[house.name] = bench.printed.get(house.name, 0) + mails
+    return told, jobs
+
+
+def _through(octets: int, printers: int, ours: int, theirs: int) -> Callable[[Bench, House], Awaitable[Figures]]:
+    async def run(bench: Bench, house: House) -> Figures:
+        mails = bench.scaled(ours if house.processes else theirs)
+        told, jobs = await _print(bench, house, octets, printers, mails, "--senders", "8")
+        seconds = max(job.end for job in jobs) - told["began"]
+        return {"jobs/s": mails / seconds, "MB/s": mails * octets / seconds / 1e6}
+
+    return run
+
+
+def _latency(octets: int) -> Callable[[Bench, House], Awaitable[Figures]]:
+    async def run(bench: Bench, house: House) -> Figures:
+        mails = bench.scaled(60 if house.processes else 20)
+        # The pause is long enough for a job to end, so that each finds an idle house.
+        pause = 0.05 if house.processes else 0.4
+        told, jobs = await _print(bench, house, octets, 1, mails, "--senders", "1", "--keep", "--pause", str(pause))
+        accepted = [mail[0] for mail in told["mails"]]
+        late = [(job.first - at) * 1000 for at, job in zip(accepted, jobs, strict=True)]
+        return {"ms, median": statistics.median(late), "ms, longest": max(late)}
+
+    return run
+
+
+def _accept(*options: str) -> Callable[[Bench, House], Awaitable[Figures]]:
+    async def run(bench: Bench, house: House) -> Figures:
+        mails = bench.scaled(4000 if house.processes else 1200)
+        mail = _mail(bench, SMALL_MAIL, attached=False)
+        told = await _load(house, mail, [house.box], "--senders", "10", "--mails", str(mails), *options)
+        return {"mails/s": mails / (told["mails"][-1][0] - told["began"])}
+
+    return run
+
+
+async def _accept_large(bench: Bench, house: House) -> Figures:
+    mail = _mail(bench, LARGE_MAIL, attached=False)
+    told = await _load(house, mail, [house.box], "--senders", "1", "--mails", "1")
+    return {"MB/s": (await asyncio.to_thread(mail.stat)).st_size / told["mails"][0][1] / 1e6}
+
+
+MEASURES = (
+    Measure(name="small-1", title="97 KB jobs to one printer", run=_through(SMALL_JOB, 1, 800, 160)),
+    Measure(name="small-8", title="97 KB jobs to eight printers", run=_through(SMALL_JOB, 8, 1200, 160)),
+    Measure(name="large-1", title="10 MB jobs to one printer", run=_through(LARGE_JOB, 1, 40, 16)),
+    Measure(name="large-8", title="10 MB jobs to eight printers", run=_through(LARGE_JOB, 8, 40, 16)),
+    Measure(name="idle-2", title="idle, 2 KB job: 250 to first octet", run=_latency(2048), lower=True),
+    Measure(name="idle-97", title="idle, 97 KB job: 250 to first octet", run=_latency(SMALL_JOB), lower=True),
+    Measure(name="accept", title="4 KB mails, each its connection", run=_accept(), rounds=5),
+    Measure(name="accept-kept", title="4 KB mails, many a connection", run=_accept("--keep"), rounds=5),
+    Measure(name="accept-large", title="a 100 MB mail", run=_accept_large, rounds=5),
+)
