@@ -13,7 +13,7 @@ from mailstore.store.blobs import Place, Placed
 from mailstore.store.committer import Rows
 from mailstore.store.contract import Envelope, Recipient
 from mailstore.store.schema import CONTENT, ENTRY, JOB, MAILDROP, MESSAGE
-from mailstore.store.statement import Statement, given, number
+from mailstore.store.statement import Statement, given, number, storable
 
 _ADD_MESSAGE = Statement(
     sa.insert(MESSAGE).returning(MESSAGE.c.id), *(column.name for column in MESSAGE.c if column.name != "id")
@@ -53,14 +53,14 @@ def accept(
         _fill(rows, recipient, placed.octets)
     message_id = rows.all(
         _ADD_MESSAGE,
-        reverse_path=envelope.reverse_path,
+        reverse_path=storable(envelope.reverse_path),
         client_ip=envelope.client_ip,
-        helo=envelope.helo,
+        helo=storable(envelope.helo),
         trust=envelope.trust,
         smtputf8=int(envelope.smtputf8),
         body=envelope.body,
-        name=envelope.name,
-        header_message_id=envelope.header_message_id,
+        name=storable(envelope.name),
+        header_message_id=storable(envelope.header_message_id),
         documents=envelope.documents,
         octets=placed.octets,
         place=placed.place.value,
@@ -91,7 +91,7 @@ def _add_job(rows: Rows, message_id: int, recipient: Recipient, octets: int, sto
         _ADD_JOB,
         message_id=message_id,
         printer=recipient.maildrop,
-        recipient=recipient.address,
+        recipient=storable(recipient.address),
         reasons=recipient.reason,
         received_at=now,
         **_NEW_JOB,

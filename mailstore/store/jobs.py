@@ -17,8 +17,8 @@ from mailstore.job import ENDED, TRANSITIONS, DeliveryProof, Event, Job, JobStat
 from mailstore.store import leases
 from mailstore.store.committer import Rows
 from mailstore.store.contract import Lease
-from mailstore.store.schema import ENTRY, JOB, MAILDROP, MESSAGE
-from mailstore.store.statement import Statement, given, number, word
+from mailstore.store.schema import ENTRY, EVENT, JOB, MAILDROP, MESSAGE
+from mailstore.store.statement import Statement, given, number, storable, word
 
 ENDINGS = (Event.COMPLETE, Event.ABORT, Event.CANCEL)
 
@@ -94,6 +94,15 @@ def sending(rows: Rows, lease: Lease, job_id: int, document: int, now: float) ->
     return bool(found)
 
 
+_LAST_EVENT = Statement(
+    sa.select(EVENT.c.text)
+    .where(EVENT.c.job_id == given("job"))
+    .order_by(EVENT.c.id.desc())
+    .limit(number(1))
+    .offset(number(0))
+)
+
+
 @cache
 def _move(event: Event) -> Statement:
     target = _target(event)
@@ -129,14 +138,16 @@ def move(
         _move(event),
         job_id=job_id,
         why=" ".join(reasons),
-        sentence=detail,
+        sentence=storable(detail),
         not_before=not_before,
         which=lease.resource,
         ours=lease.token,
     )
     if not found:
         return False
-    rows.change(leases.ADD_EVENT, job_id=job_id, at=now, text=_told(event, reasons, detail))
+    told = storable(_told(event, reasons, detail))
+    if rows.one(_LAST_EVENT, job=job_id) != (told,):  # a printer that is off for months refuses every minute
+        rows.change(leases.ADD_EVENT, job_id=job_id, at=now, text=told)
     if event in (Event.REPRINT, Event.UNHOLD):
         rows.ring(found[0][0])
     return True
@@ -221,7 +232,7 @@ def end(
         _end(event),
         job_id=job_id,
         why=" ".join(reasons),
-        sentence=detail,
+        sentence=storable(detail),
         proof=proof.value,
         counted=pages,
         now=now,
@@ -231,7 +242,7 @@ def end(
     if not found:
         return None
     message_id, _ = found[0]
-    rows.change(leases.ADD_EVENT, job_id=job_id, at=now, text=_told(event, reasons, detail))
+    rows.change(leases.ADD_EVENT, job_id=job_id, at=now, text=storable(_told(event, reasons, detail)))
     for maildrop, size in rows.all(_TAKE_ENTRY, job=job_id):
         completed = now if event is Event.COMPLETE else 0.0
         rows.change(_EMPTY, which=maildrop, less=size, fewer=1, completed=completed)
@@ -285,7 +296,9 @@ def forget(rows: Rows, printer: str, now: float) -> list[int]:
     """Cancel what a removed printer still had; returns messages as `end` does."""
     reasons, detail = ("job-canceled-by-user",), "the printer was removed"
     messages = []
-    for job_id, message_id in rows.all(_CANCEL_ALL, of=printer, why=" ".join(reasons), sentence=detail, now=now):
+    for job_id, message_id in rows.all(
+        _CANCEL_ALL, of=printer, why=" ".join(reasons), sentence=storable(detail), now=now
+    ):
         rows.change(leases.ADD_EVENT, job_id=job_id, at=now, text=_told(Event.CANCEL, reasons, detail))
         rows.all(_TAKE_ENTRY, job=job_id)
         messages.append(_leave(rows, message_id, now))
@@ -301,7 +314,7 @@ def _told(event: Event, reasons: Sequence[str], detail: str) -> str:
 def note(rows: Rows, job_id: int, text: str, now: float) -> None:
     """A line in the trace, if there is such a job."""
     if rows.one(ONE_JOB, job=job_id) is not None:
-        rows.change(leases.ADD_EVENT, job_id=job_id, at=now, text=text)
+        rows.change(leases.ADD_EVENT, job_id=job_id, at=now, text=storable(text))
 
 
 # -- looking

@@ -2,6 +2,9 @@
 
 SQLAlchemy's execution costs several times what SQLite itself needs for a small statement, so it only writes the text.
 Every statement says what both SQLite and PostgreSQL understand; a test compiles each one for both.
+
+Security: what strangers say reaches the database as parameters only, never as text of a statement; what neither
+database can hold (half a surrogate pair, NUL) is replaced by `storable` before.
 """
 
 from __future__ import annotations
@@ -54,3 +57,10 @@ def word(value: StrEnum | str) -> ColumnElement[Any]:
 def number(value: int) -> ColumnElement[Any]:
     """A constant number in the text."""
     return sa.literal_column(str(value))
+
+
+def storable(text: str) -> str:
+    """Text that every database takes: without NUL, and with "?" for what is no character."""
+    if text.isascii():
+        return text.replace("\0", "") if "\0" in text else text
+    return text.encode("utf-8", "replace").decode().replace("\0", "")

@@ -515,6 +515,29 @@ async def test_notes_stand_in_the_trace(opened: Opener) -> None:
     assert await store.trace(10**9) == []
 
 
+async def test_a_refusal_repeated_for_months_is_one_line_of_the_trace(opened: Opener) -> None:
+    store = await opened()
+    (job_id,) = await accept(store, "phaser")
+    lease = await held(store)
+    for _ in range(5):
+        assert await store.move(lease, job_id, Event.RELEASE, reasons=["resources-are-not-ready"], detail="refused")
+    assert len(await store.trace(job_id)) == 2
+
+
+async def test_text_that_is_no_text_is_kept_as_far_as_it_is(opened: Opener) -> None:
+    store = await opened()
+    draft = await store.draft()
+    broken = "r\udce9sum\u00e9\0\ud800"
+    named = envelope(name=broken, helo=broken, reverse_path=broken, header_message_id=broken)
+    (job_id,) = await store.accept(draft, named, [recipient("phaser")])
+    await store.note(job_id, broken)
+    lease = await held(store)
+    assert await store.move(lease, job_id, Event.RELEASE, reasons=["job-queued"], detail=broken)
+    job = await store.job(job_id)
+    assert job is not None
+    assert job.name == job.sender == job.detail == "r?sum\u00e9?"
+
+
 async def test_what_waits_is_counted(opened: Opener) -> None:
     store = await opened()
     first = (await accept(store, "a"))[0]
