@@ -60,6 +60,7 @@ class Bridge:
         self._running: dict[Device, asyncio.Task[None]] = {}
         self._watching: list[asyncio.Task[None]] = []
         self._others: set[str] = set()  # printers that poll, or cannot be served
+        self._looked_for_uncertain = False
         self._stopping = False
 
     async def start(self) -> None:
@@ -107,7 +108,6 @@ class Bridge:
                 await self._guarded(self._wake(name))
 
     async def _look(self) -> None:
-        await self._guarded(self._look_for_uncertain())
         while True:
             await self._guarded(self._look_once())
             await asyncio.sleep(self._timing.look)
@@ -126,6 +126,9 @@ class Bridge:
         now = asyncio.get_running_loop().time()
         if not self._refreshed or now - self._refreshed > _REFRESH_SECONDS:
             await self._refresh()
+        if self._refreshed and not self._looked_for_uncertain:
+            await self._look_for_uncertain()
+            self._looked_for_uncertain = True
         await self._wake_all(await self._store.printers_waiting())
 
     async def _look_for_uncertain(self) -> None:

@@ -162,7 +162,11 @@ class Journal:
             log.warning("job %d: its state could not be written: %s", job.id, failure.text)
 
     async def note(self, job: Job, text: str) -> None:
-        await self._store.note(job.id, text)
+        """A line in the job's trace, and no more: if it cannot be written, so be it."""
+        try:
+            await self._store.note(job.id, text)
+        except TransientFailure as failure:
+            log.warning("job %d: %s (not noted: %s)", job.id, text, failure.text)
 
     # -- when nobody knows
 

@@ -18,6 +18,7 @@ from prometheus_client import Counter, Histogram
 
 from mailstore.directory.records import Printer
 from mailstore.failure import PermanentFailure, TransientFailure
+from mailstore.header import clean
 from mailstore.job import DeliveryProof, Job
 from mailstore.store.contract import Lease, LeaseLost, Store
 from printerbridge.appsocket import Broken, Connection, NotConnected, NothingTaken, Patience, Sent
@@ -40,6 +41,7 @@ PHASE = Histogram(
 )
 
 READ_AHEAD = 32
+_SAID = 300  # octets of the back channel that the job's trace keeps
 _MAILDROP = "maildrop:"
 _STATE_SECONDS = 0.5  # how old the knowledge may be that a printer is not paused
 
@@ -328,6 +330,8 @@ class Line:
             connection.abort()
             raise
         SENT_BYTES.labels(job.printer).inc(sent.octets)
+        if said := clean(sent.back_channel[:_SAID].decode("latin-1"), _SAID):
+            await self._journal.note(job, f"the printer said: {said}")
         return sent
 
     # -- when it goes wrong

@@ -31,7 +31,7 @@ from printerbridge import banner, convert
 BLOCK = 128 << 10
 MESSAGE_AT_ONCE = 1 << 20  # a message up to this size is read once and walked through in one piece
 DOCUMENT_IN_MEMORY = 12 << 20
-ALL_IN_MEMORY = 32 << 20
+ALL_IN_MEMORY = 24 << 20
 _WRITE = 1 << 20  # octets gathered for one visit to the disk's thread
 _INSIDER = "insider"
 

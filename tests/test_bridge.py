@@ -44,6 +44,20 @@ async def test_postscript_arrives_octet_for_octet_once(shop: Printshop) -> None:
     assert await shop.store.occupied("phaser") == 0
 
 
+async def test_what_the_printer_says_is_in_the_trace(shop: Printshop) -> None:
+    async def chatty(peer: Peer) -> None:
+        await peer.take_all()
+        await peer.say(b"%%[ Error: undefined; \x1b[2J OffendingCommand: shwo ]%%\r\n" * 3000)
+
+    async with sink(chatty) as printer, shop.bridge():
+        await shop.printer("phaser", printer.uri)
+        (job,) = await shop.ended(await shop.submit("phaser", message(POSTSCRIPT)))
+        trace = await shop.trace(job.id)
+    assert "OffendingCommand: shwo" in trace
+    assert "\x1b" not in trace
+    assert len(trace) < 1000
+
+
 async def test_jobs_that_waited_are_found_without_a_ring(shop: Printshop) -> None:
     async with sink() as printer:
         await shop.printer("phaser", printer.uri)
