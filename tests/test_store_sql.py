@@ -85,10 +85,10 @@ def test_every_table_compiles_for_postgresql() -> None:
 def test_the_waiting_line_is_found_by_its_index(tmp_path: Path) -> None:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     schema.migrate(connection)
-    from mailstore.store import jobs, keeping, leases, looking
+    from mailstore.store import keeping, leases, listing, looking
 
     for statement, index in [
-        (jobs.PENDING, "job_unended"),
+        (listing.PENDING, "job_unended"),
         (looking.PRINTERS_WAITING, "job_unended"),
         (leases._LEFT, "job_held"),
         (keeping.NAMED, "message_reference"),

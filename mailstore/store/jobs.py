@@ -6,17 +6,17 @@ whoever made it looks at the number of rows: a job that was canceled meanwhile i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.sql.elements import ColumnElement
 
-from mailstore.job import ENDED, TRANSITIONS, DeliveryProof, Event, Job, JobState, sources
-from mailstore.store import leases
+from mailstore.job import TRANSITIONS, DeliveryProof, Event, JobState, sources
+from mailstore.store import leases, listing
 from mailstore.store.committer import Rows
 from mailstore.store.contract import Lease
+from mailstore.store.listing import among
 from mailstore.store.schema import ENTRY, EVENT, JOB, MAILDROP, MESSAGE
 from mailstore.store.statement import Statement, given, number, storable, word
 
@@ -27,10 +27,6 @@ def _target(event: Event) -> JobState:
     """Where `event` leads; the same state from everywhere."""
     (target,) = {after for (_, known), after in TRANSITIONS.items() if known is event}
     return target
-
-
-def _among(states: Collection[JobState]) -> ColumnElement[bool]:
-    return JOB.c.state.in_([word(state) for state in sorted(states)])
 
 
 _OURS = sa.or_(
@@ -54,7 +50,7 @@ _CLAIM = Statement(
 )
 _SENDING = Statement(
     sa.update(JOB)
-    .where(JOB.c.id == given("job_id"), _among([JobState.PENDING, JobState.PROCESSING]), _OURS)
+    .where(JOB.c.id == given("job_id"), among([JobState.PENDING, JobState.PROCESSING]), _OURS)
     .values(
         state=word(JobState.PROCESSING),
         reasons=word("job-printing"),
@@ -116,7 +112,7 @@ def _move(event: Event) -> Statement:
         values |= {"document": number(-1), "holder": word(""), "holder_token": number(0)}
     return Statement(
         sa.update(JOB)
-        .where(JOB.c.id == given("job_id"), _among(sources(event)), _OURS)
+        .where(JOB.c.id == given("job_id"), among(sources(event)), _OURS)
         .values(**values)
         .returning(JOB.c.printer)
     )
@@ -160,7 +156,7 @@ def move(
 def _end(event: Event) -> Statement:
     return Statement(
         sa.update(JOB)
-        .where(JOB.c.id == given("job_id"), _among(sources(event)), _OURS)
+        .where(JOB.c.id == given("job_id"), among(sources(event)), _OURS)
         .values(
             state=word(_target(event)),
             reasons=given("why"),
@@ -257,7 +253,7 @@ def _leave(rows: Rows, message_id: int, now: float) -> int:
 _FETCHED = Statement(
     # What a client deletes without retrieving counts as taken up first, so `pending` may end here too.
     sa.update(JOB)
-    .where(JOB.c.id == given("job_id"), _among([JobState.PENDING, *sources(Event.COMPLETE)]), _OURS)
+    .where(JOB.c.id == given("job_id"), among([JobState.PENDING, *sources(Event.COMPLETE)]), _OURS)
     .values(
         state=word(JobState.COMPLETED),
         reasons=word("job-completed-successfully"),
@@ -313,81 +309,8 @@ def _told(event: Event, reasons: Sequence[str], detail: str) -> str:
 
 def note(rows: Rows, job_id: int, text: str, now: float) -> None:
     """A line in the trace, if there is such a job."""
-    if rows.one(ONE_JOB, job=job_id) is not None:
+    if rows.one(listing.ONE_JOB, job=job_id) is not None:
         rows.change(leases.ADD_EVENT, job_id=job_id, at=now, text=storable(text))
-
-
-# -- looking
-
-_JOB_COLUMNS = (
-    JOB.c.id,
-    JOB.c.printer,
-    JOB.c.state,
-    JOB.c.reasons,
-    MESSAGE.c.reverse_path,
-    MESSAGE.c.name,
-    JOB.c.message_id,
-    MESSAGE.c.octets,
-    MESSAGE.c.documents,
-    JOB.c.pages,
-    JOB.c.attempts,
-    JOB.c.delivery_proof,
-    MESSAGE.c.trust,
-    JOB.c.detail,
-    JOB.c.received_at,
-    JOB.c.processing_at,
-    JOB.c.sending_at,
-    JOB.c.completed_at,
-    JOB.c.next_attempt_at,
-)
-_JOBS = sa.select(*_JOB_COLUMNS).join(MESSAGE, MESSAGE.c.id == JOB.c.message_id)
-
-ONE_JOB = Statement(_JOBS.where(JOB.c.id == given("job")))
-PENDING = Statement(
-    _JOBS.where(JOB.c.printer == given("of"), JOB.c.state == word(JobState.PENDING), JOB.c.completed_at == number(0))
-    .order_by(JOB.c.id)
-    .limit(given("most", sa.Integer))
-    .offset(number(0))
-)
-
-
-@cache
-def listing(printer: bool, states: tuple[str, ...]) -> Statement:
-    """Jobs, newest first."""
-    wanted = _JOBS
-    if printer:
-        wanted = wanted.where(JOB.c.printer == given("of"))
-    if states:
-        known = [JobState(state) for state in states]
-        wanted = wanted.where(_among(known))
-        if not ENDED.intersection(known):
-            wanted = wanted.where(JOB.c.completed_at == number(0))
-    return Statement(wanted.order_by(JOB.c.id.desc()).limit(given("most", sa.Integer)).offset(number(0)))
-
-
-def job_of(row: Sequence[Any]) -> Job:
-    """A row of `_JOB_COLUMNS`."""
-    return Job(
-        id=row[0],
-        printer=row[1],
-        state=JobState(row[2]),
-        reasons=tuple(row[3].split()),
-        sender=row[4],
-        name=row[5],
-        message_id=row[6],
-        octets=row[7],
-        documents=row[8],
-        pages=row[9],
-        attempts=row[10],
-        delivery_proof=DeliveryProof(row[11]),
-        trust=row[12],
-        detail=row[13],
-        received_at=row[14],
-        processing_at=row[15],
-        sending_at=row[16],
-        completed_at=row[17],
-        next_attempt_at=row[18],
-    )
 
 
 for _event in Event:  # so that the first job pays for no compiling, and the tests see every statement

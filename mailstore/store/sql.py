@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from mailstore.job import DeliveryProof, Event, Job
-from mailstore.store import accepting, jobs, keeping, leases, looking, maildrop
+from mailstore.store import accepting, jobs, keeping, leases, listing, looking, maildrop
 from mailstore.store.blobs import BLOCK_OCTETS, Blobs, Place, gone
 from mailstore.store.committer import Committer, Rows, Wanted
 from mailstore.store.connection import connect, open_writer
@@ -149,13 +149,13 @@ class SqlStore:
 
     async def pending(self, printers: Collection[str], limit: int) -> Sequence[Job]:
         if len(printers) <= _PRINTERS_ON_LOOP:
-            found = [row for printer in printers for row in self._reader.all(jobs.PENDING, of=printer, most=limit)]
+            found = [row for printer in printers for row in self._reader.all(listing.PENDING, of=printer, most=limit)]
         else:
             far = self._reader.far
             found = await self._reader.run(
-                lambda: [row for printer in printers for row in far(jobs.PENDING, of=printer, most=limit)]
+                lambda: [row for printer in printers for row in far(listing.PENDING, of=printer, most=limit)]
             )
-        return [jobs.job_of(row) for row in sorted(found)[:limit]]
+        return [listing.job_of(row) for row in sorted(found)[:limit]]
 
     async def claim(self, lease: Lease, job_id: int, reasons: Sequence[str]) -> bool:
         now = time.time()
@@ -226,21 +226,21 @@ class SqlStore:
 
     async def job(self, job_id: int) -> Job | None:
         await self.committer.caught_up()
-        row = self._reader.one(jobs.ONE_JOB, job=job_id)
-        return jobs.job_of(row) if row else None
+        row = self._reader.one(listing.ONE_JOB, job=job_id)
+        return listing.job_of(row) if row else None
 
     async def jobs(self, *, printer: str = "", states: Collection[str] = (), limit: int = 1000) -> Sequence[Job]:
         await self.committer.caught_up()
-        statement = jobs.listing(bool(printer), tuple(sorted(states)))
+        statement = listing.jobs(bool(printer), tuple(sorted(states)))
         values = {"of": printer} if printer else {}
-        return [jobs.job_of(row) for row in await self._reader.scan(statement, **values, most=limit)]
+        return [listing.job_of(row) for row in await self._reader.scan(statement, **values, most=limit)]
 
     async def trace(self, job_id: int) -> Sequence[JobEvent]:
         await self.committer.caught_up()
-        row = self._reader.one(jobs.ONE_JOB, job=job_id)
+        row = self._reader.one(listing.ONE_JOB, job=job_id)
         if row is None:
             return []
-        job = jobs.job_of(row)
+        job = listing.job_of(row)
         accepted = JobEvent(at=job.received_at, text=f"accepted from <{job.sender}>, {job.octets} octets")
         return [accepted, *looking.events_of(self._reader.all(looking.TRACE, job=job_id))]
 

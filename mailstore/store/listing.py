@@ -1,0 +1,90 @@
+"""Jobs as they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.sql.elements import ColumnElement
+
+from mailstore.job import ENDED, DeliveryProof, Job, JobState
+from mailstore.store.schema import JOB, MESSAGE
+from mailstore.store.statement import Statement, given, number, word
+
+
+def among(states: Collection[JobState]) -> ColumnElement[bool]:
+    """The job is in one of these states."""
+    return JOB.c.state.in_([word(state) for state in sorted(states)])
+
+
+_JOB_COLUMNS = (
+    JOB.c.id,
+    JOB.c.printer,
+    JOB.c.state,
+    JOB.c.reasons,
+    MESSAGE.c.reverse_path,
+    MESSAGE.c.name,
+    JOB.c.message_id,
+    MESSAGE.c.octets,
+    MESSAGE.c.documents,
+    JOB.c.pages,
+    JOB.c.attempts,
+    JOB.c.delivery_proof,
+    MESSAGE.c.trust,
+    JOB.c.detail,
+    JOB.c.received_at,
+    JOB.c.processing_at,
+    JOB.c.sending_at,
+    JOB.c.completed_at,
+    JOB.c.next_attempt_at,
+)
+_JOBS = sa.select(*_JOB_COLUMNS).join(MESSAGE, MESSAGE.c.id == JOB.c.message_id)
+
+ONE_JOB = Statement(_JOBS.where(JOB.c.id == given("job")))
+PENDING = Statement(
+    _JOBS.where(JOB.c.printer == given("of"), JOB.c.state == word(JobState.PENDING), JOB.c.completed_at == number(0))
+    .order_by(JOB.c.id)
+    .limit(given("most", sa.Integer))
+    .offset(number(0))
+)
+
+
+@cache
+def jobs(printer: bool, states: tuple[str, ...]) -> Statement:
+    """Jobs, newest first."""
+    wanted = _JOBS
+    if printer:
+        wanted = wanted.where(JOB.c.printer == given("of"))
+    if states:
+        known = [JobState(state) for state in states]
+        wanted = wanted.where(among(known))
+        if not ENDED.intersection(known):
+            wanted = wanted.where(JOB.c.completed_at == number(0))
+    return Statement(wanted.order_by(JOB.c.id.desc()).limit(given("most", sa.Integer)).offset(number(0)))
+
+
+def job_of(row: Sequence[Any]) -> Job:
+    """A row of `_JOB_COLUMNS`."""
+    return Job(
+        id=row[0],
+        printer=row[1],
+        state=JobState(row[2]),
+        reasons=tuple(row[3].split()),
+        sender=row[4],
+        name=row[5],
+        message_id=row[6],
+        octets=row[7],
+        documents=row[8],
+        pages=row[9],
+        attempts=row[10],
+        delivery_proof=DeliveryProof(row[11]),
+        trust=row[12],
+        detail=row[13],
+        received_at=row[14],
+        processing_at=row[15],
+        sending_at=row[16],
+        completed_at=row[17],
+        next_attempt_at=row[18],
+    )
