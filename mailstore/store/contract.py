@@ -184,7 +184,7 @@ class Store(Protocol):
     async def polled(self, printer: str, at: float) -> None:
         """The printer logged in by POP3: becomes `last_poll`.  Cheap and without a sync; a crash may lose it."""
 
-    # -- draining (bridge)
+    # -- draining (bridge): whatever takes a lease raises `LeaseLost` once somebody else holds it
 
     async def acquire(self, resource: str, owner: str, seconds: float) -> Lease | None:
         """Instant 2.  None if another owner holds it.  The token is greater than every earlier one for `resource`.
@@ -255,7 +255,7 @@ class Store(Protocol):
         """Add a line to the trace, without a sync."""
 
     async def waiting(self) -> Sequence[Waiting]:
-        """One for every printer that ever had a job."""
+        """One for every printer that ever had a job and was not forgotten."""
 
     async def printer_state(self, printer: str) -> PrinterState: ...
 

@@ -203,7 +203,6 @@ _MESSAGE_ENDED = Statement(
     sa.update(MESSAGE)
     .where(MESSAGE.c.id == given("message"))
     .values(waiting=MESSAGE.c.waiting - number(1), ended_at=given("now"))
-    .returning(MESSAGE.c.waiting)
 )
 
 
@@ -220,8 +219,7 @@ def end(
 ) -> int | None:
     """Instant 4, the rows: the end state, and the maildrop entry goes with it.
 
-    Returns the message's number, or its negative while other jobs still need it; None if the job could not end so.
-    Raises `LeaseLost`.
+    Returns the message's number, None if the job could not end so.  Raises `LeaseLost`.
     """
     leases.check(rows, lease)
     found = rows.all(
@@ -242,12 +240,8 @@ def end(
     for maildrop, size in rows.all(_TAKE_ENTRY, job=job_id):
         completed = now if event is Event.COMPLETE else 0.0
         rows.change(_EMPTY, which=maildrop, less=size, fewer=1, completed=completed)
-    return _leave(rows, message_id, now)
-
-
-def _leave(rows: Rows, message_id: int, now: float) -> int:
-    waiting = rows.all(_MESSAGE_ENDED, message=message_id, now=now)[0][0]
-    return int(message_id) if waiting == 0 else -int(message_id)
+    rows.change(_MESSAGE_ENDED, message=message_id, now=now)
+    return int(message_id)
 
 
 _FETCHED = Statement(
@@ -269,7 +263,7 @@ _FETCHED = Statement(
 
 
 def fetched(rows: Rows, lease: Lease, job_ids: Sequence[int], now: float) -> list[int]:
-    """Instant 4 of jobs that a POP3 client took; returns messages as `end` does.  Raises `LeaseLost`.
+    """Instant 4 of jobs that a POP3 client took; returns the messages.  Raises `LeaseLost`.
 
     As few statements as can be: thousands may end at once, on the loop.
     """
@@ -278,7 +272,8 @@ def fetched(rows: Rows, lease: Lease, job_ids: Sequence[int], now: float) -> lis
     told = _told(Event.COMPLETE, ("job-completed-successfully",), "fetched")
     for job_id in job_ids:
         for (message_id,) in rows.all(_FETCHED, job_id=job_id, now=now, which=lease.resource, ours=lease.token):
-            messages.append(_leave(rows, message_id, now))
+            rows.change(_MESSAGE_ENDED, message=message_id, now=now)
+            messages.append(message_id)
             events.append({"job_id": job_id, "at": now, "text": told})
             for maildrop, size in rows.all(_TAKE_ENTRY, job=job_id):
                 sizes.setdefault(maildrop, []).append(size)
@@ -289,7 +284,7 @@ def fetched(rows: Rows, lease: Lease, job_ids: Sequence[int], now: float) -> lis
 
 
 def forget(rows: Rows, printer: str, now: float) -> list[int]:
-    """Cancel what a removed printer still had; returns messages as `end` does."""
+    """Cancel what a removed printer still had; returns the messages."""
     reasons, detail = ("job-canceled-by-user",), "the printer was removed"
     messages = []
     for job_id, message_id in rows.all(
@@ -297,7 +292,8 @@ def forget(rows: Rows, printer: str, now: float) -> list[int]:
     ):
         rows.change(leases.ADD_EVENT, job_id=job_id, at=now, text=_told(Event.CANCEL, reasons, detail))
         rows.all(_TAKE_ENTRY, job=job_id)
-        messages.append(_leave(rows, message_id, now))
+        rows.change(_MESSAGE_ENDED, message=message_id, now=now)
+        messages.append(message_id)
     rows.change(_FORGET_MAILDROP, which=printer)
     return messages
 

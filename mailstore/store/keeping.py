@@ -63,7 +63,10 @@ def placed_of(row: tuple[str, int, str, int, bytes | None]) -> Placed:
 
 
 def drop_octets(rows: Rows, messages: list[int]) -> list[Placed]:
-    """Let go of the octets of ended messages; what lies in files is to be removed once this is committed."""
+    """Let go of the octets of those messages that no job needs any more.
+
+    What lies in files is to be removed once this is committed.
+    """
     dropped = []
     for message_id in messages:
         found = rows.one(_KEPT, message=message_id)

@@ -302,9 +302,9 @@ class SqlStore:
         return len(dropped)
 
     async def _ended(self, messages: list[int]) -> None:
-        """Octets that nobody needs go at once if nothing is to be kept."""
-        if self._keep == 0 and (free := [message for message in messages if message > 0]):
-            await self._drop(free)
+        """Jobs of these messages ended: octets that no other job needs go at once if nothing is to be kept."""
+        if self._keep == 0 and messages:
+            await self._drop(messages)
 
     def _named(self, reference: str) -> int:
         ((end,),) = self._reader.far(keeping.NAMED, which=reference)
