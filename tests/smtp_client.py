@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from appliance.smtp.limits import Limits
-from appliance.smtp.server import Receiver, start_smtp
+from appliance.smtp.receiver import Receiver
+from appliance.smtp.server import start_smtp
 from mailstore.config import Settings
 from mailstore.directory.contract import Directory
 from mailstore.directory.records import Printer

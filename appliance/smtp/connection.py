@@ -17,7 +17,7 @@ import re
 import select
 import time
 from collections.abc import Awaitable, Coroutine
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, cast
 
 import structlog
 from aiosmtpd.smtp import SMTP, Session
@@ -25,13 +25,11 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from appliance import policy
 from appliance.smtp.limits import NEVER, Patience
+from appliance.smtp.receiver import Receiver
 from appliance.smtp.reply import Reply
 from appliance.smtp.transaction import INTERNAL, REJECTED, Client, Transaction, too_large
-from appliance.smtp.verbs import NOT_IN_TURN, SHUTTING_DOWN, VERBS, unknown
+from appliance.smtp.verbs import NOT_IN_TURN, SHUTTING_DOWN, VERBS, Dialogue, unknown
 from mailstore.failure import Failure
-
-if TYPE_CHECKING:
-    from appliance.smtp.server import Receiver
 
 CONNECTIONS = Counter("printpost_smtp_connections_total", "Connections that were made")
 CONNECTIONS_REFUSED = Counter("printpost_smtp_connections_refused_total", "Connections refused for their number")
@@ -69,9 +67,13 @@ class Connection(SMTP):
         self.site = receiver.site
         self.session: Session = self._create_session()
         self.transport: asyncio.Transport | None = None
-        self.client = Client(ip="0.0.0.0", insider=False)  # noqa: S104 - nobody
+        self.dialogue = Dialogue(
+            site=self.site,
+            client=Client(ip="0.0.0.0", insider=False),  # noqa: S104 - nobody yet
+            more_came=lambda: bool(self._input),
+            discard=receiver.start,
+        )
         self.ip = policy.plain_ip("0.0.0.0")  # noqa: S104
-        self.transaction: Transaction | None = None
         self._input = bytearray()
         self._out = bytearray()
         self._busy = False  # a verb waits, or our replies do
@@ -102,12 +104,12 @@ class Connection(SMTP):
             self._turn_away(Reply(code=421, status="4.7.0", text=refused).octets())
             return
         OPEN.inc()
-        self.receiver.enter(self)
+        self.receiver.enter(transport, self.shut_down)
         self.session.peer = peer
         settings = self.site.settings
         insider = policy.within(self.ip, settings.site.networks)
         limit = settings.smtp.max_size if insider else settings.smtp.max_size_outside
-        self.client = Client(ip=str(self.ip), insider=insider, max_size=limit)
+        self.dialogue.client = Client(ip=str(self.ip), insider=insider, max_size=limit)
         self._expect(self.site.limits.command_seconds)
         if _talks_already(transport):
             self.loop.call_soon(self._say, NOT_IN_TURN)  # not before the transport reads
@@ -124,15 +126,15 @@ class Connection(SMTP):
     def connection_lost(self, _: Exception | None) -> None:
         if self.transport is None:
             return
-        self.transport = None
+        transport, self.transport = self.transport, None
         self._closing = True
         if self._timer:
             self._timer.cancel()
         self.receiver.gate.leave(self.ip)
-        self.receiver.leave(self)
+        self.receiver.leave(transport)
         OPEN.dec()
         if not self._busy:
-            self._abandon()
+            self.dialogue.reset()
 
     def eof_received(self) -> bool:
         """The client sends no more, but may wait for our replies: work goes on until the input is used up."""
@@ -200,14 +202,14 @@ class Connection(SMTP):
         if self._unread or self._closing:
             self.transport.abort()
         else:
-            log.info("connection timed out", client=self.client.ip)
+            log.info("connection timed out", client=self.dialogue.client.ip)
             self._say(TIMEOUT)
 
     # -- dispatch
 
     @property
     def _sinking(self) -> bool:
-        return self.transaction is not None and self.transaction.sink is not None and not self._busy
+        return self.dialogue.transaction is not None and self.dialogue.transaction.sink is not None and not self._busy
 
     def _work(self) -> None:
         """Use up the input as far as nothing has to be waited for."""
@@ -237,7 +239,7 @@ class Connection(SMTP):
         if self.transport is not None and not self._closing:
             self._closing = True
             self.transport.close()
-        self._abandon()
+        self.dialogue.reset()
 
     def _command(self, line: bytes) -> None:
         overlong, self._overlong = self._overlong or len(line) > self.site.limits.line, False
@@ -246,7 +248,7 @@ class Connection(SMTP):
             self._answer("OTHER", Reply(code=500, status="5.5.2", text="the line is too long"), started)
             return
         if _HTTP.match(line):
-            log.info("connection speaks HTTP or TLS", client=self.client.ip)
+            log.info("connection speaks HTTP or TLS", client=self.dialogue.client.ip)
             self._answer("OTHER", NOT_HTTP, started)
             return
         try:
@@ -260,13 +262,15 @@ class Connection(SMTP):
             self._answer("OTHER", unknown(line, verb), started)
             return
         self._expect(self.site.limits.command_seconds)
-        step = method(self, argument.strip(" "))
-        if isinstance(step, Coroutine):
+        step = method(self.dialogue, argument.strip(" "))
+        if verb == "MAIL" and self.receiver.closing:
+            self._say(SHUTTING_DOWN)
+        elif isinstance(step, Coroutine):
             self._run(verb, step, started)
-        elif step is not None:
+        else:
             self._answer(verb, step, started)
 
-    def _run(self, command: str, step: Awaitable[Reply | None], started: float) -> None:
+    def _run(self, command: str, step: Awaitable[Reply], started: float) -> None:
         """Let a verb wait; input that comes meanwhile waits too.  The task is the receiver's, so it ends as it will."""
         self._busy = True
         self._flush()
@@ -275,15 +279,14 @@ class Connection(SMTP):
             try:
                 reply = await step
             except Exception:
-                log.exception("command failed", command=command, client=self.client.ip)
+                log.exception("command failed", command=command, client=self.dialogue.client.ip)
                 reply = INTERNAL
             self._busy = False
             if self.transport is None:
-                self._abandon()
+                self.dialogue.reset()
                 return
-            if reply is not None:
-                self._answer(command, reply, started)
-            if self.receiver.closing and self.transaction is None:
+            self._answer(command, reply, started)
+            if self.receiver.closing and self.dialogue.transaction is None:
                 self._say(SHUTTING_DOWN)
             self._work()
 
@@ -295,6 +298,10 @@ class Connection(SMTP):
             REJECTED.labels(reply.reason).inc()
         if reply.code >= 500:
             self._errors += 1
+        elif reply.code == 354:
+            limits = self.site.limits
+            self._patience = Patience(limits.data_seconds, limits.data_rate, self.loop.time())
+            self._set_timer(self._patience.deadline)
         self._say(reply)
         if self._errors >= self.site.limits.errors and not self._closing:
             self._say(TOO_MANY_ERRORS)
@@ -309,7 +316,7 @@ class Connection(SMTP):
             self._input.clear()
             self._part(at_once=reply.code == 221 or reply is SHUTTING_DOWN)
             if not self._busy:
-                self._abandon()
+                self.dialogue.reset()
 
     def _part(self, *, at_once: bool) -> None:
         """Close.  A client that still sends would get a reset, and lose our last words: so its input is let run dry."""
@@ -335,7 +342,7 @@ class Connection(SMTP):
     # -- data
 
     def _sink(self, data: bytes) -> None:
-        transaction = self.transaction
+        transaction = self.dialogue.transaction
         assert transaction is not None
         sink, intake = transaction.sink, transaction.intake
         assert sink is not None
@@ -347,8 +354,8 @@ class Connection(SMTP):
             self._input += rest
             self._patience = None
             self._run("END", self._end(transaction), time.perf_counter())
-        elif sink.octets > self.client.max_size + self.site.limits.excess:
-            reply = too_large(self.client.max_size)
+        elif sink.octets > self.dialogue.client.max_size + self.site.limits.excess:
+            reply = too_large(self.dialogue.client.max_size)
             REJECTED.labels(reply.reason).inc()
             self._say(Reply(code=reply.code, status=reply.status, text=reply.text, close=True))
         elif intake.draft.congested and intake.failure is None:
@@ -369,42 +376,15 @@ class Connection(SMTP):
     async def _end(self, transaction: Transaction) -> Reply:
         reply = await transaction.end()
         transaction.intake = transaction.sink = None
-        self.transaction = None
+        self.dialogue.transaction = None
         if not reply.refused:
             self._errors = 0
         self._expect(self.site.limits.command_seconds)
         return reply
 
-    # -- for the verbs
-
-    @property
-    def more_came(self) -> bool:
-        """The client has sent something behind the command that is being answered."""
-        return bool(self._input)
-
-    def say_lines(self, *lines: str) -> None:
-        """A positive reply of several lines (RFC 5321 section 4.2.1)."""
-        words = [f"250-{line}\r\n" for line in lines[:-1]] + [f"250 {lines[-1]}\r\n"]
-        self._out += "".join(words).encode()
-
-    def expect_data(self) -> None:
-        """354 is about to be said: from now on the sender's octets buy its time."""
-        limits = self.site.limits
-        self._patience = Patience(limits.data_seconds, limits.data_rate, self.loop.time())
-        self._set_timer(self._patience.deadline)
-
-    def reset(self) -> None:
-        """Give up the transaction, if there is one."""
-        self._abandon()
-
-    def _abandon(self) -> None:
-        transaction, self.transaction = self.transaction, None
-        if transaction is not None and (discard := transaction.abandon()):
-            self.receiver.keep(discard)
-
     def shut_down(self) -> None:
         """Say goodbye, unless a message is under way: then behind it."""
-        if not self._busy and (self.transaction is None or self.transaction.sink is None):
+        if not self._busy and (self.dialogue.transaction is None or self.dialogue.transaction.sink is None):
             self._say(SHUTTING_DOWN)
 
 

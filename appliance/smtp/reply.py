@@ -43,6 +43,7 @@ class Reply:
     text: str
     reason: str = ""
     close: bool = False
+    more: tuple[str, ...] = ()  # further lines, as EHLO has them
 
     @property
     def refused(self) -> bool:
@@ -51,6 +52,10 @@ class Reply:
     def octets(self) -> bytes:
         text = _UNSAYABLE.sub("?", self.text)
         line = f"{self.code} {self.status} {text}".replace("  ", " ", 1).encode()  # 354 has no status
+        if self.more:
+            first = f"{self.code}-{self.text}\r\n"
+            lines = [f"{self.code}{'-' if word is not self.more[-1] else ' '}{word}\r\n" for word in self.more]
+            return "".join((first, *lines)).encode()
         return line[:510].decode("utf-8", "ignore").encode() + b"\r\n"
 
 

@@ -6,11 +6,12 @@ looked up by an address that the grammar let through, or it is refused; nothing 
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import secrets
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 from prometheus_client import Counter, Histogram
@@ -18,14 +19,12 @@ from prometheus_client import Counter, Histogram
 from appliance import policy, trace
 from appliance.smtp.datasink import DataSink
 from appliance.smtp.intake import Intake
-from appliance.smtp.limits import Limits
 from appliance.smtp.reply import REASONS, Reply, accepted, refusal
+from appliance.smtp.site import Site
 from mailstore import address as addresses
-from mailstore.config import Settings
-from mailstore.directory.contract import Directory
 from mailstore.directory.records import Printer
 from mailstore.failure import Failure, PermanentFailure
-from mailstore.store.contract import Draft, Envelope, Recipient, Store
+from mailstore.store.contract import Draft, Envelope, Recipient
 
 ACCEPTED = Counter("printpost_smtp_messages_accepted_total", "Messages answered with 250 at the end of data")
 REJECTED = Counter(
@@ -51,16 +50,6 @@ class Client:
     helo: str = ""
     extended: bool = False
     max_size: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
-    """What every transaction needs."""
-
-    settings: Settings
-    store: Store
-    directory: Directory
-    limits: Limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,13 +228,13 @@ class Transaction:
         why = {"status": reply.status, "reason": reply.reason}
         log.info(what, id=self.id, client=self.client.ip, sender=self.reverse_path, **why)
 
-    def abandon(self) -> asyncio.Task[None] | None:
+    def abandon(self) -> Coroutine[Any, Any, None] | None:
         """The client has gone in the middle: forget what has come, if anything."""
         intake, self.intake, self.sink = self.intake, None, None
         if intake is None:
             return None
         REJECTED.labels("disconnected").inc()
-        return asyncio.ensure_future(intake.draft.discard())
+        return intake.draft.discard()
 
 
 _RECIPIENT_OK = Reply(code=250, status="2.1.5", text="recipient ok")

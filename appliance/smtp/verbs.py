@@ -8,16 +8,32 @@ or a message whose DATA was refused, would be one of its author's choosing.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from appliance.smtp.reply import Reply
-from appliance.smtp.transaction import begin
+from appliance.smtp.site import Site
+from appliance.smtp.transaction import Client, Transaction, begin
 
-if TYPE_CHECKING:
-    from appliance.smtp.connection import Connection
+Step = Reply | Coroutine[Any, Any, Reply]
 
-Step = Reply | None | Coroutine[Any, Any, Reply | None]
+
+@dataclass(slots=True, kw_only=True)
+class Dialogue:
+    """What has been said on one dialogue so far."""
+
+    site: Site
+    client: Client
+    more_came: Callable[[], bool]  # the client has sent something behind the command that is being answered
+    discard: Callable[[Coroutine[Any, Any, None]], None]  # runs to its end, whatever becomes of the dialogue
+    transaction: Transaction | None = None
+
+    def reset(self) -> None:
+        """Give up the transaction, if there is one, and all that has come of its message."""
+        transaction, self.transaction = self.transaction, None
+        if transaction is not None and (going := transaction.abandon()):
+            self.discard(going)
+
 
 OK: Final = Reply(code=250, status="2.0.0", text="ok")
 NO_MAIL: Final = Reply(code=503, status="5.5.1", text="send MAIL first")
@@ -25,105 +41,93 @@ NOT_IN_TURN: Final = Reply(code=554, status="5.5.0", text="you spoke before it w
 SHUTTING_DOWN: Final = Reply(code=421, status="4.3.2", text="the server is going down, try again soon", close=True)
 
 
-def helo(connection: Connection, name: str) -> Step:
-    refused = _greeted(connection, name, extended=False)
-    return refused or Reply(code=250, status="", text=connection.hostname)
+def helo(dialogue: Dialogue, name: str) -> Step:
+    refused = _greeted(dialogue, name, extended=False)
+    return refused or Reply(code=250, status="", text=dialogue.site.settings.site.hostname)
 
 
-def ehlo(connection: Connection, name: str) -> Step:
-    if refused := _greeted(connection, name, extended=True):
+def ehlo(dialogue: Dialogue, name: str) -> Step:
+    if refused := _greeted(dialogue, name, extended=True):
         return refused
     # RFC 5321 section 4.1.1.1: only what is true is said; the first line is the domain and has no room for a status.
-    connection.say_lines(
-        connection.hostname,
-        "PIPELINING",
-        f"SIZE {connection.client.max_size}",
-        "8BITMIME",
-        "SMTPUTF8",
-        "ENHANCEDSTATUSCODES",
-    )
-    return None
+    offered = ("PIPELINING", f"SIZE {dialogue.client.max_size}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES")
+    return Reply(code=250, status="", text=dialogue.site.settings.site.hostname, more=offered)
 
 
-def _greeted(connection: Connection, name: str, *, extended: bool) -> Reply | None:
-    if connection.more_came:
+def _greeted(dialogue: Dialogue, name: str, *, extended: bool) -> Reply | None:
+    if dialogue.more_came():
         return NOT_IN_TURN  # RFC 2920 section 3.1: nobody may pipeline before we have offered it
     if not name or len(name) > 255 or " " in name or not name.isprintable():
         return Reply(code=501, status="5.5.4", text="say who you are: EHLO mail.example.com")
-    connection.reset()
-    connection.session.host_name = name
-    connection.session.extended_smtp = extended
-    connection.client = replace(connection.client, helo=name, extended=extended)
+    dialogue.reset()
+    dialogue.client = replace(dialogue.client, helo=name, extended=extended)
     return None
 
 
-def mail(connection: Connection, argument: str) -> Step:
-    if not connection.client.helo:
+def mail(dialogue: Dialogue, argument: str) -> Step:
+    if not dialogue.client.helo:
         return Reply(code=503, status="5.5.1", text="send EHLO first")
-    if connection.transaction is not None:
+    if dialogue.transaction is not None:
         return Reply(code=503, status="5.5.1", text="a mail has begun already; RSET gives it up")
-    if connection.receiver.closing:
-        return SHUTTING_DOWN
     if argument[:5].upper() != "FROM:":
         return Reply(code=501, status="5.5.4", text="write MAIL FROM:<you@example.com>")
-    begun = begin(connection.site, connection.client, argument[5:])
+    begun = begin(dialogue.site, dialogue.client, argument[5:])
     if isinstance(begun, Reply):
         return begun
-    connection.transaction = begun
+    dialogue.transaction = begun
     return Reply(code=250, status="2.1.0", text="sender ok")
 
 
-def rcpt(connection: Connection, argument: str) -> Step:
-    if connection.transaction is None:
+def rcpt(dialogue: Dialogue, argument: str) -> Step:
+    if dialogue.transaction is None:
         return NO_MAIL
     if argument[:3].upper() != "TO:":
         return Reply(code=501, status="5.5.4", text="write RCPT TO:<printer@example.com>")
-    return connection.transaction.rcpt(argument[3:])
+    return dialogue.transaction.rcpt(argument[3:])
 
 
-def data(connection: Connection, argument: str) -> Step:
-    transaction = connection.transaction
+def data(dialogue: Dialogue, argument: str) -> Step:
+    transaction = dialogue.transaction
     if argument:
-        return _no_data(connection, Reply(code=501, status="5.5.4", text="DATA takes no argument"))
+        return _no_data(dialogue, Reply(code=501, status="5.5.4", text="DATA takes no argument"))
     if transaction is None:
-        return _no_data(connection, NO_MAIL)
+        return _no_data(dialogue, NO_MAIL)
     if not transaction.recipients:
-        return _no_data(connection, Reply(code=503, status="5.5.1", text="no recipient was accepted"))
-    return _data(connection, transaction.data())
+        return _no_data(dialogue, Reply(code=503, status="5.5.1", text="no recipient was accepted"))
+    return _data(dialogue, transaction.data())
 
 
-async def _data(connection: Connection, reply: Coroutine[Any, Any, Reply]) -> Reply:
+async def _data(dialogue: Dialogue, reply: Coroutine[Any, Any, Reply]) -> Reply:
     answer = await reply
     if answer.refused:
-        return _no_data(connection, answer)
-    connection.expect_data()
+        return _no_data(dialogue, answer)
     return answer
 
 
-def _no_data(connection: Connection, reply: Reply) -> Reply:
+def _no_data(dialogue: Dialogue, reply: Reply) -> Reply:
     """What a client has already sent behind a DATA that is refused is its message."""
-    return NOT_IN_TURN if connection.more_came else reply
+    return NOT_IN_TURN if dialogue.more_came() else reply
 
 
-def rset(connection: Connection, _: str) -> Step:
-    connection.reset()
+def rset(dialogue: Dialogue, _: str) -> Step:
+    dialogue.reset()
     return OK
 
 
-def noop(_: Connection, __: str) -> Step:
+def noop(_: Dialogue, __: str) -> Step:
     return OK
 
 
-def quit_(_: Connection, __: str) -> Step:
+def quit_(_: Dialogue, __: str) -> Step:
     return Reply(code=221, status="2.0.0", text="goodbye", close=True)
 
 
-def vrfy(_: Connection, __: str) -> Step:
+def vrfy(_: Dialogue, __: str) -> Step:
     """RFC 5321 section 7.3: a directory for strangers it is not."""
     return Reply(code=252, status="2.5.0", text="send a mail and see")
 
 
-def help_(_: Connection, __: str) -> Step:
+def help_(_: Dialogue, __: str) -> Step:
     return Reply(code=214, status="2.0.0", text=f"commands: {' '.join(sorted(VERBS))}")
 
 
@@ -135,7 +139,7 @@ def unknown(line: bytes, verb: str) -> Reply:
     return Reply(code=500, status="5.5.2", text="no such command")
 
 
-VERBS: Final[dict[str, Callable[[Connection, str], Step]]] = {
+VERBS: Final[dict[str, Callable[[Dialogue, str], Step]]] = {
     "HELO": helo,
     "EHLO": ehlo,
     "MAIL": mail,

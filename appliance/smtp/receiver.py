@@ -1,0 +1,74 @@
+"""What all connections share, and what outlives them: the listener, the count, tasks that no disconnect may cancel.
+
+Security: whoever reaches the port can talk here; what one client and all of them may take is in `limits`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from appliance.smtp.limits import Gate
+from appliance.smtp.site import Site
+from mailstore.monitoring import bind
+
+
+class Receiver:
+    """The listener and its connections.  `server.start_smtp` makes it."""
+
+    def __init__(self, site: Site) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.site = site
+        self.gate = Gate(site.limits)
+        self.connections: dict[asyncio.Transport, Callable[[], None]] = {}
+        self.closing = False
+        self.address: tuple[str, int] = ("", 0)
+        self._tasks: set[asyncio.Future[Any]] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._server: asyncio.Server | None = None
+
+    async def listen(self, where: str, protocol: Callable[[Receiver], asyncio.BaseProtocol]) -> None:
+        """Every connection gets a `protocol` of its own.  Raises `PermanentFailure` when the port cannot be used."""
+        listener = bind(where, "[smtp] listen")
+        self.address = listener.getsockname()[:2]
+        self._server = await self.loop.create_server(lambda: protocol(self), sock=listener, backlog=1024)
+
+    def enter(self, transport: asyncio.Transport, shut_down: Callable[[], None]) -> None:
+        """A connection is open; `shut_down` asks it to come to its end."""
+        self.connections[transport] = shut_down
+        self._empty.clear()
+
+    def leave(self, transport: asyncio.Transport) -> None:
+        self.connections.pop(transport, None)
+        if not self.connections:
+            self._empty.set()
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` as a task of the receiver: no connection's end cancels it."""
+        self.keep(self.loop.create_task(work))
+
+    def keep(self, task: asyncio.Future[Any]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self, grace: float) -> None:
+        """Listen no more; idle clients hear 421, messages under way may end within `grace` seconds, the rest is cut.
+
+        Commits that have begun are waited for, however long they take.
+        """
+        self.closing = True
+        if self._server is not None:
+            self._server.close()
+        for shut_down in list(self.connections.values()):
+            shut_down()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._empty.wait()
+        for transport in list(self.connections):
+            transport.abort()
+        await self._empty.wait()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
