@@ -43,6 +43,7 @@ PHASE = Histogram(
 READ_AHEAD = 32
 _SAID = 300  # octets of the back channel that the job's trace keeps
 _MAILDROP = "maildrop:"
+_SETTLE_SECONDS = 5.0  # for the end of the last job; one that cannot be written leaves it uncertain
 _STATE_SECONDS = 0.5  # how old the knowledge may be that a printer is not paused
 
 
@@ -145,8 +146,9 @@ class Line:
                         self._leases[lease.resource] = renewed
 
     async def _release(self) -> None:
-        with contextlib.suppress(LeaseLost):
-            await self._journal.settled()
+        with contextlib.suppress(LeaseLost, TimeoutError):
+            async with asyncio.timeout(_SETTLE_SECONDS):
+                await self._journal.settled()
         leases = list(self._leases.values())
         self._leases.clear()
         self._queue.clear()
