@@ -162,6 +162,7 @@ class Bridge:
             self._seat(entry)
         for line in self._lines.values():
             line.printers = self._entries.get(line.device, {})
+            line.wake()  # it lets go of the maildrops that are no longer its own
 
     def _seat(self, entry: Printer) -> None:
         where = _device_of(entry)
