@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql
 
 pytest.register_assert_rewrite("tests.contracts.engines", "tests.contracts.store")
 
-from mailstore.store import place, schema  # noqa: E402
+from mailstore.store import drafts, place, schema, segments, worker  # noqa: E402
 from mailstore.store.contract import Role, StoreUnusable  # noqa: E402
 from mailstore.store.sql import SqlStore, open_store  # noqa: E402
 from mailstore.store.statement import STATEMENTS  # noqa: E402
@@ -38,6 +38,27 @@ async def test_a_hundred_at_once_share_a_few_commits(tmp_path: Path) -> None:
     numbers = await asyncio.gather(*(accept(store, "phaser", octets=b"x" * 4000) for _ in range(100)))
     assert len({number for batch in numbers for number in batch}) == 100
     assert store.committer.commits - before <= 10
+    await store.close()
+
+
+@pytest.mark.parametrize(("size", "syncs"), [(100, 0), (100_000, 1), (2_000_000, 2)])
+async def test_octets_are_synced_before_their_rows_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, syncs: int
+) -> None:
+    store = await open_at(tmp_path)
+    await accept(store, "phaser", octets=b"x" * size)
+    database, messages = tmp_path / "store" / "store.sqlite", list[int]()
+
+    def watched(descriptor: int, *, data_only: bool = True) -> None:
+        worker.sync(descriptor, data_only=data_only)
+        other = sqlite3.connect(database)
+        messages.append(other.execute("SELECT count(*) FROM message").fetchall()[0][0])
+        other.close()
+
+    monkeypatch.setattr(segments, "sync", watched)
+    monkeypatch.setattr(drafts, "sync", watched)
+    await accept(store, "phaser", octets=b"x" * size)
+    assert messages == [1] * syncs  # of two: a segment's octets; a file's octets and its folder
     await store.close()
 
 
