@@ -67,7 +67,7 @@ class Blobs:
 
         Raises `TransientFailure`.
         """
-        await draft.sealed()
+        draft.check()
         if draft.descriptor < 0 and draft.octets <= INLINE_OCTETS:
             return Placed(place=Place.INLINE, octets=draft.octets, data=draft.memory)
         if draft.descriptor < 0 and self._appending:
@@ -75,7 +75,7 @@ class Blobs:
             with contextlib.suppress(TransientFailure):
                 where = await self._segments.append(draft.memory)
                 return Placed(place=Place.SEGMENT, octets=draft.octets, reference=where.reference, start=where.start)
-        await draft.spilled()
+        await draft.sealed()
         where = await self._segments.link(draft.descriptor)
         return Placed(place=Place.FILE, octets=draft.octets, reference=where.reference)
 

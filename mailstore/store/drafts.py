@@ -107,25 +107,22 @@ class SpooledDraft:
         while self._failure is None and self.congested:
             self._progress.clear()
             await self._progress.wait()
+        self.check()
+
+    def check(self) -> None:
+        """Raises `TransientFailure` if anything could not be kept so far."""
         if self._failure is not None:
             raise self._failure
 
     async def sealed(self) -> None:
-        """All is written, and durable if in a file.  Raises `TransientFailure`."""
-        if self.descriptor >= 0:
-            if self._filled:
-                self._pass_on()
-            await self._written_out()
-            if self._failure is None:
-                await self._loop.run_in_executor(self._spool.threads, sync, self.descriptor)
-        if self._failure is not None:
-            raise self._failure
-
-    async def spilled(self) -> None:
-        """In a file, durable, however small.  Raises `TransientFailure`."""
+        """All is in a file, however small, and durable.  Raises `TransientFailure`."""
         if self.descriptor < 0:
             self._spill()
-        await self.sealed()
+        if self._filled:
+            self._pass_on()
+        await self._written_out()
+        self.check()
+        await self._loop.run_in_executor(self._spool.threads, sync, self.descriptor)
 
     def take(self) -> None:
         """From now on it is `accept`'s alone: a receiver that is canceled meanwhile can't discard it."""
