@@ -14,12 +14,14 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mailstore import logs
 from tests.benchmarks.house import House, check, missing, paper, postfix_and_cups, printpost
 from tests.benchmarks.measures import MEASURES, Bench, Measure
 from tests.interop.cups import open_to_others
+from tests.interop.programs import found
 
 COLUMNS = "{:<38} {:<12} {:>9} {:>17} {:>9} {:>7}"
 
@@ -55,7 +57,7 @@ async def _run(chosen: Sequence[Measure], folder: Path, *, quick: bool, alone: b
     began = time.monotonic()
     why = "not asked for" if alone else missing()
     print(f"{os.cpu_count()} cores, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}; medians")
-    print(f"peer: {why or 'Postfix + munpack + CUPS'}\n")
+    print(f"peer: {why or 'Postfix + munpack + CUPS'}\n", flush=True)
     async with contextlib.AsyncExitStack() as stack:
         papers = await stack.enter_async_context(paper())
         ours = await stack.enter_async_context(printpost(folder, papers.ports, profile))
@@ -72,19 +74,28 @@ async def _run(chosen: Sequence[Measure], folder: Path, *, quick: bool, alone: b
 
 async def _measure(measure: Measure, bench: Bench, houses: Sequence[House]) -> None:
     """Rounds by turns, so that a slow minute of the machine meets both."""
-    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    ours = houses[0]
+    if measure.needs and found(measure.needs) is None:
+        print(f"{measure.title:<38} left out: {measure.needs} is not installed")
+        return
+    figures: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for house in houses:
-        await measure.run(Bench(folder=bench.folder, paper=bench.paper, quick=True, printed=bench.printed), house)
+        await measure.run(replace(bench, quick=True), house)
+        await house.settled()
+    ours, mails = houses[0], 0
     ours.forget_peaks()
+    before = ours.processor()
     for _ in range(2 if bench.quick else measure.rounds):
         for house in houses:
-            for unit, figure in (await measure.run(bench, house)).items():
-                found[unit][house.name].append(figure)
-    for unit, figures in found.items():
-        _line(measure, unit, *(figures[house.name] for house in houses))
-    peaks = ", ".join(f"{name} {megabytes:.0f} MB" for name, megabytes in ours.peaks().items())
-    print(f"{'':<38} peak memory: {peaks}", flush=True)
+            came = await measure.run(bench, house)
+            mails += came.mails if house is ours else 0
+            for unit, figure in came.figures.items():
+                figures[unit][house.name].append(figure)
+            await house.settled()
+    for unit, by_house in figures.items():
+        _line(measure, unit, *(by_house[house.name] for house in houses))
+    cost = {name: (seconds - before[name]) * 1000 / mails for name, seconds in ours.processor().items()}
+    for name, peak in ours.peaks().items():
+        print(f"{'':<38} {name}: {cost[name]:.2f} ms of processor a mail, memory at most {peak:.0f} MB", flush=True)
 
 
 def _line(measure: Measure, unit: str, ours: Sequence[float], peer: Sequence[float] = ()) -> None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import shlex
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import pytest
 
 from appliance.supervisor import Child, Supervisor, both_processes
 from mailstore import config
@@ -26,7 +25,7 @@ from mailstore.store.contract import Role
 from mailstore.store.sql import open_store
 from tests.interop import cups
 from tests.interop.postfix import postfix
-from tests.interop.programs import program
+from tests.interop.programs import found, program
 from tests.sink import free_port
 
 PRINTERS = 8
@@ -56,14 +55,14 @@ class Paper:
     async def jobs(self, count: int, octets: int, seconds: float) -> list[Job]:
         """The next `count` jobs, each of exactly `octets`.  Raises `TimeoutError`, or `AssertionError`."""
         assert self._process.stdout is not None
-        found: list[Job] = []
+        jobs: list[Job] = []
         async with asyncio.timeout(seconds):
-            while len(found) < count:
+            while len(jobs) < count:
                 words = (await self._process.stdout.readline()).split()
                 job = Job(printer=int(words[0]), octets=int(words[1]), first=float(words[2]), end=float(words[3]))
                 assert job.octets == octets, f"a job of {job.octets} octets came out where {octets} went in"
-                found.append(job)
-        return found
+                jobs.append(job)
+        return jobs
 
 
 @contextlib.asynccontextmanager
@@ -87,6 +86,7 @@ class House:
     name: str
     port: int
     processes: dict[str, int]  # name -> process id, of those whose memory is measured
+    queue: Path | None = None  # Postfix' folder of mails that it has taken and not delivered yet
 
     def addresses(self, printers: int) -> list[str]:
         return [f"phaser{number}@{DOMAIN}" for number in range(printers)]
@@ -95,17 +95,34 @@ class House:
     def box(self) -> str:
         return f"{BOX}@{BOXES}"
 
+    async def settled(self) -> None:
+        """Return when there is nothing left to do in the background, and the disk's buffers are empty."""
+        while await asyncio.to_thread(self._busy):  # noqa: ASYNC110 - nothing tells us
+            await asyncio.sleep(0.1)
+        await asyncio.to_thread(os.sync)
+
+    def _busy(self) -> bool:
+        return self.queue is not None and any(any((self.queue / name).iterdir()) for name in ("incoming", "active"))
+
     def forget_peaks(self) -> None:
         for process in self.processes.values():
             Path(f"/proc/{process}/clear_refs").write_text("5")  # proc(5): resets VmHWM
 
     def peaks(self) -> dict[str, float]:
         """Peak resident memory since then, in MB."""
-        found = {}
+        peaks = {}
         for name, process in self.processes.items():
             lines = Path(f"/proc/{process}/status").read_text().splitlines()
-            found[name] = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1000
-        return found
+            peaks[name] = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1000
+        return peaks
+
+    def processor(self) -> dict[str, float]:
+        """Seconds of processor time that each process has used so far, by its threads and the kernel for them."""
+        seconds = {}
+        for name, process in self.processes.items():
+            words = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+            seconds[name] = (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")  # proc(5): utime, stime
+        return seconds
 
 
 @contextlib.asynccontextmanager
@@ -182,14 +199,12 @@ _SERVICE = "print unix - n n - - pipe flags= user=nobody argv={folder}/unpack ${
 
 def missing() -> str:
     """Why there is no peer to compare with, or ""."""
-    try:
-        for name in ("postfix", "munpack", "cupsd", "lp", "lpadmin"):
-            program(name)
-    except pytest.skip.Exception as skipped:
-        return str(skipped)
+    lacking = [name for name in ("postfix", "munpack", "cupsd", "lp", "lpadmin", "lpstat") if found(name) is None]
     if not cups.BACKEND.exists():
-        return "CUPS' socket backend is not installed"
-    return ""
+        lacking.append("CUPS' socket backend")
+    if lacking:
+        return f"not installed ({', '.join(lacking)})"
+    return "" if os.geteuid() == 0 else "none, since Postfix' master runs as root only"
 
 
 @contextlib.asynccontextmanager
@@ -215,7 +230,7 @@ async def postfix_and_cups(folder: Path, printers: Sequence[int]) -> AsyncIterat
         _write_script(script, words)
         services = _SERVICE.format(folder=folder)
         port = await stack.enter_async_context(postfix(folder / "mail", parameters, services))
-        yield House(name="Postfix + munpack + CUPS", port=port, processes={})
+        yield House(name="Postfix + munpack + CUPS", port=port, processes={}, queue=folder / "mail" / "queue")
 
 
 def _folders(folder: Path) -> None:

@@ -7,13 +7,15 @@ import base64
 import json
 import statistics
 import sys
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.house import House, Job, Paper
-from tests.interop.programs import end
+from tests.benchmarks.load import SENDER
+from tests.interop.programs import end, finished, program
 
 SMALL_JOB = 97 * 1024
 LARGE_JOB = 10_000_000
@@ -35,8 +37,15 @@ class Bench:
         return max(1, count // 4) if self.quick else count
 
 
-Figures = dict[str, float]
-"""By name with its unit: "jobs/s"."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """What came of one round: how many mails it was, and figures by their unit."""
+
+    mails: int
+    figures: dict[str, float]
+
+
+Run = Callable[[Bench, House], Awaitable[Round]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +54,10 @@ class Measure:
 
     name: str
     title: str
-    run: Callable[[Bench, House], Awaitable[Figures]]  # one round
+    run: Run
     rounds: int = 3
-    peer: bool = True  # whether the other system can do it
     lower: bool = False  # less is better
+    needs: str = ""  # a foreign program
 
 
 def _document(octets: int) -> bytes:
@@ -105,43 +114,59 @@ async def _print(
     return told, jobs
 
 
-def _through(octets: int, printers: int, ours: int, theirs: int) -> Callable[[Bench, House], Awaitable[Figures]]:
-    async def run(bench: Bench, house: House) -> Figures:
+def _through(octets: int, printers: int, ours: int, theirs: int) -> Run:
+    async def run(bench: Bench, house: House) -> Round:
         mails = bench.scaled(ours if house.processes else theirs)
         told, jobs = await _print(bench, house, octets, printers, mails, "--senders", "8")
         seconds = max(job.end for job in jobs) - told["began"]
-        return {"jobs/s": mails / seconds, "MB/s": mails * octets / seconds / 1e6}
+        return Round(mails=mails, figures={"jobs/s": mails / seconds, "MB/s": mails * octets / seconds / 1e6})
 
     return run
 
 
-def _latency(octets: int) -> Callable[[Bench, House], Awaitable[Figures]]:
-    async def run(bench: Bench, house: House) -> Figures:
+def _latency(octets: int) -> Run:
+    async def run(bench: Bench, house: House) -> Round:
         mails = bench.scaled(60 if house.processes else 20)
         # The pause is long enough for a job to end, so that each finds an idle house.
         pause = 0.05 if house.processes else 0.4
         told, jobs = await _print(bench, house, octets, 1, mails, "--senders", "1", "--keep", "--pause", str(pause))
         accepted = [mail[0] for mail in told["mails"]]
         late = [(job.first - at) * 1000 for at, job in zip(accepted, jobs, strict=True)]
-        return {"ms, median": statistics.median(late), "ms, longest": max(late)}
+        return Round(mails=mails, figures={"ms, median": statistics.median(late), "ms, longest": max(late)})
 
     return run
 
 
-def _accept(*options: str) -> Callable[[Bench, House], Awaitable[Figures]]:
-    async def run(bench: Bench, house: House) -> Figures:
+def _accept(*options: str) -> Run:
+    async def run(bench: Bench, house: House) -> Round:
         mails = bench.scaled(4000 if house.processes else 1200)
-        mail = _mail(bench, SMALL_MAIL, attached=False)
-        told = await _load(house, mail, [house.box], "--senders", "10", "--mails", str(mails), *options)
-        return {"mails/s": mails / (told["mails"][-1][0] - told["began"])}
+        argv = [
+            program("smtp-source"),
+            *options,
+            "-s",
+            "10",
+            "-m",
+            str(mails),
+            "-l",
+            str(SMALL_MAIL),
+            "-f",
+            SENDER,
+            "-t",
+            house.box,
+        ]
+        began = time.monotonic()
+        told = await finished([*argv, f"inet:127.0.0.1:{house.port}"], PATIENCE)
+        assert told == (0, ""), f"{house.name} did not take every mail: {told[1]}"
+        return Round(mails=mails, figures={"mails/s": mails / (time.monotonic() - began)})
 
     return run
 
 
-async def _accept_large(bench: Bench, house: House) -> Figures:
+async def _accept_large(bench: Bench, house: House) -> Round:
     mail = _mail(bench, LARGE_MAIL, attached=False)
     told = await _load(house, mail, [house.box], "--senders", "1", "--mails", "1")
-    return {"MB/s": (await asyncio.to_thread(mail.stat)).st_size / told["mails"][0][1] / 1e6}
+    octets = (await asyncio.to_thread(mail.stat)).st_size
+    return Round(mails=1, figures={"MB/s": octets / told["mails"][0][1] / 1e6})
 
 
 MEASURES = (
@@ -151,7 +176,9 @@ MEASURES = (
     Measure(name="large-8", title="10 MB jobs to eight printers", run=_through(LARGE_JOB, 8, 40, 16)),
     Measure(name="idle-2", title="idle, 2 KB job: 250 to first octet", run=_latency(2048), lower=True),
     Measure(name="idle-97", title="idle, 97 KB job: 250 to first octet", run=_latency(SMALL_JOB), lower=True),
-    Measure(name="accept", title="4 KB mails, each its connection", run=_accept(), rounds=5),
-    Measure(name="accept-kept", title="4 KB mails, many a connection", run=_accept("--keep"), rounds=5),
+    Measure(name="accept", title="4 KB mails, each its connection", run=_accept(), rounds=5, needs="smtp-source"),
+    Measure(
+        name="accept-kept", title="4 KB mails, many a connection", run=_accept("-d"), rounds=5, needs="smtp-source"
+    ),
     Measure(name="accept-large", title="a 100 MB mail", run=_accept_large, rounds=5),
 )

@@ -15,12 +15,17 @@ SYSTEM = os.pathsep.join(["/usr/sbin", "/sbin"])
 GRACE = 10.0
 
 
+def found(name: str) -> str | None:
+    """Where a program lies, those for administrators too."""
+    return shutil.which(name) or shutil.which(name, path=SYSTEM)
+
+
 def program(name: str) -> str:
-    """Where a program lies, those for administrators too; skips the test if it is not there."""
-    found = shutil.which(name) or shutil.which(name, path=SYSTEM)
-    if found is None:
+    """The same; skips the test if it is not there."""
+    path = found(name)
+    if path is None:
         pytest.skip(f"{name} is not installed; .ci/packages interop does that")
-    return found
+    return path
 
 
 @contextlib.asynccontextmanager
