@@ -14,6 +14,7 @@ from appliance.policy import judge, parse_rule
 from mailstore.config import Settings
 from mailstore.directory.contract import Directory
 from mailstore.directory.records import Language, Printer, WhenUncertain
+from mailstore.job import JobState
 from mailstore.store.contract import Store
 
 app = typer.Typer(no_args_is_help=True, help="Make, see and change printers.")
@@ -228,8 +229,11 @@ async def _existing(directory: Directory, name: str) -> Printer:
 async def _described(printer: Printer, store: Store) -> dict[str, Any]:
     state = await store.printer_state(printer.name)
     waiting = next((row for row in await store.waiting() if row.printer == printer.name), None)
+    condition = state.state
+    if condition == "idle" and waiting and waiting.states.get(JobState.PROCESSING):
+        condition = "processing"
     return shell.as_dict(printer) | {
-        "state": state.state,
+        "state": condition,
         "state_reasons": state.state_reasons,
         "detail": state.detail,
         "paused": state.paused,

@@ -39,7 +39,8 @@ class StoreGauges(Collector):
             self._printers = await self._directory.printers()
         known = {printer.name for printer in self._printers}
         self._waiting = [row for row in await self._store.waiting() if row.printer in known or any(row.states.values())]
-        self._states = [await self._store.printer_state(printer.name) for printer in self._printers]
+        states = {state.printer: state for state in await self._store.printer_states()}
+        self._states = [states.get(name, PrinterState(printer=name)) for name in (one.name for one in self._printers)]
         self._free = await self._store.free_octets()
 
     def close(self) -> None:

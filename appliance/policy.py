@@ -144,6 +144,8 @@ def judge(
             return _no(trust, sentence, f"the rule --deny {rule.text} refuses it", rule.text)
     for rule in allow:
         if _matches(rule, who, proved=who.proved):
+            if trust is Trust.STRANGER and not printer.drained_by_bridge:
+                return _no(trust, ONLY_INSIDERS, _RAW, rule.text)
             return Verdict(
                 allowed=True,
                 status="2.1.5",
@@ -155,6 +157,10 @@ def judge(
     return _unmatched(printer, allow, who, trust)
 
 
+_RAW = (
+    "the printer fetches its mail as it came, and nothing redraws what a client outside [site] networks sends: "
+    "give it a device address, or name the client's network there"
+)
 _REFUSED = "this sender may not print here"
 
 

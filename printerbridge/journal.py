@@ -56,6 +56,7 @@ class Journal:
         self.lease: Lease | None = None
         self._store = store
         self._ending: _Ending | None = None
+        self._conditions: dict[str, tuple[str, str]] = {}  # printer -> what was last told of it
 
     @property
     def _held(self) -> Lease:
@@ -167,6 +168,14 @@ class Journal:
             await self._store.note(job.id, text)
         except TransientFailure as failure:
             log.warning("job %d: %s (not noted: %s)", job.id, text, failure.text)
+
+    async def fares(self, printers: Iterable[str], reason: str = "", text: str = "") -> None:
+        """How the device fares, for all entries that name it: stopped for a `reason`, or well.  Told once."""
+        state, reasons = ("stopped", [reason]) if reason else ("idle", [])
+        for printer in printers:
+            if self._conditions.get(printer) != (reason, text):
+                self._conditions[printer] = (reason, text)
+                await self._store.set_condition(printer, state, reasons, text)
 
     # -- when nobody knows
 

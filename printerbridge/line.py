@@ -47,6 +47,9 @@ _SETTLE_SECONDS = 5.0  # for the end of the last job; one that cannot be written
 _STATE_SECONDS = 0.5  # how old the knowledge may be that a printer is not paused
 
 
+_DEVICE_TROUBLE = frozenset({Trouble.REFUSED, Trouble.UNREACHABLE, Trouble.NOTHING_TAKEN})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
     """Everything that a line waits for, in seconds."""
@@ -297,6 +300,7 @@ class Line:
                 return None
             else:
                 self._backoff.succeeded()
+                await self._journal.fares(self.printers)
                 return sent
             if not await self._failed(prepared, number, trouble, text):
                 return None
@@ -324,6 +328,7 @@ class Line:
         async def stalled(stands: bool) -> None:
             taken = f"the printer has taken {connection.acknowledged} of {document.octets} octets"
             await self._journal.stalled(job, taken if stands else "")
+            await self._journal.fares(self.printers, "timed-out" if stands else "", taken if stands else "")
 
         try:
             sent = await connection.send(document.blocks(), patience=self._timing.patience, stalled=stalled)
@@ -343,6 +348,8 @@ class Line:
         await self._journal.settled()
         job = prepared.job
         ATTEMPT_FAILURES.labels(job.printer, trouble.value).inc()
+        if trouble in _DEVICE_TROUBLE:
+            await self._journal.fares(self.printers, "connecting-to-device", text)
         delay = self._backoff.failed(trouble)
         failures = self._backoff.failures
         rarely = failures & (failures - 1) == 0

@@ -12,8 +12,8 @@ NETWORKS = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 INSIDE, OUTSIDE = "10.1.2.3", "192.0.2.7"
 
 
-def printer(*allow: str, deny: tuple[str, ...] = ()) -> Printer:
-    return Printer(name="phaser360", addresses=("phaser360@example.com",), allow=allow, deny=deny)
+def printer(*allow: str, deny: tuple[str, ...] = (), uri: str = "socket://192.0.2.200:9100") -> Printer:
+    return Printer(name="phaser360", addresses=("phaser360@example.com",), uri=uri, allow=allow, deny=deny)
 
 
 def allowed(entry: Printer, sender: str = "ada@example.com", ip: str = INSIDE, authenticated: str = "") -> bool:
@@ -99,6 +99,15 @@ def test_an_ip_rule_needs_no_proof_and_gives_no_trust() -> None:
     assert verdict.allowed
     assert verdict.trust is Trust.STRANGER
     assert judge(printer("*"), sender="a@example.com", client_ip=INSIDE, networks=NETWORKS).trust is Trust.INSIDER
+
+
+def test_a_printer_that_polls_gets_nothing_of_strangers() -> None:
+    entry = printer("*", "ip:192.0.2.0/24", uri="")
+    verdict = judge(entry, sender="ada@example.com", client_ip=OUTSIDE, networks=NETWORKS)
+    assert (verdict.allowed, verdict.status, verdict.rule) == (False, "5.7.1", "ip:192.0.2.0/24")
+    assert "fetches its mail as it came" in verdict.advice
+    assert "fetches" not in verdict.sentence
+    assert allowed(entry)
 
 
 def test_a_login_proves_its_own_address_and_no_other() -> None:

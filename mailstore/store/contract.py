@@ -259,7 +259,13 @@ class Store(Protocol):
 
     async def printer_state(self, printer: str) -> PrinterState: ...
 
+    async def printer_states(self) -> Sequence[PrinterState]:
+        """All that anything is known of, by name."""
+
     async def set_printer_state(self, state: PrinterState) -> None: ...
+
+    async def set_condition(self, printer: str, state: str, reasons: Sequence[str], detail: str) -> None:
+        """How the printer fares (printer-state and its reasons); all else of it stays as it is.  Not waited for."""
 
     async def forget_printer(self, printer: str) -> None:
         """The printer was removed: its waiting jobs are canceled, its maildrop emptied."""

@@ -19,6 +19,7 @@ PRINTERS_WAITING = Statement(
 )
 TRACE = Statement(sa.select(EVENT.c.at, EVENT.c.text).where(EVENT.c.job_id == given("job")).order_by(EVENT.c.id))
 PRINTER = Statement(sa.select(PRINTER_STATE).where(PRINTER_STATE.c.printer == given("of")))
+ALL_PRINTERS = Statement(sa.select(PRINTER_STATE).order_by(PRINTER_STATE.c.printer))
 META_VALUE = Statement(sa.select(META.c.value).where(META.c.name == given("which")))
 
 _MAILDROPS = Statement(sa.select(MAILDROP).order_by(MAILDROP.c.name))
@@ -33,6 +34,11 @@ _DROP_PRINTER = Statement(sa.delete(PRINTER_STATE).where(PRINTER_STATE.c.printer
 _ADD_PRINTER = Statement(sa.insert(PRINTER_STATE), *(column.name for column in PRINTER_STATE.c))
 _SET_POLL = Statement(
     sa.update(PRINTER_STATE).where(PRINTER_STATE.c.printer == given("of")).values(last_poll=given("when"))
+)
+_SET_CONDITION = Statement(
+    sa.update(PRINTER_STATE)
+    .where(PRINTER_STATE.c.printer == given("of"))
+    .values(state=given("now"), state_reasons=given("why"), detail=given("sentence"))
 )
 _SET_META = Statement(sa.update(META).where(META.c.name == given("which")).values(value=given("new")))
 
@@ -99,6 +105,12 @@ def set_printer(rows: Rows, state: PrinterState) -> None:
 def set_poll(rows: Rows, printer: str, at: float) -> None:
     if not rows.change(_SET_POLL, of=printer, when=at):
         set_printer(rows, PrinterState(printer=printer, last_poll=at))
+
+
+def set_condition(rows: Rows, condition: PrinterState) -> None:
+    why, sentence = " ".join(condition.state_reasons), condition.detail
+    if not rows.change(_SET_CONDITION, of=condition.printer, now=condition.state, why=why, sentence=sentence):
+        set_printer(rows, condition)
 
 
 def forget_printer(rows: Rows, printer: str) -> None:

@@ -9,7 +9,7 @@ import asyncio
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -123,8 +123,11 @@ class SqlStore:
         return maildrop.HeldMaildrop(self.committer, lease, entries, seconds, self._read_message, self._ended)
 
     async def polled(self, printer: str, at: float) -> None:
+        self._tell(lambda rows: looking.set_poll(rows, printer, at))
+
+    def _tell(self, work: Callable[[Rows], None]) -> None:
         # Not waited for: nobody is told of it, and a poll must not cost a commit of its own.
-        noted = self.committer.submit(lambda rows: looking.set_poll(rows, printer, at), Wanted.LATER)
+        noted = self.committer.submit(work, Wanted.LATER)
         noted.add_done_callback(lambda future: future.cancelled() or future.exception())
 
     # -- draining
@@ -255,8 +258,15 @@ class SqlStore:
     async def printer_state(self, printer: str) -> PrinterState:
         return looking.printer_of(printer, self._reader.one(looking.PRINTER, of=printer))
 
+    async def printer_states(self) -> Sequence[PrinterState]:
+        return [looking.printer_of(row[0], row) for row in await self._reader.scan(looking.ALL_PRINTERS)]
+
     async def set_printer_state(self, state: PrinterState) -> None:
         await self.committer.submit(lambda rows: looking.set_printer(rows, state), Wanted.NOW)
+
+    async def set_condition(self, printer: str, state: str, reasons: Sequence[str], detail: str) -> None:
+        condition = PrinterState(printer=printer, state=state, state_reasons=tuple(reasons), detail=detail)
+        self._tell(lambda rows: looking.set_condition(rows, condition))
 
     async def forget_printer(self, printer: str) -> None:
         now = time.time()

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -576,6 +577,18 @@ async def test_a_printers_state_is_kept(opened: Opener) -> None:
     assert await (await opened(Role.BRIDGE)).printer_state("phaser") == state
     await store.forget_printer("phaser")
     assert await store.printer_state("phaser") == PrinterState(printer="phaser")
+
+
+async def test_a_printers_condition_leaves_the_rest_of_it_alone(opened: Opener) -> None:
+    store = await opened()
+    await store.set_condition("new", "stopped", ["connecting-to-device"], "nobody listens")
+    state = PrinterState(printer="phaser", paused=True, accepting=False, last_poll=7.0)
+    await store.set_printer_state(state)
+    await store.set_condition("phaser", "stopped", ["timed-out"], "takes nothing")
+    await store.set_printer_state(PrinterState(printer="third"))  # committed after what was told before
+    changed = replace(state, state="stopped", state_reasons=("timed-out",), detail="takes nothing")
+    assert await store.printer_state("phaser") == changed
+    assert [one.printer for one in await store.printer_states()] == ["new", "phaser", "third"]
 
 
 async def test_a_forgotten_printer_has_no_jobs_left(opened: Opener) -> None:
