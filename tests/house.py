@@ -145,8 +145,9 @@ class House:
         self.environment |= {"XDG_RUNTIME_DIR": str(short)}
         self.environment.pop("CRASH_AT", None)
         self.children: list[Running] = []
-        self._short = short
+        self.short = short
         self._numbers = itertools.count(1)
+        folder.mkdir(parents=True, exist_ok=True)
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.runtime = runtime_folder(data, short)
         self.server = EmbeddedDirectory(data / "directory", self.runtime)
@@ -180,7 +181,7 @@ class House:
         number = next(self._numbers)
         log = self.folder / f"{number:02}-{command[-1]}.log"
         module, *words = command
-        bell = self._short / f"bell{number}"
+        bell = self.short / f"bell{number}"
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as ring, log.open("wb") as written:
             ring.bind(str(bell))
             process = await asyncio.create_subprocess_exec(
@@ -327,7 +328,7 @@ async def empty_house(folder: Path, data: Path | None = None, **settings: Mappin
 @contextlib.asynccontextmanager
 async def _opened(made: House) -> AsyncIterator[None]:
     assert await answers(made.runtime)
-    made.store = await open_store(made.data, role=Role.TOOL, reserve=0, runtime=made.runtime)
+    made.store = await open_store(made.data, role=Role.TOOL, reserve=0, runtime=made.short)
     made.directory = embedded(made.data / "directory", made.runtime, "appliance")
     try:
         yield
@@ -397,7 +398,10 @@ def _submit(server: tuple[str, int], sender: str, recipients: list[str], message
         for code, text in (client.mail(sender), *map(client.rcpt, recipients)):
             if code != 250:
                 return code, text
-        return client.data(message)
+        try:
+            return client.data(message)
+        except smtplib.SMTPDataError as refused:  # instead of 354
+            return refused.smtp_code, bytes(refused.smtp_error)  # type: ignore[arg-type]
 
 
 def _get(url: str) -> tuple[int, str]:
