@@ -194,8 +194,8 @@ def _bracketed(host: str) -> str:
 def _status(failure: Failure) -> int:
     if isinstance(failure, TransientFailure):
         return os.EX_TEMPFAIL
-    # RFC 3463 section 3.4: 5.3.x is the system's own state, anything else lies in what was asked.
-    return os.EX_UNAVAILABLE if failure.status.startswith("5.3.") else os.EX_DATAERR
+    # RFC 3463 section 3.4: x.3.x is the system's own state, anything else lies in what was asked.
+    return os.EX_UNAVAILABLE if failure.status[1:4] == ".3." else os.EX_DATAERR
 
 
 def main() -> None:
