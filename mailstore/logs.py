@@ -7,8 +7,8 @@ import sys
 
 import structlog
 
-_QUIET = ("aiosmtpd", "mail.log", "mail.debug", "uvicorn", "asyncio")
-"""Libraries that log addresses and every login at INFO."""
+_QUIET = ("aiosmtpd", "asyncio", "ldap3", "mail.debug", "mail.log", "PIL", "uvicorn")
+"""Libraries whose INFO holds addresses, logins or noise."""
 
 
 def configure(process: str, level: int = logging.INFO) -> None:
@@ -36,7 +36,7 @@ def configure(process: str, level: int = logging.INFO) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.WARNING)
+    root.setLevel(level)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
 
