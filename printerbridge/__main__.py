@@ -15,6 +15,8 @@ import signal
 import sys
 from pathlib import Path
 
+import structlog
+
 from mailstore import config, logs, loop
 from mailstore.config import ConfigError, Settings
 from mailstore.directory import opening
@@ -27,6 +29,8 @@ from printerbridge.bridge import Bridge
 from printerbridge.virtual import serve_forever
 
 GRACE_SECONDS = 20.0
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 async def serve(settings: Settings) -> None:
@@ -55,9 +59,11 @@ async def serve(settings: Settings) -> None:
             converters=settings.bridge.converters,
         )
         await bridge.start()
+        log.info("ready")
         notify("READY=1")
         await asked.wait()
         notify("STOPPING=1")
+        log.info("stopping")
         await bridge.stop(GRACE_SECONDS)
 
 

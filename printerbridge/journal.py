@@ -7,11 +7,11 @@ one sync between two jobs.  Never the other way round: instant 3 is written when
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
+import structlog
 from prometheus_client import Counter, Histogram
 
 from mailstore.directory.records import Printer, WhenUncertain
@@ -20,7 +20,7 @@ from mailstore.job import DeliveryProof, Event, Job, JobState
 from mailstore.store.contract import Lease, Store
 from printerbridge.retry import REPRINTS
 
-log = logging.getLogger(__name__)
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 COMPLETED = Counter("printpost_jobs_completed_total", "Jobs that ended as completed.", ["printer"])
 FAILED = Counter("printpost_jobs_failed_total", "Jobs that were aborted, by job-state-reasons.", ["printer", "reason"])
@@ -100,6 +100,7 @@ class Journal:
         if again(job):
             reasons = ["job-completed-with-warnings", REPRINTED]
         if await self._end(lease, job, Event.COMPLETE, reasons, proof, pages, detail):
+            log.info("job completed", job=job.id, printer=job.printer, proof=proof.value, detail=detail)
             COMPLETED.labels(job.printer).inc()
             PAGES.labels(job.printer).inc(pages)
             DURATION.observe(max(0.0, time.time() - job.received_at))
@@ -121,7 +122,7 @@ class Journal:
                     lease, job.id, event, reasons=reasons, proof=proof, pages=pages, detail=detail
                 )
             except TransientFailure as failure:
-                log.warning("job %d: its end could not be written, trying again: %s", job.id, failure.text)
+                log.warning("the end of a job could not be written, trying again", job=job.id, why=failure.text)
                 await asyncio.sleep(_RETRY_END_SECONDS)
 
     # -- the other ways
@@ -133,6 +134,7 @@ class Journal:
             reason = "aborted-by-system"
         reasons = list(dict.fromkeys(["aborted-by-system", reason]))
         if await self._end(self._held, job, Event.ABORT, reasons, DeliveryProof.NONE, 0, failure.text):
+            log.warning("job aborted", job=job.id, printer=job.printer, reason=reason, detail=failure.text)
             FAILED.labels(job.printer, reason).inc()
 
     async def postpone(self, job: Job, text: str, next_attempt_at: float) -> None:
@@ -160,14 +162,14 @@ class Journal:
         try:
             await self._store.move(self._held, job.id, event, reasons=[reason], detail=text)
         except TransientFailure as failure:  # only a report
-            log.warning("job %d: its state could not be written: %s", job.id, failure.text)
+            log.warning("the state of a job could not be written", job=job.id, why=failure.text)
 
     async def note(self, job: Job, text: str) -> None:
         """A line in the job's trace, and no more: if it cannot be written, so be it."""
         try:
             await self._store.note(job.id, text)
         except TransientFailure as failure:
-            log.warning("job %d: %s (not noted: %s)", job.id, text, failure.text)
+            log.warning("not noted in the trace", job=job.id, text=text, why=failure.text)
 
     async def fares(self, printers: Iterable[str], reason: str = "", text: str = "") -> None:
         """How the device fares, for all entries that name it: stopped for a `reason`, or well.  Told once."""
@@ -182,7 +184,7 @@ class Journal:
     async def doubt(self, job: Job, printer: Printer | None, text: str) -> None:
         """The connection broke after octets were taken."""
         UNCERTAIN.inc()
-        log.warning("job %d for %s is uncertain: %s", job.id, job.printer, text)
+        log.warning("job uncertain", job=job.id, printer=job.printer, detail=text)
         await self._store.move(self._held, job.id, Event.DOUBT, reasons=["job-suspended", UNKNOWN], detail=text)
         if printer is not None and (now := await self._store.job(job.id)) is not None:
             await self._decide(now, printer)

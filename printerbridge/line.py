@@ -280,7 +280,7 @@ class Line:
         PHASE.labels("send").observe(seconds)
         proof = min((each.proof for each in sent), key=list(DeliveryProof).index)
         octets = sum(each.octets for each in sent)
-        detail = f"{octets} octets in {seconds * 1000:.0f} ms, proof: {proof.value}"
+        detail = f"sent {octets} octets in {seconds * 1000:.0f} ms, proof: {proof.value}"
         self._journal.complete(job, prepared.pages, proof, detail)
 
     async def _send(self, prepared: Prepared, number: int, document: Ready) -> Sent | None:

@@ -86,7 +86,9 @@ def sending(rows: Rows, lease: Lease, job_id: int, document: int, now: float) ->
         ours=lease.token,
     )
     for (attempts,) in found:
-        rows.change(leases.ADD_EVENT, job_id=job_id, at=now, text=f"attempt {attempts}, document {document + 1}")
+        rows.change(
+            leases.ADD_EVENT, job_id=job_id, at=now, text=f"sending: attempt {attempts}, document {document + 1}"
+        )
     return bool(found)
 
 

@@ -244,7 +244,7 @@ class SqlStore:
         if row is None:
             return []
         job = listing.job_of(row)
-        accepted = JobEvent(at=job.received_at, text=f"accepted from <{job.sender}>, {job.octets} octets")
+        accepted = JobEvent(at=job.received_at, text=f"accepted from <{job.sender}>, {job.octets} octets, and queued")
         return [accepted, *looking.events_of(self._reader.all(looking.TRACE, job=job_id))]
 
     async def note(self, job_id: int, text: str) -> None:
