@@ -50,8 +50,11 @@ class Base64:
         self._beyond = False  # there was data behind the padding
 
     def decode(self, octets: bytes) -> bytes:
-        if not self._whole_lines or self._padding or b"=" in octets:
+        if not self._whole_lines or self._padding:
             return self._by_character(octets)
+        if (equals := octets.find(b"=")) >= 0:  # only the line that it stands in has to be looked at closely
+            stop = octets.rfind(b"\n", 0, equals) + 1
+            return (self.decode(octets[:stop]) if stop else b"") + self._by_character(octets[stop:])
         # Finish the line that had begun, decode the whole lines in one go, begin the next line.
         start = octets.find(b"\n") + 1 if self._carry else 0
         stop = octets.rfind(b"\n") + 1
