@@ -26,6 +26,8 @@ from mailstore.store.sql import open_store
 
 GRACE = 20.0
 """Seconds that messages under way have to come to their end after SIGTERM."""
+LOOK = 5.0
+"""Seconds between two looks at whether the directory was changed."""
 SWEEP = 60.0
 """Seconds between two sweeps of what has outlived its keep."""
 
@@ -74,18 +76,23 @@ async def serve(settings: Settings) -> None:
 async def _heed(store: Store, directory: Directory) -> None:
     """Forget what is remembered of the directory as soon as somebody changed it through Printpost."""
     known = await store.generation()
-    rings = aiter(store.rings())
-    ring = asyncio.ensure_future(anext(rings))
-    try:
+
+    async def look() -> None:
+        nonlocal known
+        if (now := await store.generation()) != known:
+            known = now
+            directory.forget()
+
+    async def look_now_and_then() -> None:  # a ring is a hint that may be lost
         while True:
-            # A ring is a hint that may be lost, so the generation is looked at now and then anyway.
-            if (await asyncio.wait([ring], timeout=5))[0]:
-                ring = asyncio.ensure_future(anext(rings))
-            if (now := await store.generation()) != known:
-                known = now
-                directory.forget()
-    finally:
-        ring.cancel()
+            await asyncio.sleep(LOOK)
+            await look()
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(look_now_and_then())
+        async for name in store.rings():
+            if name == "*":  # the others are jobs, one for each mail
+                await look()
 
 
 async def _sweep(store: Store) -> None:
