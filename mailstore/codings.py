@@ -52,12 +52,11 @@ class Base64:
     def decode(self, octets: bytes) -> bytes:
         if not self._whole_lines or self._padding:
             return self._by_character(octets)
-        if (equals := octets.find(b"=")) >= 0:  # only the line that it stands in has to be looked at closely
-            stop = octets.rfind(b"\n", 0, equals) + 1
-            return (self.decode(octets[:stop]) if stop else b"") + self._by_character(octets[stop:])
-        # Finish the line that had begun, decode the whole lines in one go, begin the next line.
+        # Finish the line that had begun, decode the whole lines in one go, begin the next line; look closely only at
+        # the line that the padding stands in, and at what is behind it.
+        equals = octets.find(b"=")
         start = octets.find(b"\n") + 1 if self._carry else 0
-        stop = octets.rfind(b"\n") + 1
+        stop = octets.rfind(b"\n", 0, equals if equals >= 0 else len(octets)) + 1
         if stop <= start:
             return self._by_character(octets)
         finished = self._by_character(octets[:start])

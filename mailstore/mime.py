@@ -313,7 +313,9 @@ class Walker:
         """The first delimiter line up to `stop`: the CRLFs before and behind it, its level, whether it closes."""
         if not self._needle:
             return None
-        hit = octets.find(self._needle, position, stop)
+        # One octet is found twenty times faster than several, and base64 has no hyphen before its end.
+        hyphen = octets.find(b"-", position, stop)
+        hit = octets.find(self._needle, max(position, hyphen - 2), stop) if hyphen >= 0 else -1
         if hit < 0:
             return None
         found = self._judge(octets, hit, stop)
