@@ -6,6 +6,10 @@ import logging
 import sys
 
 import structlog
+from prometheus_client import Counter
+
+LINES = Counter("printpost_log_messages_total", "Lines of the log.", ["level"])
+_LINES = {level: LINES.labels(level) for level in ("debug", "info", "warning", "error", "critical")}
 
 _QUIET = ("aiosmtpd", "asyncio", "ldap3", "mail.debug", "mail.log", "PIL", "uvicorn")
 """Libraries whose INFO holds addresses, logins or noise."""
@@ -17,6 +21,7 @@ def configure(process: str, level: int = logging.INFO) -> None:
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
+        _count,
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if terminal else "iso", utc=not terminal),
     ]
     renderer: structlog.typing.Processor = (
@@ -39,6 +44,14 @@ def configure(process: str, level: int = logging.INFO) -> None:
     root.setLevel(level)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _count(
+    _logger: structlog.typing.WrappedLogger, _name: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    if (line := _LINES.get(event["level"])) is not None:
+        line.inc()
+    return event
 
 
 def _drop_internals(

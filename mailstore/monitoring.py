@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.metadata
+import platform
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import uvicorn
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, disable_created_metrics, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Gauge, Histogram, disable_created_metrics, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -23,6 +26,15 @@ from starlette.routing import Route
 
 from mailstore.config import split_endpoint
 from mailstore.failure import PermanentFailure
+
+BUILD = Gauge("printpost_build_info", "What runs, as labels.", ["version", "python"])
+LAG = Histogram(
+    "printpost_event_loop_lag_seconds",
+    "How late a timer of the process's loop fired.",
+    buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10),
+)
+_BEAT = 0.25
+"""Seconds between two timers: whatever holds the loop for longer is seen."""
 
 Readiness = Callable[[], Awaitable[str]]
 """Why the process cannot do its work now, in a sentence; "" when it can.  Printers and the directory do not count."""
@@ -70,15 +82,25 @@ async def monitor(
             _application(readiness, before_scrape), loop="none", lifespan="off", log_config=None, access_log=False
         )
     )
+    BUILD.labels(importlib.metadata.version("printpost"), platform.python_version()).set(1)
     task = asyncio.create_task(server.serve([listener]))
+    beating = asyncio.create_task(_beat())
     try:
         yield listener.getsockname()[:2]
     finally:
+        beating.cancel()
         server.should_exit = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(2):
                 await task
         listener.close()
+
+
+async def _beat() -> None:
+    while True:
+        due = time.monotonic() + _BEAT
+        await asyncio.sleep(_BEAT)
+        LAG.observe(max(0.0, time.monotonic() - due))
 
 
 class _Server(uvicorn.Server):

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
+import logging
 import shutil
 import socket
 import subprocess
+import time
 import urllib.error
 import urllib.request
 
 import pytest
+import structlog
 from prometheus_client import Counter
+from prometheus_client.registry import REGISTRY
 
-from mailstore import monitoring
+from mailstore import logs, monitoring
 from mailstore.failure import PermanentFailure
 from mailstore.notify import notify
 
@@ -99,3 +104,42 @@ def test_readiness_that_nobody_asked_for_is_not_told(monkeypatch: pytest.MonkeyP
     notify("READY=1")
     monkeypatch.setenv("NOTIFY_SOCKET", "/nonexistent/socket")
     notify("READY=1")
+
+
+async def test_a_loop_that_is_held_up_is_seen() -> None:
+    def late() -> float:
+        counts = {
+            bound: REGISTRY.get_sample_value("printpost_event_loop_lag_seconds_bucket", {"le": bound}) or 0
+            for bound in ("0.1", "+Inf")
+        }
+        return counts["+Inf"] - counts["0.1"]
+
+    async with monitoring.monitor("127.0.0.1:0", "[metrics] listen", always_ready) as address:
+        before = late()
+        await asyncio.sleep(0)  # the timer is set
+        time.sleep(0.5)  # noqa: ASYNC251 - what must not be done
+        _, text = await asyncio.to_thread(get, address, "/metrics")
+        assert late() == before + 1
+    version = importlib.metadata.version("printpost")
+    assert 'printpost_build_info{python="' in text
+    assert f'version="{version}"}} 1.0' in text
+
+
+def test_lines_of_the_log_are_counted_whoever_writes_them(capsys: pytest.CaptureFixture[str]) -> None:
+    def count(level: str) -> float:
+        return REGISTRY.get_sample_value("printpost_log_messages_total", {"level": level}) or 0
+
+    handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
+    try:
+        logs.configure("test")
+        before = {name: count(name) for name in ("info", "warning", "error")}
+        structlog.get_logger("ours").warning("of structlog")
+        logging.getLogger("foreign").error("of the standard library")
+        structlog.get_logger("ours").debug("below the level")
+    finally:
+        logging.getLogger().handlers[:] = handlers
+        logging.getLogger().setLevel(level)
+        structlog.reset_defaults()
+        structlog.contextvars.clear_contextvars()
+    assert "of structlog" in capsys.readouterr().err
+    assert {name: count(name) - before[name] for name in before} == {"info": 0, "warning": 1, "error": 1}

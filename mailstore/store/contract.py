@@ -279,6 +279,9 @@ class Store(Protocol):
     async def free_octets(self) -> int:
         """Free space for the store above the reserve; negative below it."""
 
+    async def used_octets(self) -> int:
+        """Space in use on the disk of the store, by whatever."""
+
     async def sweep(self, now: float) -> int:
         """Remove octets past their keep and records past theirs; returns how many messages went."""
 

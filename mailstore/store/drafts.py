@@ -47,6 +47,11 @@ class Spool:
         found = os.statvfs(self.folder)
         return found.f_bavail * found.f_frsize - self.reserve
 
+    def used(self) -> int:
+        """Octets in use on the same file system, by whatever."""
+        found = os.statvfs(self.folder)
+        return (found.f_blocks - found.f_bfree) * found.f_frsize
+
     def draft(self, expected: int) -> SpooledDraft:
         """Raises `TransientFailure` ("4.3.1")."""
         if self.free() - self.promised - expected < 0:

@@ -288,6 +288,9 @@ class SqlStore:
     async def free_octets(self) -> int:
         return self._spool.free()
 
+    async def used_octets(self) -> int:
+        return self._spool.used()
+
     # -- what goes
 
     async def sweep(self, now: float) -> int:
