@@ -20,6 +20,8 @@ from tests.documents import pdf
 from tests.printshop import POSTSCRIPT, Printshop, message, printshop
 from tests.sink import Peer, free_port, sink
 
+pytestmark = pytest.mark.slow  # foreign programs
+
 
 @pytest_asyncio.fixture
 async def shop(tmp_path: Path) -> AsyncIterator[Printshop]:

@@ -21,6 +21,8 @@ from printerbridge.converters import CONVERTERS
 from printerbridge.converters.contract import Media
 from tests import documents
 
+pytestmark = pytest.mark.slow  # foreign programs
+
 A4_MEDIA = "iso_a4_210x297mm"
 PDF, PS, TEXT = DocumentFormat.PDF, DocumentFormat.POSTSCRIPT, DocumentFormat.TEXT
 

@@ -30,6 +30,8 @@ from tests.directory_server import (
     running_directory,
 )
 
+pytestmark = pytest.mark.slow  # foreign programs
+
 
 class Clock:
     """Time that passes when told to."""

@@ -22,7 +22,7 @@ from mailstore.store.contract import Lease, Role
 from tests.dialogue import play
 from tests.pop3_house import FIELDS, LIMITS, SECRET, Pop3House, client, running_pop3
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 MAIL = b"From: ada@example.com\r\nSubject: a page\r\n\r\nfirst\r\n.second\r\n..\r\nlast\r\n"
 

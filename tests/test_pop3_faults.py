@@ -19,7 +19,7 @@ from appliance.pop3.session import Session
 from tests.pop3_house import SECRET, Client, Pop3House, running_pop3
 from tests.stock_pop3 import StockHouse, running_stock_pop3
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 HEADER = b"Subject: x\r\n\r\n"
 

@@ -18,7 +18,7 @@ from appliance.pop3.login import may_send_in_clear, peer_address
 from mailstore.directory.records import Printer
 from tests.pop3_house import FIELDS, LIMITS, SECRET, Pop3House, client, running_pop3
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 MAIL = b"Subject: x\r\n\r\n.\r\n"
 

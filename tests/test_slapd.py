@@ -24,6 +24,8 @@ from mailstore.failure import PermanentFailure, TransientFailure
 from tests.contracts.directory import PHASER, PLAIN
 from tests.directory_server import RunningDirectory, running_directory, short_folder
 
+pytestmark = pytest.mark.slow  # foreign programs
+
 DN = f"uid=phaser360,ou=printers,{SUFFIX}"
 NO_SUCH_OBJECT, INAPPROPRIATE, INVALID_CREDENTIALS, NO_RIGHTS = 32, 48, 49, 50
 

@@ -28,7 +28,7 @@ from mailstore.store.contract import PrinterState
 from tests.dialogue import play
 from tests.smtp_client import LETTER, Site, site, until, wire
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 DIALOGUES = Path(__file__).parent / "dialogues" / "smtp"
 NESTED = b"Content-Type: multipart/mixed; boundary=a\r\n"
