@@ -84,6 +84,11 @@ class Running:
     def send_signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
 
+    def mend(self) -> None:
+        """Let it go on if it was stopped."""
+        if self.process.returncode is None:
+            self.send_signal(signal.SIGCONT)
+
     async def ended(self, seconds: float = PATIENCE) -> int:
         """Its exit status, as a shell counts it: 128 + N for signal N."""
         async with asyncio.timeout(seconds):
@@ -93,7 +98,7 @@ class Running:
     async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Signal it, and see it out; kill it if it does not go."""
         if self.process.returncode is None:
-            self.send_signal(signal.SIGCONT)
+            self.mend()
             self.send_signal(number)
         try:
             return await self.ended(40)
@@ -145,6 +150,7 @@ class House:
         self.environment |= {"XDG_RUNTIME_DIR": str(short)}
         self.environment.pop("CRASH_AT", None)
         self.children: list[Running] = []
+        self.latest: dict[str, Running] = {}  # by command: "up", "serve", "printerbridge"
         self.short = short
         self._numbers = itertools.count(1)
         folder.mkdir(parents=True, exist_ok=True)
@@ -179,7 +185,7 @@ class House:
     async def start(self, *command: str, environment: Mapping[str, str] | None = None, ready: bool = True) -> Running:
         """Start `python -m COMMAND`, with our configuration; by default wait until it says that it is ready."""
         number = next(self._numbers)
-        log = self.folder / f"{number:02}-{command[-1]}.log"
+        log = self.folder / f"{number:03}-{command[-1]}.log"
         module, *words = command
         bell = self.short / f"bell{number}"
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as ring, log.open("wb") as written:
@@ -195,6 +201,7 @@ class House:
             )
             running = Running(process, log)
             self.children.append(running)
+            self.latest[command[-1]] = running
             if ready:
                 await _ready(ring, running)
         return running
@@ -299,7 +306,7 @@ class House:
 async def house(
     folder: Path, *, apart: bool = False, data: Path | None = None, **settings: Mapping[str, Any]
 ) -> AsyncIterator[House]:
-    """`up` in `folder`, or all of it `apart`: then `house.children` are `serve` and `bridge`, `house.server` slapd."""
+    """`up` in `folder`, or all of it apart: `serve`, `printerbridge`, and the directory in our own care, `server`."""
     with short_folder() as short:
         made = House(folder, short, data or folder / "data", settings)
         try:
