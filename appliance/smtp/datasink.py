@@ -46,8 +46,9 @@ class DataSink:
     def feed(self, chunk: bytes | bytearray) -> bytes | bytearray | None:
         """Take what came.  None while more is wanted; at the end what stands behind it, `b""` if nothing."""
         data = self._held + chunk if self._held else chunk
-        # Base64 has no dot at all, which one memchr tells; most text has none at the start of a line.
-        dot = data.find(b"\r\n.") if data.find(b".") >= 0 else -1
+        # One octet is found twenty times faster than three, and base64 has no dot: look between the first and the last.
+        first = data.find(b".")
+        dot = data.find(b"\r\n.", max(first - 2, 0), data.rfind(b".") + 1) if first >= 0 else -1
         end = data.find(END, dot) if dot >= 0 else -1
         if end >= 0:
             self.ended = True
