@@ -11,7 +11,7 @@ help:
 	@echo "make run      set everything up, print a page of a real PDF and show where it lies"
 	@echo "make test     set everything up and run the tests"
 	@echo "make interop  the tests against foreign servers (CUPS, Postfix, p910nd, socat)"
-	@echo "make bench    speeds, beside a peer where one is installed"
+	@echo "make bench    speeds, beside Postfix, munpack and CUPS (BENCH=--quick: in two minutes)"
 	@echo "make lock     pin the dependencies anew"
 
 run: $(VENV)/run
@@ -36,8 +36,8 @@ interop: $(VENV)/dev
 	$(BIN)/pytest -q -m interop $(PYTEST)
 
 bench: $(VENV)/dev
-	@.ci/packages test
-	$(BIN)/python -m tests.benchmarks
+	@.ci/packages interop
+	$(BIN)/python -m tests.benchmarks $(BENCH)
 
 # The set-up is done anew only when the pinned dependencies change.
 $(VENV)/run: requirements.lock pyproject.toml

@@ -113,7 +113,7 @@ class House:
         peaks = {}
         for name, process in self.processes.items():
             lines = Path(f"/proc/{process}/status").read_text().splitlines()
-            peaks[name] = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1000
+            peaks[name] = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e6
         return peaks
 
     def processor(self) -> dict[str, float]:
