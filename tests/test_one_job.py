@@ -20,7 +20,8 @@ from mailstore.directory.records import Language
 from mailstore.directory.slapd import answers
 from mailstore.job import DeliveryProof, JobState
 from tests.documents import difference, pages_of, pdf, postscript
-from tests.house import GLANCE, PATIENCE, SECRET, Finished, House, foreign, free_ports, house, mail_of
+from tests.fetching import fetchmail, mpop
+from tests.house import GLANCE, PATIENCE, Finished, House, foreign, free_ports, house, mail_of
 from tests.sink import sink
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
@@ -179,38 +180,6 @@ async def entries(house: House, printer: str) -> list[bytes]:
 def attachments(mail: bytes) -> list[bytes]:
     message = email.message_from_bytes(mail, policy=email.policy.default)
     return [part.get_payload(decode=True) for part in message.iter_attachments()]  # type: ignore[misc]
-
-
-async def fetchmail(house: House, printer: str, folder: Path) -> bytes:
-    """What fetchmail hands to a delivery agent, with LF."""
-    taken, control = folder / "taken", folder / "fetchmailrc"
-    control.touch(mode=0o600)
-    host, port = house.pop3
-    control.write_text(
-        f"set invisible\nset no bouncemail\npoll {host} proto pop3 port {port} auth password no dns\n"
-        f'  user "{printer}" password "{SECRET}" is nobody here no rewrite pass8bits stripcr fetchall sslproto ""\n'
-        f'  mda "tee {taken}"\n'
-    )
-    done = await foreign("fetchmail", "-f", str(control), "--pidfile", str(folder / "pid"), "-i", str(folder / "ids"))
-    assert done.status == 0, done.out + done.err
-    return taken.read_bytes()
-
-
-async def mpop(house: House, printer: str, folder: Path) -> bytes:
-    """What mpop puts into a maildir, with LF."""
-    box, control = folder / "box", folder / "mpoprc"
-    for name in ("tmp", "new", "cur"):
-        (box / name).mkdir(parents=True)
-    control.touch(mode=0o600)
-    host, port = house.pop3
-    control.write_text(
-        f"account printer\nhost {host}\nport {port}\ntls off\nauth user\nuser {printer}\npassword {SECRET}\n"
-        f"received_header off\nkeep off\nuidls_file {folder}/uidls\ndelivery maildir {box}\n"
-    )
-    done = await foreign("mpop", f"--file={control}", "printer")
-    assert done.status == 0, done.out + done.err
-    (file,) = (box / "new").iterdir()
-    return file.read_bytes()
 
 
 # -- the demo
