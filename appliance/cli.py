@@ -122,7 +122,8 @@ def send(
 
     settings = context.obj.settings()
     host, port = config.split_endpoint(server or settings.smtp.listen)
-    with Progress("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn(), transient=True) as bar:
+    columns = ("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, transient=True, disable=not sys.stdout.isatty()) as bar:
         task = bar.add_task(to, total=None)
         answer = run_send(
             files,
@@ -131,7 +132,7 @@ def send(
             server=(_reachable(host), port),
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    typer.echo(answer)
+    typer.echo(answer.removeprefix("2.0.0 "))
 
 
 @app.command()
