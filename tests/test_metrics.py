@@ -1,0 +1,125 @@
+"""What both processes export after one job of each kind, against what the reference promises."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from mailstore.directory.records import Language
+from tests.documents import pdf, postscript
+from tests.fetching import mpop
+from tests.house import House, Metrics, foreign, house, mail_of
+from tests.sink import sink
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
+
+REFERENCE = Path(__file__).parents[1] / "docs" / "reference" / "metrics.md"
+_ROW = re.compile(r"^\| `(?P<name>printpost_\w+)` \| (?P<kind>\w+) \| (?P<labels>[^|]*) \| ", re.MULTILINE)
+_TYPE = re.compile(r"^# TYPE (?P<name>printpost_\w+) (?P<kind>\w+)$", re.MULTILINE)
+STORE_GAUGES = {"printpost_jobs", "printpost_mailbox_messages", "printpost_spool_free_bytes"}
+
+
+@dataclass(frozen=True, slots=True)
+class Scrapes:
+    """Of both processes, at rest after a job that was printed, one that was fetched and one that was refused."""
+
+    house: House
+    appliance: Metrics
+    bridge: Metrics
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def scrapes(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scrapes]:
+    async with house(tmp_path_factory.mktemp("apart"), apart=True) as made:
+        async with sink() as printer:
+            await made.add("phaser", printer.uri, Language.POSTSCRIPT)
+            await made.add("polls", poll_interval=300)
+            await made.jobs(await made.mail("phaser", pdf(3)))
+            polled = await made.mail("polls", postscript())
+            await mpop(made, "polls", tmp_path_factory.mktemp("mpop"))
+            await made.jobs(polled)
+            await made.jobs(await made.mail("phaser", pdf(password="secret")))
+            assert (await made.submit(mail_of(postscript()), "nobody"))[0] == 550
+        yield Scrapes(made, await made.scrape(made.metrics), await made.scrape(made.bridge_metrics))
+
+
+def documented() -> dict[str, tuple[str, set[str]]]:
+    rows = _ROW.finditer(REFERENCE.read_text(encoding="utf-8"))
+    return {row["name"]: (row["kind"], set(re.findall(r"`(\w+)`", row["labels"]))) for row in rows}
+
+
+async def test_every_documented_name_is_there_and_no_other(scrapes: Scrapes) -> None:
+    exported = {
+        found["name"]: found["kind"]
+        for text in (scrapes.appliance.text, scrapes.bridge.text)
+        for found in _TYPE.finditer(text)
+    }
+    assert exported == {name: kind for name, (kind, _) in documented().items()}
+
+
+async def test_the_labels_are_the_documented_ones(scrapes: Scrapes) -> None:
+    labels = {name: known for name, (_, known) in documented().items()}
+    seen = set()
+    for scrape in (scrapes.appliance, scrapes.bridge):
+        for family in scrape.families.values():
+            for sample in family.samples:
+                name = sample.name if sample.name in labels else re.sub("_(bucket|sum|count)$", "", sample.name)
+                if name in labels:
+                    seen.add(name)
+                    assert set(sample.labels) - {"le"} == labels[name], name
+    # All of them have a value by now, but those that count what did not happen here.
+    assert labels.keys() - seen <= {
+        "printpost_job_attempt_failures_total",
+        "printpost_directory_request_failures_total",
+        "printpost_oldest_job_timestamp_seconds",
+        "printpost_printer_state_reason",
+    }
+
+
+async def test_what_was_counted(scrapes: Scrapes) -> None:
+    appliance, bridge = scrapes.appliance, scrapes.bridge
+    assert appliance.value("printpost_jobs_received_total", printer="phaser") == 2
+    assert appliance.value("printpost_jobs_received_total", printer="polls") == 1
+    assert appliance.value("printpost_smtp_messages_accepted_total") == 3
+    assert appliance.value("printpost_smtp_messages_rejected_total") == 1
+    assert appliance.value("printpost_job_size_bytes_count") == 3
+    assert appliance.value("printpost_pop3_auth_attempts_total") == 1
+    assert appliance.value("printpost_pop3_auth_failures_total") == 0
+    assert appliance.value("printpost_pop3_messages_retrieved_total") == 1
+    assert appliance.value("printpost_pop3_messages_deleted_total") == 1
+    assert appliance.value("printpost_pop3_retrieved_bytes_total") > len(mail_of(postscript()))
+    assert appliance.value("printpost_printer_info", printer="phaser", transport="socket") == 1
+    assert appliance.value("printpost_printer_poll_interval_seconds", printer="polls") == 300
+    assert appliance.value("printpost_mailbox_messages") == 0
+    assert bridge.value("printpost_jobs_completed_total", printer="phaser") == 1
+    assert bridge.value("printpost_jobs_failed_total", printer="phaser", reason="document-password-error") == 1
+    assert bridge.value("printpost_job_attempts_total", printer="phaser") == 1
+    assert bridge.value("printpost_job_pages_total", printer="phaser") == 3
+    assert bridge.value("printpost_job_sent_bytes_total", printer="phaser") > 1000
+    assert bridge.value("printpost_job_duration_seconds_count") == 1
+    for phase in ("queue", "convert", "send"):
+        assert bridge.value("printpost_job_phase_duration_seconds_count", phase=phase) >= 1, phase
+
+
+async def test_gauges_of_the_store_come_from_the_appliance_alone(scrapes: Scrapes) -> None:
+    assert scrapes.appliance.families.keys() >= STORE_GAUGES
+    assert not scrapes.bridge.families.keys() & STORE_GAUGES
+
+
+@pytest.mark.parametrize("process", ["appliance", "bridge"])
+async def test_promtool_finds_nothing_to_say(scrapes: Scrapes, process: str) -> None:
+    text = getattr(scrapes, process).text
+    done = await foreign("promtool", "check", "metrics", stdin=text.encode())
+    assert (done.status, done.out, done.err) == (0, "", "")
+
+
+async def test_both_are_alive_and_ready(scrapes: Scrapes) -> None:
+    for where in (scrapes.house.metrics, scrapes.house.bridge_metrics):
+        for page in ("livez", "readyz"):
+            assert await scrapes.house.get(where, page) == (200, "ok\n")
+        assert (await scrapes.house.get(where, "elsewhere"))[0] == 404
