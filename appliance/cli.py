@@ -111,7 +111,7 @@ def demo(
 def send(
     context: typer.Context,
     files: Annotated[list[Path], typer.Argument(help="What to print.", exists=True, dir_okay=False, readable=True)],
-    to: Annotated[str, typer.Option("--to", help="The printer's address.")],
+    to: Annotated[str, typer.Option("--to", help="The printer's address; a name alone is one of ours.")],
     server: Annotated[
         str, typer.Option("--server", metavar="HOST:PORT", help="Default: the one configured here.")
     ] = "",
@@ -127,7 +127,7 @@ def send(
         task = bar.add_task(to, total=None)
         answer = run_send(
             files,
-            recipient=to,
+            recipient=to if "@" in to else f"{to}@{settings.domains[0]}",
             sender=sender or f"{getpass.getuser()}@{settings.site.hostname}",
             server=(_reachable(host), port),
             progress=lambda done, total: bar.update(task, completed=done, total=total),
@@ -144,7 +144,7 @@ def healthcheck(
     settings = context.obj.settings()
     listeners = {"serve": settings.metrics.listen, "bridge": settings.bridge.metrics_listen}
     if role != "all" and role not in listeners:
-        shell.fail(f"{role} is not a role; all, serve and bridge are", os.EX_USAGE)
+        shell.fail(f"{role} is not a role; all, serve and bridge are", 2)
     for name in [role] if role != "all" else listeners:
         host, port = config.split_endpoint(listeners[name])
         try:
