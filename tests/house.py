@@ -185,8 +185,9 @@ class House:
     async def start(self, *command: str, environment: Mapping[str, str] | None = None, ready: bool = True) -> Running:
         """Start `python -m COMMAND`, with our configuration; by default wait until it says that it is ready."""
         number = next(self._numbers)
-        log = self.folder / f"{number:03}-{command[-1]}.log"
         module, *words = command
+        name = words[0] if words else module
+        log = self.folder / f"{number:03}-{name}.log"
         bell = self.short / f"bell{number}"
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as ring, log.open("wb") as written:
             ring.bind(str(bell))
@@ -201,7 +202,7 @@ class House:
             )
             running = Running(process, log)
             self.children.append(running)
-            self.latest[command[-1]] = running
+            self.latest[name] = running
             if ready:
                 await _ready(ring, running)
         return running
