@@ -107,7 +107,7 @@ def set_(
         plain_from=plain_from, when_uncertain=when_uncertain, location=location, model=model,
     )  # fmt: skip
     if not (changes or allow or deny or forget):
-        shell.fail("nothing to change; see printpost printer set --help", os.EX_USAGE)
+        shell.fail("nothing to change; see printpost printer set --help", 2)
 
     async def work() -> None:
         async with shell.opened(context.obj.settings()) as (store, directory):
