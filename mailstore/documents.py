@@ -1,12 +1,12 @@
 """Which parts of a message print, and their octets: one rule for the process that receives and the one that prints.
 
 The appliance surveys a message while it arrives (`Surveyor`): the head of every part is decoded and sniffed, the rest
-is only searched for boundaries.  The bridge takes the documents out of the stored octets (`Extractor`) by their
-paths.
+is only searched for boundaries.  The bridge takes the documents out of the stored octets: out of a large message by
+their paths in a second walk (`Extractor`), out of one that it holds in memory in a single walk (`take`).
 
 Security: the message is a stranger's.  A survey keeps at most `PREFIX_OCTETS` of one part at a time and some hundred
-octets per part, whose number `mime.Limits` bounds; extraction keeps nothing.  A part whose encoding is broken is
-refused as a whole, because half a document must not print as if it were all.
+octets per part, whose number `mime.Limits` bounds; extraction keeps nothing, and `take` no more than the message is
+large.  A part whose encoding is broken is refused as a whole, because half a document must not print as if it were all.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from mailstore import charset
 from mailstore.failure import PermanentFailure
-from mailstore.mime import Data, End, Event, Limits, Part, Walker
+from mailstore.mime import Data, End, Event, Limits, Part, Walker, everything
 from mailstore.sniff import PREFIX_OCTETS, DocumentFormat, sniff
 
 PRINTABLE = frozenset(
@@ -134,13 +134,17 @@ class Surveyor:
 
     def refusal(self) -> PermanentFailure:
         """Why a message without documents is refused: 5.6.1 and what it held instead."""
-        kinds = dict.fromkeys(_kind(each) for each in self.found)
-        if len(kinds) > 5:
-            kinds = dict.fromkeys([*list(kinds)[:5], "and more"])
-        held = ": " + ", ".join(kinds) if kinds else ""
-        return PermanentFailure(
-            "5.6.1", f"the message holds nothing that can be printed{held}", reason="document-unprintable-error"
-        )
+        return _refusal(self.found)
+
+
+def _refusal(found: Collection[Surveyed]) -> PermanentFailure:
+    kinds = dict.fromkeys(_kind(each) for each in found)
+    if len(kinds) > 5:
+        kinds = dict.fromkeys([*list(kinds)[:5], "and more"])
+    held = ": " + ", ".join(kinds) if kinds else ""
+    return PermanentFailure(
+        "5.6.1", f"the message holds nothing that can be printed{held}", reason="document-unprintable-error"
+    )
 
 
 def _taste(_: Part) -> int:
@@ -210,7 +214,45 @@ class Extractor:
                 taken.append((self._path, event.octets))
             elif event.path in self._waiting:
                 if event.defect:
-                    text = f"part {event.path} of the message is damaged: {event.defect}"
-                    raise PermanentFailure("5.6.0", text, reason="document-format-error")
+                    raise _damaged(event)
                 self._waiting.discard(event.path)
         return taken
+
+
+def _damaged(end: End) -> PermanentFailure:
+    return PermanentFailure(
+        "5.6.0", f"part {end.path} of the message is damaged: {end.defect}", reason="document-format-error"
+    )
+
+
+def take(message: bytes, limits: Limits | None = None) -> list[tuple[Document, bytes]]:
+    """The documents of a message held in memory, each with its decoded octets: survey and extraction in one walk.
+
+    What it gives and raises is what a `Surveyor` and then an `Extractor` of all its documents would: `PermanentFailure`
+    as `mime.Walker` does, "5.6.1" if there is nothing to print, "5.6.0" if a document's encoding is broken.
+    """
+    walker = Walker(everything, limits)
+    found: list[Surveyed] = []
+    contents: dict[str, tuple[bytes, End]] = {}
+    pieces: list[bytes] = []
+    for event in (*walker.feed(message), *walker.close()):
+        if isinstance(event, Part):
+            part, pieces = event, []
+        elif isinstance(event, Data):
+            pieces.append(event.octets)
+        else:
+            octets = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            # A survey does not see what is behind its taste.
+            seen = event if len(octets) < PREFIX_OCTETS else End(path=event.path, encoded=event.encoded, complete=False)
+            found.append(_surveyed(part, octets[:PREFIX_OCTETS], seen))
+            contents[event.path] = octets, event
+    documents = choose(found)
+    if not documents:
+        raise _refusal(found)
+    taken: list[tuple[Document, bytes]] = []
+    for document in documents:
+        octets, end = contents[document.path]
+        if end.defect:
+            raise _damaged(end)
+        taken.append((document, octets))
+    return taken
