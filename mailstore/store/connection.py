@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import os
 import sqlite3
 from pathlib import Path
 
 from mailstore.store.contract import StoreUnusable
+from mailstore.store.place import open_file
 from mailstore.store.schema import migrate
 
 PAGE_OCTETS = 4096
@@ -31,6 +34,9 @@ def open_writer(path: Path, lock: int, keep: float) -> sqlite3.Connection:
         )
     fcntl.flock(lock, fcntl.LOCK_EX)
     try:
+        # SQLite would make it 0644, its log likewise.  Opened only when new: a close would drop SQLite's locks on it.
+        with contextlib.suppress(FileExistsError):
+            os.close(open_file(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, path.parent))
         connection = connect(path, read_only=False)
         try:
             _set(connection, keep)

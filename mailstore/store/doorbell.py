@@ -1,7 +1,7 @@
 """Wakes the other processes on the same store: one datagram socket each, in a folder they share.
 
-Security: a datagram comes from a process of this user (the folder is closed to others).  It is still only a hint: at
-most `NAME_OCTETS` are read, names are bounded in number, and whoever hears one looks into the store.
+Security: a datagram comes from a process of a user of this store (the folder is closed to others).  It is still only a
+hint: at most `DATAGRAM_OCTETS` are read, names are bounded in number, and whoever hears one looks into the store.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import os
 import socket
 from collections.abc import AsyncIterator, Collection, Iterator
 from pathlib import Path
+
+from mailstore.store.place import shared
 
 DATAGRAM_OCTETS = 4096
 NAMES = 4096
@@ -32,6 +34,8 @@ class Doorbell:
         self._base = f"/proc/self/fd/{self._descriptor}"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._socket.bind(f"{self._base}/{self._name}")
+        if shared(folder):
+            os.chmod(f"{self._base}/{self._name}", 0o660)  # noqa: PTH101 - whoever rings has to write
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket.fileno(), self._hear)
         self._listeners: set[_Listener] = set()

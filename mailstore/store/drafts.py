@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mailstore.failure import TransientFailure
+from mailstore.store.place import make_folder, open_file
 from mailstore.store.worker import as_failure, disk_full, sync
 
 MEMORY_OCTETS = 512 * 1024
@@ -36,7 +37,7 @@ class Spool:
     """The disk as drafts see it: room above the reserve, and threads that write."""
 
     def __init__(self, folder: Path, reserve: int) -> None:
-        folder.mkdir(mode=0o700, exist_ok=True)
+        make_folder(folder)
         self.folder = folder
         self.reserve = reserve
         self.promised = 0  # octets that open drafts said they would need
@@ -163,7 +164,7 @@ class SpooledDraft:
 
     def _spill(self) -> None:
         try:
-            self.descriptor = os.open(self._spool.folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            self.descriptor = open_file(self._spool.folder, os.O_TMPFILE | os.O_RDWR, self._spool.folder)
             fcntl.flock(self.descriptor, fcntl.LOCK_EX)  # until its rows are committed: see `segments`
         except OSError as error:
             self._failure = as_failure(error)

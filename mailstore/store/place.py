@@ -1,12 +1,19 @@
 """What the store asks of the folder it stands in, and who may stand in it.
 
-Security: reads `/proc/self/mountinfo`, which only the kernel writes.
+The folder is its owner's alone, unless its mode is 2770 (`chmod 2770`): then its group's users share the store, so that
+the appliance and the bridge may have a user id each.
+
+Security: reads `/proc/self/mountinfo`, which only the kernel writes.  Others than owner and group are always shut out,
+and only a mode that nobody sets by chance lets the group in.  Those who share a store trust each other with it: each
+may read and remove everything that is shared.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import stat
 from pathlib import Path
 
 from mailstore.store.contract import Role, StoreUnusable
@@ -34,6 +41,8 @@ NETWORK = {
 }
 """File systems on which locks or shared memory do not hold, or a sync may be a lie."""
 
+_SHARING = stat.S_ISGID | stat.S_IRWXG
+_SHARED_FOLDER = 0o2770
 _EXCLUSIVE = {Role.APPLIANCE, Role.BRIDGE}
 
 
@@ -54,11 +63,40 @@ def prepare(folder: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> Pat
         raise StoreUnusable(
             f"{folder} is on a network file system ({kind}); set [store] url to a folder on a local disk"
         )
-    if not os.access(real, os.R_OK | os.W_OK | os.X_OK) or os.statvfs(real).f_flag & os.ST_RDONLY:
+    if not os.access(real, os.R_OK | os.W_OK | os.X_OK, effective_ids=True) or os.statvfs(real).f_flag & os.ST_RDONLY:
         raise StoreUnusable(f"{folder} is not writable for user {os.geteuid()}; give the folder to this user")
     if real.stat().st_uid == os.geteuid():
-        real.chmod(0o700)
+        _close(real, shared(real))
     return real
+
+
+def shared(folder: Path) -> bool:
+    """Whether users of the folder's group share what is in it; no if it is not there."""
+    with contextlib.suppress(OSError):
+        return folder.stat().st_mode & _SHARING == _SHARING
+    return False
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder inside the store's, for the same users.  Raises `OSError`."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid():
+        _close(folder, shared(folder.parent))
+
+
+def _close(folder: Path, to_the_group: bool) -> None:
+    mode = _SHARED_FOLDER if to_the_group else 0o700
+    if stat.S_IMODE(folder.stat().st_mode) != mode:
+        folder.chmod(mode)
+
+
+def open_file(path: Path | str, flags: int, folder: Path | str) -> int:
+    """Open or make a file for the users of `folder`: 0600, or 0660 where they share it.  Raises `OSError`."""
+    descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
+    if shared(Path(folder)) and os.fstat(descriptor).st_uid == os.geteuid():
+        os.fchmod(descriptor, 0o660)
+    return descriptor
 
 
 def file_system(folder: Path, mountinfo: str) -> str:

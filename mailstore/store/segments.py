@@ -20,6 +20,7 @@ from pathlib import Path
 
 from mailstore.failure import TransientFailure
 from mailstore.store.crashpoint import crash_point
+from mailstore.store.place import open_file
 from mailstore.store.worker import Worker, as_failure, sync
 
 SEGMENT_OCTETS = 64 * 1024 * 1024
@@ -155,7 +156,8 @@ class Segments:
         if self._room() < SEGMENT_OCTETS:
             raise OSError(errno.ENOSPC, "a new segment would take from the reserve")
         # Without a name until it is locked: a name without a lock is taken for rubbish by `Blobs.tidy`.
-        descriptor = os.open(f"/proc/self/fd/{self._descriptor}", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        folder = f"/proc/self/fd/{self._descriptor}"
+        descriptor = open_file(folder, os.O_TMPFILE | os.O_RDWR, folder)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             os.posix_fallocate(descriptor, 0, SEGMENT_OCTETS)

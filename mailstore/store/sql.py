@@ -32,7 +32,7 @@ from mailstore.store.contract import (
 )
 from mailstore.store.doorbell import Doorbell
 from mailstore.store.drafts import Spool, SpooledDraft
-from mailstore.store.place import RoleLock, prepare
+from mailstore.store.place import RoleLock, open_file, prepare
 from mailstore.store.reader import Reader
 from mailstore.store.runtime import runtime_folder
 
@@ -366,7 +366,7 @@ async def open_store(
     with ExitStack() as resources:
         role_lock = RoleLock(folder, role)
         resources.callback(role_lock.release)
-        lock = os.open(folder / "write.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = open_file(folder / "write.lock", os.O_RDWR | os.O_CREAT, folder)
         resources.callback(os.close, lock)
         doorbell = Doorbell(runtime_folder(folder, runtime), role.value)
         resources.callback(doorbell.close)
