@@ -14,14 +14,14 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import BinaryIO
 
 from mailstore.directory.records import Language, Printer
-from mailstore.documents import Document, Extractor, Surveyor
+from mailstore.documents import Document, Extractor, Surveyor, take
 from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.job import Job
 from mailstore.sniff import DocumentFormat
@@ -33,6 +33,7 @@ MESSAGE_AT_ONCE = 1 << 20  # a message up to this size is read once and walked t
 DOCUMENT_IN_MEMORY = 12 << 20
 ALL_IN_MEMORY = 24 << 20
 _WRITE = 1 << 20  # octets gathered for one visit to the disk's thread
+_AT_ONCE = 8  # messages being taken apart: after a restart a thousand lines begin together, with up to 2 MiB each
 _INSIDER = "insider"
 
 Claim = Callable[[], Awaitable[bool]]
@@ -85,6 +86,7 @@ class Spool:
         self._folder = folder
         self._media = media
         self._converting = asyncio.Semaphore(converters)
+        self._reading = asyncio.Semaphore(_AT_ONCE)
         self._in_memory = 0
 
     def open(self) -> None:
@@ -133,23 +135,34 @@ class Spool:
     # -- out of the message
 
     async def _extract(self, job: Job, prepared: Prepared) -> list[_Part]:
-        if job.octets <= MESSAGE_AT_ONCE:
-            whole = [b"".join([block async for block in self._store.read(job.id)])]
-            documents = _survey(Surveyor(), whole)
-            return await self._take(documents, _each(whole), prepared)
-        surveyor = Surveyor()
-        async for block in self._store.read(job.id):
-            surveyor.feed(block)
-        documents = _chosen(surveyor)
-        return await self._take(documents, self._store.read(job.id), prepared)
+        async with self._reading:
+            if job.octets <= MESSAGE_AT_ONCE:
+                return await self._hold(take(b"".join([block async for block in self._store.read(job.id)])), prepared)
+            surveyor = Surveyor()
+            async for block in self._store.read(job.id):
+                surveyor.feed(block)
+            documents = surveyor.close()
+            if not documents:
+                raise surveyor.refusal()
+            return await self._stream(job, documents, prepared)
 
-    async def _take(
-        self, documents: tuple[Document, ...], blocks: AsyncIterator[bytes], prepared: Prepared
-    ) -> list[_Part]:
+    async def _hold(self, taken: Sequence[tuple[Document, bytes]], prepared: Prepared) -> list[_Part]:
+        parts = []
+        for document, octets in taken:
+            part = _Part(document, len(taken))
+            parts.append(part)
+            try:
+                await self._keep(part, octets, prepared)
+                await part.flush()
+            finally:
+                part.shut()
+        return parts
+
+    async def _stream(self, job: Job, documents: Sequence[Document], prepared: Prepared) -> list[_Part]:
         parts = {document.path: _Part(document, len(documents)) for document in documents}
         extractor = Extractor(parts)
         try:
-            async for block in blocks:
+            async for block in self._store.read(job.id):
                 for path, octets in extractor.feed(block):
                     await self._keep(parts[path], octets, prepared)
                 if extractor.done:
@@ -270,24 +283,6 @@ def _write(file: BinaryIO, blocks: list[bytes]) -> None:
         left = memoryview(block)
         while left:
             left = left[file.write(left) :]
-
-
-async def _each(blocks: list[bytes]) -> AsyncIterator[bytes]:
-    for block in blocks:
-        yield block
-
-
-def _survey(surveyor: Surveyor, blocks: list[bytes]) -> tuple[Document, ...]:
-    for block in blocks:
-        surveyor.feed(block)
-    return _chosen(surveyor)
-
-
-def _chosen(surveyor: Surveyor) -> tuple[Document, ...]:
-    documents = surveyor.close()
-    if not documents:
-        raise surveyor.refusal()
-    return documents
 
 
 def _banner(job: Job, printer: Printer) -> _Part:

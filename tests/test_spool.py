@@ -241,3 +241,25 @@ async def test_the_banner_says_what_it_must_in_plain_words(store: Store) -> None
     assert "Grüße" in page
     assert page.endswith("\r\n\f")
     assert all(len(line) <= 78 for line in page.splitlines())
+
+
+async def test_few_messages_are_taken_apart_at_once(
+    store: Store, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand lines that begin together after a restart must not hold a thousand messages."""
+    read, now, most = store.read, 0, 0
+
+    async def counted(job_id: int) -> AsyncIterator[bytes]:
+        nonlocal now, most
+        now, most = now + 1, max(most, now + 1)
+        async for block in read(job_id):
+            await asyncio.sleep(0)
+            yield block
+        now -= 1
+
+    jobs = [await accepted(store, message(POSTSCRIPT)) for _ in range(40)]
+    monkeypatch.setattr(store, "read", counted)
+    printer = speaks(Language.POSTSCRIPT)
+    prepared = await asyncio.gather(*(prepared_of(spool, job, printer) for job in jobs))
+    assert all(sent(job) == [POSTSCRIPT] for job in prepared)
+    assert 1 < most <= 8
