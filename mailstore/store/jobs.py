@@ -6,11 +6,15 @@ whoever made it looks at the number of rows: a job that was canceled meanwhile i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from functools import cache
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.sql.elements import ColumnElement
 
 from mailstore.job import TRANSITIONS, DeliveryProof, Event, JobState, sources
 from mailstore.store import leases, listing
@@ -246,10 +250,25 @@ def end(
     return int(message_id)
 
 
+AT_ONCE = 100
+"""Jobs that one statement ends: a client may delete thousands, and their rows are written on the loop."""
+
+
+def _some(column: sa.Column[Any]) -> ColumnElement[bool]:
+    return column.in_([given(f"n{index}") for index in range(AT_ONCE)])
+
+
+def _by_hundreds(numbers: Collection[int]) -> Iterator[dict[str, int]]:
+    """The parameters of `_some`, for all of `numbers`; no row has the number 0."""
+    each = iter(numbers)
+    while some := list(islice(each, AT_ONCE)):
+        yield {f"n{index}": number for index, number in enumerate(some + [0] * (AT_ONCE - len(some)))}
+
+
 _FETCHED = Statement(
     # What a client deletes without retrieving counts as taken up first, so `pending` may end here too.
     sa.update(JOB)
-    .where(JOB.c.id == given("job_id"), among([JobState.PENDING, *sources(Event.COMPLETE)]), _OURS)
+    .where(_some(JOB.c.id), among([JobState.PENDING, *sources(Event.COMPLETE)]), _OURS)
     .values(
         state=word(JobState.COMPLETED),
         reasons=word("job-completed-successfully"),
@@ -260,29 +279,33 @@ _FETCHED = Statement(
         holder=word(""),
         holder_token=number(0),
     )
-    .returning(JOB.c.message_id)
+    .returning(JOB.c.id, JOB.c.message_id)
+)
+_TAKE_ENTRIES = Statement(sa.delete(ENTRY).where(_some(ENTRY.c.job_id)).returning(ENTRY.c.maildrop, ENTRY.c.size))
+_MESSAGES_ENDED = Statement(
+    sa.update(MESSAGE).where(_some(MESSAGE.c.id)).values(waiting=MESSAGE.c.waiting - number(1), ended_at=given("now"))
 )
 
 
-def fetched(rows: Rows, lease: Lease, job_ids: Sequence[int], now: float) -> list[int]:
-    """Instant 4 of jobs that a POP3 client took; returns the messages.  Raises `LeaseLost`.
-
-    As few statements as can be: thousands may end at once, on the loop.
-    """
+def fetched(rows: Rows, lease: Lease, job_ids: Collection[int], now: float) -> list[int]:
+    """Instant 4 of jobs that a POP3 client took; returns the messages.  Raises `LeaseLost`."""
     leases.check(rows, lease)
-    messages, events, sizes = [], [], dict[str, list[int]]()
+    ended = dict[int, int]()
+    for some in _by_hundreds(job_ids):
+        ended.update(rows.all(_FETCHED, **some, now=now, which=lease.resource, ours=lease.token))
     told = _told(Event.COMPLETE, ("job-completed-successfully",), "fetched")
-    for job_id in job_ids:
-        for (message_id,) in rows.all(_FETCHED, job_id=job_id, now=now, which=lease.resource, ours=lease.token):
-            rows.change(_MESSAGE_ENDED, message=message_id, now=now)
-            messages.append(message_id)
-            events.append({"job_id": job_id, "at": now, "text": told})
-            for maildrop, size in rows.all(_TAKE_ENTRY, job=job_id):
-                sizes.setdefault(maildrop, []).append(size)
-    rows.change_many(leases.ADD_EVENT, events)
-    for maildrop, gone in sizes.items():
-        rows.change(_EMPTY, which=maildrop, less=sum(gone), fewer=len(gone), completed=now)
-    return messages
+    rows.change_many(leases.ADD_EVENT, ({"job_id": job_id, "at": now, "text": told} for job_id in ended))
+    gone = [entry for some in _by_hundreds(ended) for entry in rows.all(_TAKE_ENTRIES, **some)]
+    for maildrop, taken in groupby(sorted(gone), key=itemgetter(0)):
+        sizes = [size for _, size in taken]
+        rows.change(_EMPTY, which=maildrop, less=sum(sizes), fewer=len(sizes), completed=now)
+    # Two recipients of one message may share a maildrop, and a statement touches each message once.
+    left = Counter(ended.values())
+    while left:
+        for some in _by_hundreds(left):
+            rows.change(_MESSAGES_ENDED, **some, now=now)
+        left -= Counter(left.keys())
+    return list(ended.values())
 
 
 def forget(rows: Rows, printer: str, now: float) -> list[int]:

@@ -482,6 +482,27 @@ async def test_a_session_that_lost_its_lease_deletes_nothing(opened: Opener) -> 
     assert (await state_of(store, job_id))[0] == "completed"
 
 
+async def test_hundreds_are_fetched_in_one_transaction(opened: Opener) -> None:
+    store = await opened()
+    await asyncio.gather(*(accept(store, "phaser") for _ in range(120)))
+    twice = await accept(store, "phaser", "phaser", "other")  # one message, two entries here
+    maildrop = await store.open_maildrop("phaser", "session", 60)
+    assert maildrop is not None
+    kept, *deleted = maildrop.entries
+    await maildrop.update(deleted)
+    completed = await store.jobs(printer="phaser", states=["completed"])
+    assert sorted(job.id for job in completed) == [entry.job_id for entry in deleted]
+    assert all(job.delivery_proof is DeliveryProof.FETCHED and job.completed_at for job in completed)
+    assert [event.text for event in await store.trace(twice[1])][1:] == [
+        "completed: job-completed-successfully (fetched)"
+    ]
+    assert await store.occupied("phaser") == kept.size
+    assert (await state_of(store, twice[2]))[0] == "pending"
+    lease = await held(store)
+    assert await complete_from_pending(store, lease, twice[2])
+    assert await store.sweep(time.time() + 2 * 86400) == 120  # each message's octets, also of the one with three jobs
+
+
 async def test_mail_that_comes_during_a_session_is_not_in_it(opened: Opener) -> None:
     store = await opened()
     (first,) = await accept(store, "phaser")
@@ -579,6 +600,17 @@ async def test_a_printers_state_is_kept(opened: Opener) -> None:
     assert await store.printer_state("phaser") == PrinterState(printer="phaser")
 
 
+async def test_a_poll_is_kept_and_leaves_the_rest_alone(opened: Opener) -> None:
+    store = await opened()
+    state = PrinterState(printer="phaser", paused=True, accepting=False, state="stopped", detail="tray 2")
+    await store.set_printer_state(state)
+    await store.polled("phaser", 7.0)
+    await store.polled("new", 8.0)
+    await store.set_printer_state(PrinterState(printer="third"))  # committed after what was told before
+    assert await store.printer_state("phaser") == replace(state, last_poll=7.0)
+    assert await store.printer_state("new") == PrinterState(printer="new", last_poll=8.0)
+
+
 async def test_a_printers_condition_leaves_the_rest_of_it_alone(opened: Opener) -> None:
     store = await opened()
     await store.set_condition("new", "stopped", ["connecting-to-device"], "nobody listens")
@@ -634,7 +666,19 @@ async def test_octets_go_after_their_keep_and_records_after_theirs(opened: Opene
     assert await octets_of(store, waits) == pattern(60_000)
     assert await store.sweep(now + 91 * 86400) == 0
     assert [job.id for job in await store.jobs()] == [waits]
+    assert [await store.trace(job_id) for job_id in ended] == [[], [], []]
     assert await octets_of(store, waits) == pattern(60_000)
+
+
+async def test_records_stay_for_ninety_days_and_longer_while_octets_are_kept(opened: Opener) -> None:
+    store = await opened(keep=100 * 86400)
+    (job_id,) = await accept(store, "phaser")
+    assert await complete_from_pending(store, await held(store), job_id)
+    now = time.time()
+    assert await store.sweep(now + 99 * 86400) == 0
+    assert await octets_of(store, job_id) == b"hello\r\n"
+    assert await store.sweep(now + 101 * 86400) == 1
+    assert await store.jobs() == []
 
 
 # -- the doorbell
