@@ -8,8 +8,8 @@ A printer without paper closes its window and keeps the connection alive, for ho
 TCP_USER_TIMEOUT stays unset: it would kill exactly these jobs.
 
 Security: the peer is a printer, or whatever answers at its address.  What it sends is read and thrown away but for the
-first 64 KiB, is never interpreted here, and every wait on it has a deadline.  It can waste its own line's time and
-nothing else.
+first 64 KiB, is never interpreted here, and every wait on it has a deadline, also when it never stops talking.  It can
+waste its own line's time and nothing else.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from mailstore.job import DeliveryProof
+from printerbridge.resolver import Address, Sockaddr, resolve
 
 SEND_BUFFER = 192 << 10  # fixed, so that the kernel does not let it grow and hide what the printer has taken
 BACK_CHANNEL_LIMIT = 64 << 10
@@ -89,19 +90,14 @@ async def connect(host: str, port: int, patience: Patience | None = None) -> Con
         raise NotConnected(f"the printer cannot be reached: {error.strerror or error}") from None
 
 
-_Sockaddr = tuple[str, int] | tuple[str, int, int, int]
-_Address = tuple[socket.AddressFamily, _Sockaddr]
-
-
-async def _resolve(host: str, port: int) -> list[_Address]:
+async def _resolve(host: str, port: int) -> list[Address]:
     with contextlib.suppress(ValueError):
         if ipaddress.ip_address(host).version == 4:
             return [(socket.AF_INET, (host, port))]
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [(family, address) for family, _, _, _, address in found]  # type: ignore[misc]
+    return await resolve(host, port)
 
 
-async def _connect_any(addresses: list[_Address], seconds: float) -> Connection:
+async def _connect_any(addresses: list[Address], seconds: float) -> Connection:
     failure: OSError = OSError("its name has no address")
     for family, address in addresses:
         try:
@@ -112,7 +108,7 @@ async def _connect_any(addresses: list[_Address], seconds: float) -> Connection:
     raise failure
 
 
-async def _connect_one(family: socket.AddressFamily, address: _Sockaddr) -> Connection:
+async def _connect_one(family: socket.AddressFamily, address: Sockaddr) -> Connection:
     if (ip := ipaddress.ip_address(str(address[0]).partition("%")[0])).is_multicast or ip.is_unspecified:
         raise OSError(f"{ip} is no printer's address")
     sock = socket.socket(family, socket.SOCK_STREAM)
@@ -192,7 +188,7 @@ class Connection:
         self._half_close()
         while not (self._eof_at and self.complete):
             self._raise_if_lost()
-            if self.complete and watch.silent(self._heard) > patience.end:
+            if self.complete and watch.over(self._heard):
                 break
             await self._wait(watch)
         await watch.end()
@@ -238,6 +234,11 @@ class Connection:
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
         self.close()
 
+    def break_off(self, why: str) -> None:
+        """Let whoever sends end at once with `NothingTaken` or `Broken`: the job is not wanted any more."""
+        self._lost = self._lost or OSError(errno.ECANCELED, why)
+        self._event.set()
+
     def _raise_if_lost(self) -> None:
         if self._lost is None and self._eof_at and self._gone():
             self._lost = ConnectionResetError(errno.ECONNRESET, "closed by the printer")
@@ -277,9 +278,13 @@ class _Watch:
         self._acknowledged = 0
         self._reported = False
 
-    def silent(self, heard: float) -> float:
-        """Seconds since the last sign of life: an acknowledged octet, or a word on the back channel."""
-        return self._time() - max(self._progress_at, heard)
+    def over(self, heard: float) -> bool:
+        """Whether a printer that took all is waited for no longer.  `heard`: when it last spoke, a sign of life."""
+        now = self._time()
+        # A status every half minute, which somebody once switched on, would otherwise hold the line for ever.
+        return (
+            now - max(self._progress_at, heard) > self.patience.end or now - self._progress_at > self.patience.give_up
+        )
 
     async def look(self) -> None:
         acknowledged = self._connection.acknowledged
@@ -291,7 +296,8 @@ class _Watch:
             return
         quiet = self._time() - self._progress_at
         if quiet > self.patience.give_up:
-            raise Broken(f"the printer took nothing for {quiet:.0f} s", acknowledged)
+            text = f"the printer took nothing for {quiet:.0f} s"
+            raise Broken(text, acknowledged) if acknowledged else NothingTaken(text)
         if quiet >= self.patience.stall and not self._reported:
             self._reported = True
             if self._stalled is not None:

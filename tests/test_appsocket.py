@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -257,3 +260,57 @@ async def test_one_printer_after_the_other_takes_no_descriptors() -> None:
         await printer.count(21)
         await asyncio.sleep(0)  # transports close their sockets in the next round
         assert descriptors() <= before + 1
+
+
+async def test_a_name_server_that_is_silent_holds_up_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    silence, ask = threading.Event(), socket.getaddrinfo
+    ended = threading.Semaphore(0)
+
+    def partly_silent(host: str, *arguments: Any, **options: Any) -> Any:
+        if host.startswith("dead"):
+            silence.wait(30)
+            ended.release()
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return ask(host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", partly_silent)
+    async with sink(swallow) as printer, asyncio.timeout(5):
+        dead = [asyncio.create_task(connect(f"dead{n}.example.com", 9100, Patience(connect=0.5))) for n in range(40)]
+        await asyncio.sleep(0)
+        await asyncio.to_thread(os.getpid)  # the threads that all share
+        (await connect("localhost", printer.port)).close()
+        gone = await asyncio.gather(*dead, return_exceptions=True)
+        assert {str(each) for each in gone} == {"the printer did not answer within 0.5 s"}
+        silence.set()
+        for _ in dead:
+            await asyncio.to_thread(ended.acquire)
+
+
+async def test_a_printer_that_never_stops_talking_is_left_in_the_end() -> None:
+    async def babble(peer: Peer) -> None:
+        await peer.take_all()
+        while True:
+            await peer.say(b"%%[ status: idle ]%%\n")
+            await asyncio.sleep(0.05)
+
+    async with sink(babble) as printer, asyncio.timeout(5):
+        sent = await print_to(printer, b"x" * 100, Patience(end=0.2, give_up=0.6))
+    assert sent.proof is DeliveryProof.ACKED
+
+
+async def test_a_job_that_is_not_wanted_any_more_is_broken_off() -> None:
+    begun = asyncio.Event()
+
+    async def stuck(peer: Peer) -> None:
+        await peer.take(1000)
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with sink(stuck, window=4096) as printer, asyncio.timeout(5):
+        connection = await connect(printer.host, printer.port)
+        sending = asyncio.create_task(connection.send(blocks(LARGE), patience=Patience()))
+        await begun.wait()
+        connection.break_off("canceled")
+        with pytest.raises(Broken, match="canceled"):
+            await sending
+        connection.abort()
