@@ -28,7 +28,11 @@ COLUMNS = "{:<38} {:<12} {:>9} {:>17} {:>9} {:>7}"
 
 def main() -> None:
     names = [measure.name for measure in MEASURES]
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="Speeds, beside a peer's.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks",
+        description="Speeds, beside a peer's.",
+        epilog="Where octets of which size lie best in the store is another question: tests.benchmarks.store_borders.",
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to measure: {', '.join(names)} (all)")
     parser.add_argument("--quick", action="store_true", help="a quarter of the work, for a first impression")
     parser.add_argument("--alone", action="store_true", help="without the peer")
