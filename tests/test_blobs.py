@@ -116,6 +116,19 @@ async def test_tidy_removes_what_no_row_names_but_nothing_that_is_being_written(
     assert ground.names() == sorted([kept.reference, live.reference])
 
 
+async def test_tidy_minds_neither_foreign_names_nor_files_that_go_meanwhile(ground: Ground) -> None:
+    (ground.blobs.folder / "lost+found").mkdir()
+    first, second = sorted([(await ground.keep(b"x" * 2_000_000)).reference for _ in range(2)])
+
+    def named(name: str) -> int:  # the other process removes both meanwhile
+        for other in (first, second):
+            (ground.blobs.folder / other).unlink()
+        return -1
+
+    assert ground.blobs.tidy(named) == 0
+    assert ground.names() == ["lost+found"]
+
+
 async def test_a_segment_goes_when_its_messages_are_gone_and_is_cut_after_a_crash(tmp_path: Path) -> None:
     first = Ground(tmp_path)
     placed = await first.keep(b"s" * 100_000)

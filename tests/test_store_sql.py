@@ -84,6 +84,52 @@ async def test_an_accept_whose_caller_is_gone_is_whole_or_not_there(tmp_path: Pa
     await store.close()
 
 
+KILLED = """
+import asyncio, os, sys
+from pathlib import Path
+from tests.contracts.store import accept
+from tests.test_store_sql import open_at
+
+async def main():
+    store = await open_at(Path(sys.argv[1]))
+    await accept(store, "phaser")
+    os._exit(0)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_log_left_behind_is_written_out_and_begun_anew(tmp_path: Path) -> None:
+    """After a failed sync the kernel may show a log that the disk does not have."""
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED, str(tmp_path), cwd=FROZEN.parents[1])
+    assert await asyncio.wait_for(child.wait(), 20) == 0
+    log = tmp_path / "store" / "store.sqlite-wal"
+    assert log.stat().st_size > 0
+    tool = await open_at(tmp_path, Role.TOOL)  # another process goes on meanwhile
+    assert log.stat().st_size > 0
+    store = await open_at(tmp_path)
+    assert log.stat().st_size == 0
+    assert len(await tool.jobs()) == 1
+    await accept(store, "phaser")
+    assert len(await tool.jobs()) == 2
+    await store.close()
+    await tool.close()
+
+
+@pytest.mark.parametrize("name", ["appliance.lock", "write.lock", "octets", "store.sqlite"])
+async def test_what_cannot_be_opened_is_named(tmp_path: Path, name: str) -> None:
+    await (await open_at(tmp_path)).close()
+    place = tmp_path / "store" / name
+    if place.is_dir():
+        place.rmdir()
+        place.write_text("")
+    else:
+        place.unlink()
+        place.mkdir()
+    with pytest.raises(StoreUnusable, match=name):
+        await open_at(tmp_path)
+
+
 # -- SQL that PostgreSQL speaks too
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.store.drafts import Spool, SpooledDraft
-from mailstore.store.segments import Segments
+from mailstore.store.segments import NAMES, Segments
 from mailstore.store.worker import sync
 
 INLINE_OCTETS = 16 * 1024
@@ -121,21 +121,29 @@ class Blobs:
         """
         removed = 0
         for name in sorted(path.name for path in self.folder.iterdir()):
-            descriptor = os.open(self.folder / name, os.O_RDWR | os.O_CLOEXEC)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue  # somebody is writing it, or its rows
-            else:
-                end = named(name)
-                if end < 0:
-                    (self.folder / name).unlink()
-                    removed += 1
-                elif os.fstat(descriptor).st_size > end:
-                    os.ftruncate(descriptor, end)
-            finally:
-                os.close(descriptor)
+            if name.startswith(NAMES):
+                # Another process may remove it at any moment, because its job ended or by tidying too.
+                with contextlib.suppress(FileNotFoundError):
+                    removed += self._tidy_one(self.folder / name, named)
         return removed
+
+    def _tidy_one(self, path: Path, named: Callable[[str], int]) -> bool:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            end = named(
+                path.name
+            )  # looked up under the lock: whoever wrote the file has committed its rows, or never will
+            if end < 0:
+                path.unlink()
+                return True
+            if os.fstat(descriptor).st_size > end:
+                os.ftruncate(descriptor, end)
+        except BlockingIOError:
+            pass  # somebody is writing it, or its rows
+        finally:
+            os.close(descriptor)
+        return False
 
     def close(self) -> None:
         self._segments.close()

@@ -237,8 +237,9 @@ class Committer:
             return
         self._busy_since = 0.0
         _log.error("no transaction could begin: %s", error)
+        locked = TransientFailure("4.3.0", "the store is locked by another program, try again later")
         for operation in batch:
-            operation.fail(TransientFailure("4.3.0", "the store is locked by another program, try again later"))
+            operation.fail(disk_full() if _is_full(error) else locked)
         self._again()
 
     def _run(self, operation: _Operation[Any], rings: set[str]) -> None:

@@ -22,9 +22,11 @@ CHECKPOINT_PAGES = 4000
 _OPEN_SECONDS = 5.0
 
 
-def open_writer(path: Path, lock: int, keep: float) -> sqlite3.Connection:
+def open_writer(path: Path, lock: int, keep: float, *, anew: bool) -> sqlite3.Connection:
     """The connection that writes, on a store brought to today's version.  Waits for the write lock.
 
+    `anew`: write what the log holds into the database and begin the log again.  A process that ended because a sync
+    failed may have left commits there that the kernel shows and the disk does not have.
     Raises `StoreUnusable` and `sqlite3.Error`.
     """
     if sqlite3.sqlite_version_info < OLDEST:
@@ -41,6 +43,8 @@ def open_writer(path: Path, lock: int, keep: float) -> sqlite3.Connection:
         try:
             _set(connection, keep)
             migrate(connection)
+            if anew:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         except BaseException:
             connection.close()
             raise

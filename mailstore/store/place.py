@@ -17,6 +17,7 @@ import stat
 from pathlib import Path
 
 from mailstore.store.contract import Role, StoreUnusable
+from mailstore.store.worker import sync
 
 NETWORK = {
     *(
@@ -51,8 +52,11 @@ def prepare(folder: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> Pat
 
     Raises `StoreUnusable` if it is on a network file system or not writable.
     """
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for one in missing:
+            sync_folder(one.parent)
     except FileExistsError:
         raise StoreUnusable(f"{folder} is not a folder; set [store] url to a folder on a local disk") from None
     except OSError as error:
@@ -68,6 +72,15 @@ def prepare(folder: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> Pat
     if real.stat().st_uid == os.geteuid():
         _close(real, shared(real))
     return real
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable, or end the process.  Raises `OSError` if it cannot be opened."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        sync(descriptor, data_only=False)
+    finally:
+        os.close(descriptor)
 
 
 def shared(folder: Path) -> bool:

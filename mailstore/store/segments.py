@@ -25,6 +25,8 @@ from mailstore.store.worker import Worker, as_failure, sync
 
 SEGMENT_OCTETS = 64 * 1024 * 1024
 PAGE_OCTETS = 4096
+NAMES = ("segment-", "file-")
+"""How names of our files begin; a disk's own `lost+found` may stand beside them."""
 _VECTORS = 512
 
 

@@ -32,7 +32,7 @@ from mailstore.store.contract import (
 )
 from mailstore.store.doorbell import Doorbell
 from mailstore.store.drafts import Spool, SpooledDraft
-from mailstore.store.place import RoleLock, open_file, prepare
+from mailstore.store.place import RoleLock, open_file, prepare, sync_folder
 from mailstore.store.reader import Reader
 from mailstore.store.runtime import runtime_folder
 
@@ -364,29 +364,35 @@ async def open_store(
     folder = prepare(folder)
     path = folder / "store.sqlite"
     with ExitStack() as resources:
-        role_lock = RoleLock(folder, role)
-        resources.callback(role_lock.release)
-        lock = open_file(folder / "write.lock", os.O_RDWR | os.O_CREAT, folder)
-        resources.callback(os.close, lock)
-        doorbell = Doorbell(runtime_folder(folder, runtime), role.value)
-        resources.callback(doorbell.close)
         try:
-            writer = await asyncio.to_thread(open_writer, path, lock, keep)
+            role_lock = RoleLock(folder, role)
+            resources.callback(role_lock.release)
+            lock = open_file(folder / "write.lock", os.O_RDWR | os.O_CREAT, folder)
+            resources.callback(os.close, lock)
+            doorbell = Doorbell(runtime_folder(folder, runtime), role.value)
+            resources.callback(doorbell.close)
+            writer = await asyncio.to_thread(open_writer, path, lock, keep, anew=role_lock.held)
             # Closed last of all connections: the last one tidies the log, and only a writing one can.
             committer = Committer(writer, lock, doorbell.ring)
             resources.callback(committer.close)
             reader = Reader(lambda: connect(path, read_only=True))
             resources.callback(reader.close)
             store_id = reader.one(looking.META_VALUE, which="store_id")
+            spool = Spool(folder / "octets", reserve)
+            resources.callback(spool.close)
+            blobs = Blobs(spool, appending=role is Role.APPLIANCE)
+            resources.callback(blobs.close)
+            assert store_id is not None
+            store = SqlStore(role, keep, committer, reader, spool, blobs, doorbell, store_id[0])
+            if role_lock.held:
+                sync_folder(folder)  # part of instant 1: the folder of the octets has a durable name itself
+                await store.succeed()
         except sqlite3.Error as error:
             raise StoreUnusable(f"{path} cannot be opened ({error}); check the disk, or restore a backup") from error
-        assert store_id is not None
-        spool = Spool(folder / "octets", reserve)
-        blobs = Blobs(spool, appending=role is Role.APPLIANCE)
-        resources.callback(blobs.close)
-        resources.callback(spool.close)
-        store = SqlStore(role, keep, committer, reader, spool, blobs, doorbell, store_id[0])
-        if role_lock.held:
-            await store.succeed()
+        except OSError as error:
+            where = error.filename or folder
+            raise StoreUnusable(
+                f"{where} cannot be used ({error.strerror}); give {folder} and all in it to user {os.geteuid()}"
+            ) from error
         store.own(resources.pop_all())
     return store

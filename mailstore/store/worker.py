@@ -1,7 +1,8 @@
 """One daemon thread that does what blocks, in order, and ends the process when the disk fails.
 
-A failed fsync is never retried: the kernel may have dropped the pages and call the next one good.  So nobody goes on;
-what was not acknowledged is not there, and the next start reads what really is on the disk.
+A failed fsync is never retried: the kernel may have dropped the pages and call the next one good.  So nobody goes on.
+The next start must not believe the kernel's memory either: octets that no row names are removed, and the database's log
+is written out and begun anew (`connection.open_writer`), so that it ends on the disk or the start fails.
 """
 
 from __future__ import annotations
