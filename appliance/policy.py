@@ -86,6 +86,7 @@ class _Sender:
         return bool(self.address) and (self.insider or self.authenticated)
 
 
+@lru_cache(maxsize=4096)
 def parse_rule(text: str) -> Rule:
     """Raises `PermanentFailure` ("5.5.4") that names the rules there are."""
     word = text.strip()

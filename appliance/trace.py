@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from email.utils import formatdate
+from functools import lru_cache
 
 _EXTENDED_DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,253}[A-Za-z0-9])?|\[[A-Za-z0-9:.]{2,60}\]")
 _CONTROLS = re.compile("[\x00-\x1f\x7f\x80-\x9f]")
@@ -26,10 +27,16 @@ def received(
     literal = f"[IPv6:{client_ip}]" if ":" in client_ip else f"[{client_ip}]"
     said = helo if _EXTENDED_DOMAIN.fullmatch(helo) else literal
     wanted = f"\r\n\tfor <{recipient}>" if recipient else ""
-    date = formatdate(at, localtime=True)
+    date = _date(int(at))
     return _field(
         f"Received: from {said} ({literal})\r\n\tby {hostname} with {protocol} id {queue_id}{wanted};\r\n\t{date}"
     )
+
+
+@lru_cache(maxsize=4)
+def _date(second: int) -> str:
+    """RFC 5322 section 3.3, in local time."""
+    return formatdate(second, localtime=True)
 
 
 def return_path(reverse_path: str) -> bytes:

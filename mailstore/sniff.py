@@ -85,6 +85,8 @@ _MAGIC: tuple[tuple[bytes, DocumentFormat], ...] = (
     (b"{\\rtf", _F.RTF),
 )
 
+_FIRST_OCTETS = frozenset(magic[:1] for magic, _ in _MAGIC)
+
 _PJL_LANGUAGES: dict[bytes, DocumentFormat] = {
     b"POSTSCRIPT": _F.POSTSCRIPT,
     b"PS": _F.POSTSCRIPT,
@@ -150,7 +152,7 @@ def _by_magic(head: bytes, declared: str) -> DocumentFormat | None:
     postscript = start.lstrip(b"\x04\r\n")
     if postscript.startswith(b"%!"):
         return _F.EPS if _EPS_FIRST_LINE.match(postscript) else _F.POSTSCRIPT
-    for magic, found in _MAGIC:
+    for magic, found in _MAGIC if head[:1] in _FIRST_OCTETS else ():
         if head.startswith(magic):
             return found
     if head.startswith(b"PK\x03\x04"):

@@ -45,7 +45,7 @@ class Intake:
         """All octets have come.  Raises the first failure, or `PermanentFailure` ("5.6.1") if nothing is printable."""
         if self.failure is None and self._header is not None:
             header_only, self._header = bytes(self._header), None
-            self._begin(header_only)
+            self._begin(header_only, b"")
         if self.failure is not None:
             raise self.failure
         documents = self._survey.close()
@@ -65,10 +65,10 @@ class Intake:
             return
         block, rest = bytes(self._header[:end]), bytes(self._header[end:])
         self._header = None
-        self._begin(block)
-        self._pass_on(rest)
+        self._begin(block, rest)
 
-    def _begin(self, block: bytes) -> None:
+    def _begin(self, block: bytes, rest: bytes) -> None:
+        """Judge and clean the header, and pass it on with what has come behind it."""
         if len(block) > HEADER_OCTETS:
             raise PermanentFailure("5.3.4", f"the header is longer than {HEADER_OCTETS} octets")
         if header.received(block) > self._hops:  # RFC 5321 section 6.3
@@ -78,9 +78,8 @@ class Intake:
         # RFC 8601 section 5: nobody else may speak in our name.
         block = header.without_results_of(block, self._hostname)
         self.draft.write(self._trace)
-        self._pass_on(block)
+        self._pass_on(block + rest)
 
     def _pass_on(self, octets: bytes | bytearray) -> None:
-        if octets:
-            self.draft.write(octets)
-            self._survey.feed(octets)
+        self.draft.write(octets)
+        self._survey.feed(octets)
