@@ -116,6 +116,8 @@ def test_the_dashboard_is_whole() -> None:
     assert {one["name"] for one in dashboard()["templating"]["list"]} == {"datasource", "job", "instance", "printer"}
     for variable in dashboard()["templating"]["list"][1:]:
         assert_known(variable["definition"])
+        assert variable["includeAll"]
+        assert variable["allValue"] == ".+"
     assert "uid" in dashboard()
     assert "id" not in dashboard()  # Grafana gives it
 
