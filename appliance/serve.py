@@ -19,6 +19,7 @@ from appliance.smtp.server import start_smtp
 from mailstore.config import Settings, split_endpoint
 from mailstore.directory.contract import Directory
 from mailstore.directory.opening import connect
+from mailstore.failure import TransientFailure
 from mailstore.monitoring import monitor
 from mailstore.notify import notify
 from mailstore.store.contract import Role, Store
@@ -97,6 +98,9 @@ async def _heed(store: Store, directory: Directory) -> None:
 
 async def _sweep(store: Store) -> None:
     while True:
-        if gone := await store.sweep(time.time()):
-            log.info("swept", messages=gone)
+        try:
+            if gone := await store.sweep(time.time()):
+                log.info("swept", messages=gone)
+        except (TransientFailure, OSError) as error:  # a disk that is full for now must not end the process
+            log.warning("not swept", why=str(error))
         await asyncio.sleep(SWEEP)

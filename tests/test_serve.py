@@ -1,0 +1,41 @@
+"""The appliance's chores."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from appliance import serve
+from mailstore.job import DeliveryProof, Event
+from mailstore.store import committer
+from mailstore.store.contract import Role
+from mailstore.store.sql import open_store
+from tests.contracts.store import accept
+
+
+async def test_a_sweep_that_fails_is_followed_by_one_that_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "SWEEP", 0.02)
+    monkeypatch.setattr(committer, "BUSY_SECONDS", 0.0)
+    store = await open_store(tmp_path / "store", role=Role.APPLIANCE, keep=-1, reserve=0, runtime=tmp_path / "run")
+    (job,) = await accept(store, "phaser")
+    lease = await store.acquire("device:test", "test", 60)
+    assert lease is not None
+    assert await store.end(lease, job, Event.CANCEL, reasons=[], proof=DeliveryProof.NONE)
+    foreign = sqlite3.connect(tmp_path / "store" / "store.sqlite", isolation_level=None)
+    foreign.execute("BEGIN IMMEDIATE")
+    sweeping = asyncio.create_task(serve._sweep(store))
+    done, _ = await asyncio.wait([sweeping], timeout=0.2)
+    assert not done
+    foreign.execute("ROLLBACK")
+    async with asyncio.timeout(10):
+        while foreign.execute("SELECT place FROM message").fetchall() != [("gone",)]:  # noqa: ASYNC110 - no event for it
+            await asyncio.sleep(0.01)
+    sweeping.cancel()
+    await asyncio.wait([sweeping])
+    foreign.close()
+    await store.close()
