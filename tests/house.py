@@ -298,6 +298,11 @@ class House:
         assert status == 200, text
         return Metrics(text)
 
+    def check_logs(self) -> None:
+        """Whatever happened, no process met an error that it did not expect."""
+        for child in self.children:
+            assert "Traceback (most recent call last)" not in child.said, f"{child.log.name}:\n{child.said[-5000:]}"
+
     def logs(self) -> str:
         """The last lines of every process."""
         return "\n".join(f"--- {child.log.name}\n{child.said[-3000:]}" for child in self.children)
@@ -320,6 +325,7 @@ async def house(
                 yield made
         finally:
             await made.stop()
+        made.check_logs()
 
 
 @contextlib.asynccontextmanager

@@ -257,6 +257,7 @@ async def test_a_short_disk_refuses_mail_and_still_prints_what_waits(tmp_path: P
             assert (code, text[:5]) == (452, "4.3.1"), text
             jobs = await made.store.jobs(printer="phaser")
             assert len(jobs) == len(accepted)
+            assert len(list((made.data / "octets").glob("file-*"))) == len(accepted)  # nothing half-stored
             async with sink(port=port) as printer:
                 await made.jobs(*(job.id for job in jobs))
                 assert printer.jobs == accepted

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import poplib
 import random
 import re
 import signal
@@ -22,9 +23,9 @@ import pytest
 import pytest_asyncio
 
 from mailstore.directory.records import Language, WhenUncertain
-from mailstore.job import Job, JobState
+from mailstore.job import DeliveryProof, Job, JobState
 from tests.documents import postscript
-from tests.house import GLANCE, PATIENCE, House, Running, house, mail_of, promised
+from tests.house import GLANCE, PATIENCE, SECRET, House, Running, house, mail_of, promised
 from tests.sink import Peer, Sink, sink
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.crash, pytest.mark.slow]
@@ -200,6 +201,36 @@ async def test_the_bridge_dies_inside_an_instant(apart: House, point: str) -> No
             assert 1 <= uncertain <= len(told.printers)
         else:
             assert uncertain < len(told.printers)  # one was on record before it died
+
+
+@pytest.mark.parametrize("point", ["4-before-sync", "4-after-sync"])
+async def test_the_appliance_dies_while_a_fetched_mail_is_deleted(apart: House, point: str) -> None:
+    """The client retrieved it and said DELE and QUIT; whether that counts is decided by the sync alone."""
+    name = await apart.add(f"polls-{point}")
+    number = await apart.mail(name, document(1, SIZES[1]))
+    doomed = await replace(apart, SERVE, point)
+    with pytest.raises((OSError, EOFError, poplib.error_proto)):
+        await asyncio.to_thread(fetch, apart.pop3, name)
+    assert await doomed.ended() == KILLED
+    await replace(apart, SERVE)
+    waits = point == "4-before-sync"
+    job = await apart.job(number, JobState.PENDING if waits else JobState.COMPLETED)
+    assert await asyncio.to_thread(fetch, apart.pop3, name) == int(waits)
+    job = await apart.job(number)
+    assert (job.state, job.delivery_proof) == (JobState.COMPLETED, DeliveryProof.FETCHED)
+
+
+def fetch(server: tuple[str, int], name: str) -> int:
+    """Retrieve and delete all there is; how many messages that were."""
+    with contextlib.closing(poplib.POP3(*server, timeout=PATIENCE)) as mailbox:
+        mailbox.user(name)
+        mailbox.pass_(SECRET)
+        count = mailbox.stat()[0]
+        for number in range(1, count + 1):
+            mailbox.retr(number)
+            mailbox.dele(number)
+        mailbox.quit()
+    return count
 
 
 @pytest.mark.parametrize("seed", [1, 2])
