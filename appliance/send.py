@@ -15,6 +15,7 @@ from email.policy import SMTP
 from email.utils import formatdate, make_msgid
 from pathlib import Path
 
+from mailstore import address, header
 from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.sniff import PREFIX_OCTETS, sniff
 
@@ -37,10 +38,13 @@ def send(
     """Mail `files` to `recipient`; returns what the server answered to the end of the message.
 
     `progress` is told how many octets of how many have gone.  Raises `TransientFailure` or `PermanentFailure` with the
-    server's own words, and OSError for a file that cannot be read.
+    server's own words, `PermanentFailure` ("5.1.3") for an address that is none, and OSError for a file that
+    cannot be read.
     """
+    to = address.parse_path(f"<{recipient}>", null_allowed=False)
+    author = address.parse_path(f"<{sender}>", null_allowed=False)
     boundary = f"=_printpost_{os.urandom(12).hex()}"
-    head = _head(recipient, sender, subject or ", ".join(file.name for file in files), boundary)
+    head = _head(to, author, subject or ", ".join(_shown(file) for file in files), boundary)
     parts = [(_part_head(file, boundary), file) for file in files]
     tail = f"--{boundary}--\r\n".encode("ascii")
     total = len(head) + len(tail) + sum(len(before) + _encoded_length(file.stat().st_size) for before, file in parts)
@@ -48,14 +52,18 @@ def send(
         with smtplib.SMTP(*server, timeout=DEADLINE) as client:
             client.ehlo_or_helo_if_needed()
             size = [f"SIZE={total}"] if client.has_extn("size") else []
-            _expect(client.mail(sender, size), 250)
-            _expect(client.rcpt(recipient), 250)
+            _expect(client.mail(author.address, size), 250)
+            _expect(client.rcpt(to.address), 250)
             _expect(client.docmd("DATA"), 354)
             done = 0
-            for block in _blocks(head, parts, tail):
-                client.send(block)
-                done += len(block)
-                progress(done, total)
+            try:
+                for block in _blocks(head, parts, tail):
+                    client.send(block)
+                    done += len(block)
+                    progress(done, total)
+            except BaseException:
+                client.close()  # QUIT would be a line of the message, and nobody would answer it
+                raise
             client.send(b".\r\n")
             return _expect(client.getreply(), 250)
     except (OSError, smtplib.SMTPException) as error:
@@ -81,13 +89,18 @@ def _encoded_length(octets: int) -> int:
     return lines * 78 + ((rest + 2) // 3 * 4 + 2 if rest else 0)
 
 
-def _head(recipient: str, sender: str, subject: str, boundary: str) -> bytes:
+def _shown(file: Path) -> str:
+    """A file's name as a header may hold it: on Unix it is any octets but NUL and the slash."""
+    return header.clean(file.name, 255) or "document"
+
+
+def _head(recipient: address.Path, sender: address.Path, subject: str, boundary: str) -> bytes:
     message = MIMEPart(policy=SMTP)
-    message["From"] = Address(addr_spec=sender)
-    message["To"] = Address(addr_spec=recipient)
-    message["Subject"] = subject
+    message["From"] = Address(username=sender.local, domain=sender.domain)
+    message["To"] = Address(username=recipient.local, domain=recipient.domain)
+    message["Subject"] = header.clean(subject, 900)
     message["Date"] = formatdate(localtime=True)
-    message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2])
+    message["Message-ID"] = make_msgid(domain=sender.domain)
     message["MIME-Version"] = "1.0"
     # Written by hand, for the library would close the multipart that we are about to stream.
     kind = f'Content-Type: multipart/mixed; boundary="{boundary}"\r\n\r\n'.encode("ascii")
@@ -100,13 +113,13 @@ def _part_head(file: Path, boundary: str) -> bytes:
     part = MIMEPart(policy=SMTP)
     part["Content-Type"] = kind.value
     part["Content-Transfer-Encoding"] = "base64"
-    part.add_header("Content-Disposition", "attachment", filename=file.name)
+    part.add_header("Content-Disposition", "attachment", filename=_shown(file))
     return f"--{boundary}\r\n".encode("ascii") + part.as_bytes()
 
 
 def _expect(reply: tuple[int, bytes], code: int) -> str:
     """The reply's text.  Raises the failure that the code means (RFC 5321 section 4.2.1)."""
-    got, text = reply[0], reply[1].decode("utf-8", "replace").replace("\n", " ")
+    got, text = reply[0], header.clean(reply[1].decode("utf-8", "replace"), 1000)  # it goes to a terminal
     if got == code:
         return text
     kind = TransientFailure if 400 <= got < 500 else PermanentFailure

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import email
 import email.policy
+import os
 from collections.abc import AsyncIterator
 from email.message import EmailMessage
 from pathlib import Path
@@ -99,3 +100,49 @@ async def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
         await mailed([file], ("127.0.0.1", 1))
     with pytest.raises(FileNotFoundError):
         await mailed([tmp_path / "gone.txt"], ("127.0.0.1", 1))
+
+
+@pytest.mark.parametrize(
+    "address", ["ada", "", "a b@example.com", "a@@example.com", "a@example.com\r\nRCPT TO:<b@c>", "\xe4@x"]
+)
+async def test_an_address_that_is_none_is_refused_in_a_sentence(tmp_path: Path, address: str) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("x")
+    with pytest.raises(PermanentFailure, match="the address"):
+        await mailed([file], ("127.0.0.1", 1), address)
+    with pytest.raises(PermanentFailure, match="the address"):
+        send([file], recipient="phaser360@example.com", sender=address, server=("127.0.0.1", 1))
+
+
+async def test_odd_file_names_become_header_fields(post: tuple[Post, tuple[str, int]], tmp_path: Path) -> None:
+    handler, server = post
+    names = [b"two\nlines.txt", b"latin-\xe4.txt", b"\n", b"\xc3\xa4" * 120]
+    files = [tmp_path / os.fsdecode(name) for name in names]
+    for file in files:
+        file.write_text("x")
+    await mailed(files, server)
+    message = email.message_from_bytes(
+        handler.envelopes[0].original_content or b"", _class=EmailMessage, policy=email.policy.default
+    )
+    assert [part.get_filename() for part in message.iter_attachments()] == [
+        "two lines.txt", "latin-.txt", "document", "\xe4" * 120,
+    ]  # fmt: skip
+
+
+async def test_who_breaks_off_leaves_at_once_and_nothing_is_accepted(
+    post: tuple[Post, tuple[str, int]], tmp_path: Path
+) -> None:
+    handler, server = post
+    file = tmp_path / "a.ps"
+    file.write_bytes(bytes(2_000_000))
+
+    def interrupted(_done: int, _all: int) -> None:
+        raise KeyboardInterrupt
+
+    def break_off() -> None:
+        with pytest.raises(KeyboardInterrupt):
+            send([file], recipient="phaser360@example.com", sender="a@example.com", server=server, progress=interrupted)
+
+    async with asyncio.timeout(5):
+        await asyncio.to_thread(break_off)
+    assert not handler.envelopes
