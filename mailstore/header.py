@@ -85,9 +85,9 @@ def message_id(block: bytes) -> str:
     return found[0].decode("ascii") if found else ""
 
 
-def received(block: bytes) -> int:
-    """How many Received fields there are: the hops, for the detection of loops (RFC 5321 section 6.3)."""
-    return sum(1 for _ in find(block, "received"))
+def received(block: bytes, most: int) -> int:
+    """How many Received fields there are, counted up to `most`: the hops (RFC 5321 section 6.3)."""
+    return sum(1 for _ in islice(find(block, "received"), most))
 
 
 _AUTHSERV = re.compile(rb'[ \t\r\n]*+(?:"((?:[^"\\]|\\.)*+)"|([^\s;()"/]++))')
@@ -104,9 +104,13 @@ def without_results_of(block: bytes, authserv_id: str) -> bytes:
     return bytes(kept) + block[copied:] if copied else block
 
 
+_CLAIM = 1024  # octets of a field in which its authserv-id must stand
+
+
 def _claims(content: bytes, ours: bytes) -> bool:
-    found = _AUTHSERV.match(_without_comments(content))
-    if found is None:
+    start = _without_comments(content[:_CLAIM])
+    found = _AUTHSERV.match(start)
+    if found is None or (found.end() == len(start) and len(content) > _CLAIM):
         return True  # nobody can tell whose it is, so nobody may believe it
     name = re.sub(rb"\\(.)", rb"\1", found[1]) if found[1] is not None else found[2]
     return name.lower().rstrip(b".") == ours

@@ -20,7 +20,8 @@ BLOCK = (
 
 
 def test_a_block() -> None:
-    assert header.received(BLOCK) == 2
+    assert header.received(BLOCK, 50) == 2
+    assert header.received(BLOCK, 1) == 1
     assert header.message_id(BLOCK) == "<1.2@example.com>"
     assert [name for name, _ in header.fields(BLOCK)] == [b"received", b"received", b"subject", b"message-id"]
     assert header.value(BLOCK, "Received") == b"from a\tby b"
@@ -74,7 +75,7 @@ def test_nothing_raises(octets: bytes) -> None:
         block = prefix + octets
         header.subject(block)
         header.message_id(block)
-        header.received(block)
+        header.received(block, 50)
         assert len(header.without_results_of(block, "mx.example.com")) <= len(block)
     header.parameters(octets)
 
@@ -93,6 +94,8 @@ OURS = b"Authentication-Results: mx.example.com; spf=pass\r\n\tsmtp.mailfrom=a@b
         (b"Authentication-Results: mx.example.com.; none\r\n", False),
         (b"Authentication-Results: mx.example.com(x); none\r\n", False),
         (b"Authentication-Results:\r\n", False),
+        (b"Authentication-Results: (" + b"x" * 1010 + b") mx.example.com; none\r\n", False),
+        (b"Authentication-Results: " + b"()" * 600 + b"other.example.com; none\r\n", False),
         (b"Authentication-Results: other.example.com; spf=pass (mx.example.com)\r\n", True),
         (b"Authentication-Results: amx.example.com; none\r\n", True),
         (b"X-Authentication-Results: mx.example.com; none\r\n", True),
@@ -145,3 +148,11 @@ def test_long_nonsense_is_quick(piece: bytes) -> None:
     header.decode_words(block)
     header.without_results_of(b"Authentication-Results: " + block, "x")
     assert time.process_time() - begun < 1.5
+
+
+@pytest.mark.parametrize("field", [b"Authentication-Results: " + b"(" * 250_000, b"A: b" + b"\r\nreceived: x" * 20_000])
+def test_hostile_headers_cost_milliseconds(field: bytes) -> None:
+    begun = time.process_time()
+    header.without_results_of(field + b"\r\n", "mx.example.com")
+    header.received(field + b"\r\n", 50)
+    assert time.process_time() - begun < 0.02

@@ -71,7 +71,7 @@ class Intake:
         """Judge and clean the header, and pass it on with what has come behind it."""
         if len(block) > HEADER_OCTETS:
             raise PermanentFailure("5.3.4", f"the header is longer than {HEADER_OCTETS} octets")
-        if header.received(block) > self._hops:  # RFC 5321 section 6.3
+        if header.received(block, self._hops + 1) > self._hops:  # RFC 5321 section 6.3
             raise PermanentFailure("5.4.6", f"the message has passed more than {self._hops} servers: a mail loop")
         self.subject = header.subject(block)
         self.message_id = header.message_id(block)
