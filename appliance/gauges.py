@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import REGISTRY, Collector, CollectorRegistry
@@ -58,94 +58,125 @@ class StoreGauges(Collector):
         self._registry.unregister(self)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
+        """One family after the other: with thousands of printers each is large, and need not outlive its lines."""
         yield from _jobs(self._waiting, self._uncertain)
         yield from _maildrops(self._waiting, self._printers)
-        yield from _printers(self._printers, self._states)
+        yield from _printers(self._printers)
         yield from _conditions(self._states, self._waiting)
-        yield GaugeMetricFamily(
-            "printpost_spool_bytes", "Disk space in use, by whatever, where messages lie.", value=self._used
+        yield _gauge(
+            "printpost_spool_bytes", "Disk space in use, by whatever, where messages lie.", (), [((), self._used)]
         )
-        yield GaugeMetricFamily(
-            "printpost_spool_free_bytes", "Free disk space for messages above the reserve.", value=max(self._free, 0)
+        yield _gauge(
+            "printpost_spool_free_bytes",
+            "Free disk space for messages above the reserve.",
+            (),
+            [((), max(self._free, 0))],
         )
+
+
+def _gauge(
+    name: str, documentation: str, labels: Sequence[str], rows: Iterable[tuple[Sequence[str], float]]
+) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, documentation, labels=labels)
+    for values, value in rows:
+        family.add_metric(values, value)
+    return family
 
 
 def _jobs(waiting: Sequence[Waiting], uncertain: Mapping[str, int]) -> Iterator[GaugeMetricFamily]:
-    jobs = GaugeMetricFamily("printpost_jobs", "Jobs that have not ended, by job-state.", labels=["printer", "state"])
-    oldest = GaugeMetricFamily(
-        "printpost_oldest_job_timestamp_seconds", "When the oldest job that has not ended came in.", labels=["printer"]
+    yield _gauge(
+        "printpost_jobs",
+        "Jobs that have not ended, by job-state.",
+        ("printer", "state"),
+        (((row.printer, state), row.states.get(state, 0)) for row in waiting for state in LIVE_STATES),
     )
-    last = GaugeMetricFamily(
-        "printpost_last_job_completed_timestamp_seconds", "When a job was last completed.", labels=["printer"]
+    yield _gauge(
+        "printpost_oldest_job_timestamp_seconds",
+        "When the oldest job that has not ended came in.",
+        ("printer",),
+        (((row.printer,), row.oldest) for row in waiting if row.oldest),
     )
-    doubtful = GaugeMetricFamily(
+    yield _gauge(
+        "printpost_last_job_completed_timestamp_seconds",
+        "When a job was last completed.",
+        ("printer",),
+        (((row.printer,), row.last_completed) for row in waiting if row.last_completed),
+    )
+    yield _gauge(
         "printpost_jobs_uncertain",
         "Jobs that wait for a decision: nobody knows whether they were printed.",
-        labels=["printer"],
+        ("printer",),
+        (((row.printer,), uncertain.get(row.printer, 0)) for row in waiting),
     )
-    for row in waiting:
-        for state in LIVE_STATES:
-            jobs.add_metric([row.printer, state.value], row.states.get(state.value, 0))
-        doubtful.add_metric([row.printer], uncertain.get(row.printer, 0))
-        if row.oldest:
-            oldest.add_metric([row.printer], row.oldest)
-        if row.last_completed:
-            last.add_metric([row.printer], row.last_completed)
-    return iter((jobs, oldest, last, doubtful))
 
 
 def _maildrops(waiting: Sequence[Waiting], printers: Sequence[Printer]) -> Iterator[GaugeMetricFamily]:
-    messages = GaugeMetricFamily("printpost_mailbox_messages", "Messages in the maildrop.", labels=["printer"])
-    octets = GaugeMetricFamily("printpost_mailbox_bytes", "Octets in the maildrop.", labels=["printer"])
-    quota = GaugeMetricFamily("printpost_mailbox_quota_bytes", "Octets that the maildrop may hold.", labels=["printer"])
-    for row in waiting:
-        messages.add_metric([row.printer], row.messages)
-        octets.add_metric([row.printer], row.octets)
-    for printer in printers:
-        quota.add_metric([printer.name], printer.quota)
-    return iter((messages, octets, quota))
+    yield _gauge(
+        "printpost_mailbox_messages",
+        "Messages in the maildrop.",
+        ("printer",),
+        (((row.printer,), row.messages) for row in waiting),
+    )
+    yield _gauge(
+        "printpost_mailbox_bytes",
+        "Octets in the maildrop.",
+        ("printer",),
+        (((row.printer,), row.octets) for row in waiting),
+    )
+    yield _gauge(
+        "printpost_mailbox_quota_bytes",
+        "Octets that the maildrop may hold.",
+        ("printer",),
+        (((printer.name,), printer.quota) for printer in printers),
+    )
 
 
-def _printers(printers: Sequence[Printer], states: Sequence[PrinterState]) -> Iterator[GaugeMetricFamily]:
-    info = GaugeMetricFamily(
-        "printpost_printer_info", "One for each printer.", labels=["printer", "model", "location", "transport"]
+def _printers(printers: Sequence[Printer]) -> Iterator[GaugeMetricFamily]:
+    yield _gauge(
+        "printpost_printer_info",
+        "One for each printer.",
+        ("printer", "model", "location", "transport"),
+        (((one.name, one.model, one.location, "socket" if one.drained_by_bridge else "pop3"), 1) for one in printers),
     )
-    interval = GaugeMetricFamily(
-        "printpost_printer_poll_interval_seconds", "How often the printer is to poll.", labels=["printer"]
+    yield _gauge(
+        "printpost_printer_poll_interval_seconds",
+        "How often the printer is to poll.",
+        ("printer",),
+        (((one.name,), one.poll_interval) for one in printers if not one.drained_by_bridge),
     )
-    poll = GaugeMetricFamily(
-        "printpost_printer_last_poll_timestamp_seconds", "When the printer last logged in by POP3.", labels=["printer"]
-    )
-    accepting = GaugeMetricFamily(
-        "printpost_printer_accepting_jobs", "Whether mail for the printer is taken.", labels=["printer"]
-    )
-    enabled = GaugeMetricFamily("printpost_printer_enabled", "Whether the printer is not paused.", labels=["printer"])
-    for printer in printers:
-        transport = "socket" if printer.drained_by_bridge else "pop3"
-        info.add_metric([printer.name, printer.model, printer.location, transport], 1)
-        if not printer.drained_by_bridge:
-            interval.add_metric([printer.name], printer.poll_interval)
-    for state in states:
-        accepting.add_metric([state.printer], int(state.accepting))
-        enabled.add_metric([state.printer], int(not state.paused))
-        if state.last_poll:
-            poll.add_metric([state.printer], state.last_poll)
-    return iter((info, interval, poll, accepting, enabled))
 
 
 def _conditions(states: Sequence[PrinterState], waiting: Sequence[Waiting]) -> Iterator[GaugeMetricFamily]:
     """How the printers fare.  The store is told of trouble and of its end; work is seen by the jobs."""
-    condition = GaugeMetricFamily(
-        "printpost_printer_state", "1 for the printer-state that holds, 0 for the others.", labels=["printer", "state"]
+    yield _gauge(
+        "printpost_printer_last_poll_timestamp_seconds",
+        "When the printer last logged in by POP3.",
+        ("printer",),
+        (((one.printer,), one.last_poll) for one in states if one.last_poll),
     )
-    reason = GaugeMetricFamily(
-        "printpost_printer_state_reason", "1 for each printer-state-reason that holds.", labels=["printer", "reason"]
+    yield _gauge(
+        "printpost_printer_accepting_jobs",
+        "Whether mail for the printer is taken.",
+        ("printer",),
+        (((one.printer,), int(one.accepting)) for one in states),
+    )
+    yield _gauge(
+        "printpost_printer_enabled",
+        "Whether the printer is not paused.",
+        ("printer",),
+        (((one.printer,), int(not one.paused)) for one in states),
     )
     busy = {row.printer for row in waiting if row.states.get(JobState.PROCESSING)}
-    for one in states:
-        now = "processing" if one.state == "idle" and one.printer in busy else one.state
-        for state in PRINTER_STATES:
-            condition.add_metric([one.printer, state], int(state == now))
-        for keyword in one.state_reasons:
-            reason.add_metric([one.printer, keyword], 1)
-    return iter((condition, reason))
+    now = {one.printer: "processing" if one.state == "idle" and one.printer in busy else one.state for one in states}
+    yield _gauge(
+        "printpost_printer_state",
+        "1 for the printer-state that holds, 0 for the others.",
+        ("printer", "state"),
+        (((name, state), int(state == holds)) for name, holds in now.items() for state in PRINTER_STATES),
+    )
+    yield _gauge(
+        "printpost_printer_state_reason",
+        "1 for each printer-state-reason that holds.",
+        ("printer", "reason"),
+        (((one.printer, keyword), 1) for one in states for keyword in one.state_reasons),
+    )
