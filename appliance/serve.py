@@ -9,6 +9,8 @@ import asyncio
 import contextlib
 import signal
 import time
+from collections.abc import Sequence
+from typing import Protocol
 
 import structlog
 
@@ -58,11 +60,13 @@ async def serve(settings: Settings) -> None:
         where = await stack.enter_async_context(
             monitor(settings.metrics.listen, "[metrics] listen", readiness, gauges.refresh)
         )
+        open_ports: list[_Listener] = []
+        stack.push_async_callback(_close, open_ports)
         smtp = await start_smtp(settings, store, directory)
-        stack.push_async_callback(smtp.close, GRACE)
+        open_ports.append(smtp)
         host, port = split_endpoint(settings.pop3.listen)
         pop3 = await start_pop3(settings, store, directory, host=host, port=port)
-        stack.push_async_callback(pop3.close, GRACE)
+        open_ports.append(pop3)
         async with asyncio.TaskGroup() as tasks:
             chores = [tasks.create_task(_heed(store, directory)), tasks.create_task(_sweep(store))]
             log.info("ready", smtp=smtp.address, pop3=pop3.address, metrics=where)
@@ -72,6 +76,18 @@ async def serve(settings: Settings) -> None:
             log.info("stopping")
             for chore in chores:
                 chore.cancel()
+
+
+class _Listener(Protocol):
+    async def close(self, grace: float) -> None: ...
+
+
+async def _close(listeners: Sequence[_Listener]) -> None:
+    """All at once: none of them takes anything new while another's clients use up their grace."""
+    ends = await asyncio.gather(*(listener.close(GRACE) for listener in listeners), return_exceptions=True)
+    for end in ends:
+        if isinstance(end, BaseException):
+            raise end
 
 
 async def _heed(store: Store, directory: Directory) -> None:

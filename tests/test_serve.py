@@ -14,6 +14,7 @@ from mailstore.store import committer
 from mailstore.store.contract import Role
 from mailstore.store.sql import open_store
 from tests.contracts.store import accept
+from tests.smtp_client import site, until, wire
 
 
 async def test_a_sweep_that_fails_is_followed_by_one_that_works(
@@ -39,3 +40,27 @@ async def test_a_sweep_that_fails_is_followed_by_one_that_works(
     await asyncio.wait([sweeping])
     foreign.close()
     await store.close()
+
+
+async def test_no_listener_goes_on_while_another_uses_up_its_grace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "GRACE", 0.3)
+    async with (
+        site(tmp_path) as house,
+        house.receiver() as one,
+        house.receiver() as other,
+        wire(one) as sending,
+        wire(other) as also_sending,
+    ):
+        for client in (sending, also_sending):
+            await client.reply()
+            await client.to_data()
+        began = asyncio.get_running_loop().time()
+        closing = asyncio.create_task(serve._close([one, other]))
+        await until(lambda: one.closing and other.closing)
+        for receiver in (one, other):
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection(*receiver.address)
+        await closing
+        assert asyncio.get_running_loop().time() - began < 0.55
