@@ -1,0 +1,224 @@
+"""The image: built, and run as its makers mean it to be run; and the parts of `deploy/compose.full.yaml` together."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.interop.engines import ROOT, Engine, Running, Service, found, until
+
+pytestmark = [pytest.mark.interop, pytest.mark.slow, pytest.mark.timeout(1800)]
+
+DATA = "/var/lib/printpost"
+USER = "65532"
+PRINTER = ["printer", "add", "phaser360", "--uri", "socket://127.0.0.1:9100", "--allow", "*"]
+
+# Finds processes by a word of their command line, and signals them: the image has no other tools for it.
+SIGNAL = """
+import os, pathlib, sys
+word, number = sys.argv[1], int(sys.argv[2])
+for folder in pathlib.Path("/proc").glob("[0-9]*"):
+    try:
+        words = (folder / "cmdline").read_bytes().split(b"\\0")
+    except OSError:
+        continue
+    if word.encode() in words and int(folder.name) != os.getpid():
+        os.kill(int(folder.name), number)
+        print(folder.name)
+"""
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    """The image, built once."""
+    made = found()
+    try:
+        made.build()
+        yield made
+    finally:
+        made.close()
+
+
+def healthy(running: Running, *role: str) -> bool:
+    return running.execute("printpost", "healthcheck", *role)[0] == 0
+
+
+def pid_of(running: Running, word: str, number: int = 0) -> str:
+    """The process with this word in its command line, after it got a signal; "" if there is none."""
+    status, said = running.execute("python3", "-c", SIGNAL, word, str(number))
+    assert status == 0, said
+    return said.strip()
+
+
+def printed(running: Running, job: int) -> bool:
+    status, said = running.execute("printpost", "job", "show", str(job), "--json")
+    assert status == 0, said
+    return bool(json.loads(said)["state"] == "completed")
+
+
+def test_the_image_says_how_it_is_to_be_run(engine: Engine) -> None:
+    settings = engine.settings()
+    assert settings["User"] == "65532:65532"
+    assert (settings["Entrypoint"], settings["Cmd"]) == (["printpost"], ["up"])
+    assert list(settings["Volumes"]) == [DATA]
+    assert settings["Healthcheck"]["Test"] == ["CMD", "printpost", "healthcheck"]
+    assert {"2525/tcp", "1110/tcp"} <= set(settings["ExposedPorts"])
+    assert settings["Labels"]["org.opencontainers.image.title"] == "Printpost"
+
+
+@pytest.mark.parametrize("without", [(), ("/usr/bin/bwrap",)], ids=["bubblewrap", "no-namespaces"])
+def test_a_page_is_printed_with_one_command(engine: Engine, without: tuple[str, ...]) -> None:
+    with engine.start(Service(command=["demo", "--once"], without=without)) as demo:
+        status = demo.wait(120)
+        said = demo.said()
+    assert status == 0, said
+    assert "1 page, the same as the source" in said
+
+
+def test_up_begins_with_an_empty_volume_and_ends_in_order(engine: Engine) -> None:
+    volumes = {DATA: "up"}
+    with engine.start(Service(volumes=volumes)) as up:
+        until(lambda: healthy(up))
+        assert up.execute("id", "-u")[1].strip() == USER
+        assert up.execute("touch", "/anywhere")[0] != 0
+        assert up.execute("printpost", *PRINTER)[0] == 0
+        up.signal(signal.SIGTERM)
+        assert up.wait() == 0
+        said = up.said()
+    assert said.count('"stopping"') == 2, said  # the appliance and the bridge
+    assert "Traceback" not in said
+    with engine.start(Service(volumes=volumes)) as up:  # the volume is found again
+        until(lambda: healthy(up))
+        assert "phaser360" in up.execute("printpost", "printer", "list")[1]
+
+
+@pytest.mark.parametrize(("word", "role"), [("appliance", "serve"), ("printerbridge", "bridge")])
+def test_healthcheck_fails_while_a_process_is_stopped(engine: Engine, word: str, role: str) -> None:
+    with engine.start(Service()) as up:
+        until(lambda: healthy(up))
+        assert pid_of(up, word, signal.SIGSTOP)
+        status, said = up.execute("printpost", "healthcheck")
+        assert (status, f"{role} does not answer" in said) == (69, True), said
+        pid_of(up, word, signal.SIGCONT)
+        assert healthy(up)
+
+
+@pytest.mark.parametrize("word", ["printerbridge", "appliance"])
+def test_what_is_killed_is_started_again(engine: Engine, word: str) -> None:
+    with engine.start(Service()) as up:
+        until(lambda: healthy(up))
+        first = pid_of(up, word, signal.SIGKILL)
+        until(lambda: pid_of(up, word) not in ("", first) and healthy(up))
+
+
+# -- deploy/compose.full.yaml
+
+
+def compose(name: str) -> dict[str, Any]:
+    """A compose file as data, read by Debian's YAML library."""
+    script = "import json, sys, yaml; json.dump(yaml.safe_load(open(sys.argv[1])), sys.stdout)"
+    python = "/usr/bin/python3"
+    done = subprocess.run([python, "-c", script, str(ROOT / "deploy" / name)], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip("Debian's python3-yaml is not installed; .ci/packages interop does that")
+    return dict(json.loads(done.stdout))
+
+
+def test_the_small_compose_file_closes_what_it_can() -> None:
+    (service,) = compose("compose.yaml")["services"].values()
+    assert service["read_only"]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["tmpfs"] == ["/tmp"]
+    assert service["ports"] == ["25:2525", "110:1110"]
+
+
+def test_every_file_and_name_in_the_compose_files_is_there() -> None:
+    for name in ("compose.yaml", "compose.full.yaml"):
+        described = compose(name)
+        for service in described["services"].values():
+            for volume in service.get("volumes", []):
+                source = volume.split(":")[0]
+                if source.startswith("."):
+                    assert (ROOT / "deploy" / source).exists(), f"{name}: {source}"
+                else:
+                    assert source in described["volumes"], f"{name}: {source}"
+            assert set(service.get("secrets", [])) <= set(described.get("secrets", {}))
+            assert set(service.get("depends_on", {})) <= set(described["services"])
+
+
+@pytest.fixture
+def secrets() -> Iterator[Path]:
+    """The folder of passwords, as the compose file says to make it."""
+    folder = Path(tempfile.mkdtemp(prefix="pp-secrets-"))
+    for name in ("appliance", "bridge"):
+        (folder / name).write_text(f"the password of the {name}\n")
+        (folder / name).chmod(0o644)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def service_of(described: Mapping[str, Any], secrets: Path) -> Service:
+    volumes = {}
+    for volume in described["volumes"]:
+        source, inside = volume.split(":")[:2]
+        volumes[inside] = str(ROOT / "deploy" / source) if source.startswith(".") else source
+    for name in described.get("secrets", []):
+        volumes[f"/run/secrets/{name}"] = str(secrets / name)
+    return Service(
+        command=described.get("command"),
+        entrypoint=described.get("entrypoint"),
+        user=described.get("user", ""),
+        environment=described.get("environment", {}),
+        volumes=volumes,
+    )
+
+
+def test_the_parts_print_a_page_as_two_users(engine: Engine, secrets: Path) -> None:
+    services = {
+        name: service_of(described, secrets)
+        for name, described in compose("compose.full.yaml")["services"].items()
+        if described["image"] == "printpost"
+    }
+    with engine.start(services["share"]) as share:
+        assert share.wait() == 0
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(engine.start(services["directory"]))
+        serve = stack.enter_context(engine.start(services["serve"]))
+        until(lambda: healthy(serve, "--role", "serve"))
+        bridge = stack.enter_context(engine.start(services["bridge"]))
+        until(lambda: healthy(bridge, "--role", "bridge"))
+        users = [one.execute("id", "-u")[1].strip() for one in (serve, bridge)]
+        assert users == [USER, "65533"]
+        assert bridge.execute("cat", "/run/secrets/appliance")[0] != 0
+
+        status, said = serve.execute("printpost", *PRINTER)
+        assert status == 0, said
+        # The virtual printer lives where the bridge finds it, in its network.
+        paper = "/tmp/paper"
+        printer = f"exec printpost virtual-printer --listen 127.0.0.1:9100 --output {paper} >/tmp/printer.log 2>&1 &"
+        assert bridge.execute("sh", "-c", printer)[0] == 0
+        until(lambda: bridge.execute("test", "-d", paper)[0] == 0)
+
+        sample = "/opt/printpost/lib/python3.13/site-packages/appliance/sample.pdf"
+        address = "phaser360@print.example.com"
+        status, said = serve.execute("printpost", "send", sample, "--to", address, "--from", "ada@example.com")
+        assert status == 0, said
+        number = re.search(r"job (\d+)", said)
+        assert number is not None, said
+        until(lambda: printed(serve, int(number[1])), 90)
+        assert b"job" in bridge.execute("ls", paper)[1].encode()
+        assert bridge.execute("sh", "-c", f"! touch {DATA}/appliance.lock")[0] == 0  # each has its own lock
+        for one in (serve, bridge):
+            one.signal(signal.SIGTERM)
+            assert one.wait() == 0, one.said()
