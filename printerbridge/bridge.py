@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable, Sequence
 from pathlib import Path
 
 from mailstore.directory.contract import Directory
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 _REFRESH_SECONDS = 60.0  # after which a change by a foreign LDAP client counts
 _AFTER_FAILURE_SECONDS = 5.0
+_ALL = 1_000_000
 
 
 class Bridge:
@@ -55,7 +56,10 @@ class Bridge:
         self._owner = f"bridge:{socket.gethostname()}:{os.getpid()}"
         self._seats: dict[str, Device] = {}  # printer -> where its jobs go
         self._entries: dict[Device, dict[str, Printer]] = {}
-        self._refreshed = 0.0
+        self._refresh_at = 0.0  # when the entries are read next
+        self._refreshing = asyncio.Lock()
+        self._known = False  # the entries were read once
+        self._trouble = ""  # what kept us from looking, told once
         self._lines: dict[Device, Line] = {}
         self._running: dict[Device, asyncio.Task[None]] = {}
         self._watching: list[asyncio.Task[None]] = []
@@ -102,7 +106,7 @@ class Bridge:
         async for name in self._store.rings():
             if name == "*":
                 self._directory.forget()
-                self._refreshed = 0.0
+                self._refresh_at = 0.0
                 await self._guarded(self._look_once())
             else:
                 await self._guarded(self._wake(name))
@@ -112,28 +116,34 @@ class Bridge:
             await self._guarded(self._look_once())
             await asyncio.sleep(self._timing.look)
 
-    async def _guarded(self, work: object) -> None:
+    async def _guarded(self, work: Awaitable[None]) -> None:
         """A look that fails is followed by another one."""
-        assert asyncio.iscoroutine(work)
         try:
             await work
         except TransientFailure as failure:
-            log.warning("could not look for work: %s", failure.text)
+            self._tell(failure.text)
         except Exception:
             log.exception("looking for work failed")
 
+    def _tell(self, trouble: str) -> None:
+        """Once, not every few seconds for as long as it lasts."""
+        if trouble != self._trouble:
+            self._trouble = trouble
+            log.warning("could not look for work, known printers go on: %s", trouble)
+
     async def _look_once(self) -> None:
-        now = asyncio.get_running_loop().time()
-        if not self._refreshed or now - self._refreshed > _REFRESH_SECONDS:
+        try:
             await self._refresh()
-        if self._refreshed and not self._looked_for_uncertain:
+        except TransientFailure as failure:
+            self._tell(failure.text)
+        if self._known and not self._looked_for_uncertain:
             await self._look_for_uncertain()
             self._looked_for_uncertain = True
         await self._wake_all(await self._store.printers_waiting())
 
     async def _look_for_uncertain(self) -> None:
         """Jobs that an earlier process left in doubt: their printers' entries say what becomes of them."""
-        stopped = await self._store.jobs(states=[JobState.PROCESSING_STOPPED])
+        stopped = await self._store.jobs(states=[JobState.PROCESSING_STOPPED], limit=_ALL)
         await self._wake_all({job.printer for job in stopped if UNKNOWN in job.reasons})
 
     async def _wake_all(self, names: Iterable[str]) -> None:
@@ -149,12 +159,23 @@ class Bridge:
     # -- who prints where
 
     async def _refresh(self) -> None:
-        try:
-            entries = await self._directory.printers()
-        except TransientFailure as failure:
-            log.warning("the directory does not answer, known printers go on: %s", failure.text)
-            return
-        self._refreshed = asyncio.get_running_loop().time()
+        """Read the entries if it is time.  One at a time: an older answer must not replace a newer one."""
+        async with self._refreshing:
+            time = asyncio.get_running_loop().time
+            if time() < self._refresh_at:
+                return
+            self._refresh_at = time() + _REFRESH_SECONDS  # before the question: a change meanwhile wants another one
+            try:
+                entries = await self._directory.printers()
+            except BaseException:
+                self._refresh_at = 0.0
+                raise
+            self._settle(entries)
+
+    def _settle(self, entries: Sequence[Printer]) -> None:
+        if self._trouble:
+            log.info("looking for work again")
+        self._known, self._trouble = True, ""
         self._seats.clear()
         self._entries.clear()
         self._others.clear()
@@ -189,6 +210,8 @@ class Bridge:
     async def _ask(self, name: str) -> None:
         """A printer that was not there at the last refresh."""
         entry = await self._directory.printer(name)
+        if name in self._seats or name in self._others:
+            return  # all were read meanwhile
         if entry is not None:
             self._seat(entry)
         else:

@@ -75,11 +75,12 @@ class Journal:
         `meanwhile` is called when the rows are on their way.  False if the job may not be sent (canceled, held).
         Raises `TransientFailure`; then nothing may be sent.
         """
-        ending, self._ending = self._ending, None
-        before = [ending.task()] if ending else []
+        # Shielded: whoever breaks this job off must not take with it that the one before was printed.
+        before = [asyncio.shield(self._ending.task())] if self._ending else []
         sending = asyncio.ensure_future(self._store.sending(self._held, job.id, number))
         meanwhile()
         await asyncio.gather(*before, sending)
+        self._ending = None
         begun = sending.result()
         if begun and number == 0:
             ATTEMPTS.labels(job.printer).inc()
@@ -92,8 +93,14 @@ class Journal:
     async def settled(self) -> None:
         """Return when the end of the job before is durable."""
         if self._ending is not None:
-            ending, self._ending = self._ending, None
-            await ending.task()
+            await asyncio.shield(self._ending.task())
+            self._ending = None
+
+    def abandon(self) -> None:
+        """Stop trying to write the end of the job before, which is uncertain then."""
+        if self._ending is not None:
+            self._ending.task().cancel()
+            self._ending = None
 
     async def _completed(self, lease: Lease, job: Job, pages: int, proof: DeliveryProof, detail: str) -> None:
         reasons = ["job-completed-successfully"]
@@ -104,6 +111,8 @@ class Journal:
             COMPLETED.labels(job.printer).inc()
             PAGES.labels(job.printer).inc(pages)
             DURATION.observe(max(0.0, time.time() - job.received_at))
+        else:
+            await self.note(job, f"ended while it was being sent, and printed nevertheless: {detail}")
 
     async def _end(
         self,
@@ -153,8 +162,16 @@ class Journal:
 
     async def wanted(self, job: Job) -> bool:
         """Whether the job still waits: it may have been canceled or held meanwhile."""
+        return await self._state(job) is JobState.PENDING
+
+    async def ended(self, job: Job) -> bool:
+        """Whether the job ended while it was being sent: it was canceled."""
+        state = await self._state(job)
+        return state is None or state.ended
+
+    async def _state(self, job: Job) -> JobState | None:
         now = await self._store.job(job.id)
-        return now is not None and now.state is JobState.PENDING
+        return now.state if now is not None else None
 
     async def stalled(self, job: Job, text: str) -> None:
         """The printer takes nothing; without a `text`, it goes on."""
@@ -183,9 +200,11 @@ class Journal:
 
     async def doubt(self, job: Job, printer: Printer | None, text: str) -> None:
         """The connection broke after octets were taken."""
+        if not await self._store.move(self._held, job.id, Event.DOUBT, reasons=["job-suspended", UNKNOWN], detail=text):
+            await self.note(job, f"ended while it was being sent: {text}")
+            return
         UNCERTAIN.inc()
         log.warning("job uncertain", job=job.id, printer=job.printer, detail=text)
-        await self._store.move(self._held, job.id, Event.DOUBT, reasons=["job-suspended", UNKNOWN], detail=text)
         if printer is not None and (now := await self._store.job(job.id)) is not None:
             await self._decide(now, printer)
 

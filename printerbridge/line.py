@@ -11,7 +11,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from prometheus_client import Counter, Histogram
@@ -20,10 +20,11 @@ from mailstore.directory.records import Printer
 from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.header import clean
 from mailstore.job import DeliveryProof, Job
-from mailstore.store.contract import Lease, LeaseLost, Store
+from mailstore.store.contract import LeaseLost, Store
 from printerbridge.appsocket import Broken, Connection, NotConnected, NothingTaken, Patience, Sent
 from printerbridge.device import Device
 from printerbridge.journal import Journal, again
+from printerbridge.leases import Leases
 from printerbridge.retry import SCHEDULES, Backoff, Schedule, Trouble, gives_up
 from printerbridge.spool import Prepared, Ready, Spool
 
@@ -42,7 +43,6 @@ PHASE = Histogram(
 
 READ_AHEAD = 32
 _SAID = 300  # octets of the back channel that the job's trace keeps
-_MAILDROP = "maildrop:"
 _SETTLE_SECONDS = 5.0  # for the end of the last job; one that cannot be written leaves it uncertain
 _STATE_SECONDS = 0.5  # how old the knowledge may be that a printer is not paused
 
@@ -70,14 +70,14 @@ class Line:
         self.printers: dict[str, Printer] = {}
         self._store = store
         self._spool = spool
-        self._owner = owner
         self._timing = timing
         self._backoff = Backoff(timing.schedules)
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._leases: dict[str, Lease] = {}  # by resource
+        self._leases = Leases(store, owner, device.resource, timing.lease)
         self._queue: deque[Job] = deque()
-        self._current = 0  # the job that is being printed
+        self._current: Job | None = None  # that is being printed
+        self._connection: Connection | None = None  # over which it goes
         self._looked: dict[str, tuple[float, bool]] = {}  # printer -> when asked, paused
         self._upcoming: asyncio.Future[Prepared | None] | None = None
         self._journal = Journal(store)
@@ -103,13 +103,12 @@ class Line:
 
         Raises `LeaseLost` or `TransientFailure`; the leases are released in any case.
         """
-        if not await self._acquire([self.device.resource]):
-            raise LeaseLost(self.device.resource)
+        self._journal.lease = await self._leases.take_device()
         try:
             async with asyncio.TaskGroup() as group:
-                renewing = group.create_task(self._renew())
+                looking = group.create_task(self._look_after())
                 await self._serve()
-                renewing.cancel()
+                looking.cancel()
         except* LeaseLost as lost:
             raise LeaseLost(self.device.resource) from lost
         except* TransientFailure as failed:
@@ -123,40 +122,23 @@ class Line:
 
     # -- leases
 
-    async def _acquire(self, resources: Iterable[str]) -> bool:
-        """Instant 2.  Takes all that can be had; whether that was all."""
-        wanted = [resource for resource in resources if resource not in self._leases]
-        got = await asyncio.gather(*(self._store.acquire(each, self._owner, self._timing.lease) for each in wanted))
-        self._leases.update({lease.resource: lease for lease in got if lease is not None})
-        self._journal.lease = self._leases.get(self.device.resource)
-        return None not in got
-
-    async def _renew(self) -> None:
+    async def _look_after(self) -> None:
+        """While a job is being sent, for hours perhaps: keep the leases, let others have what is no longer ours."""
         while True:
             await asyncio.sleep(self._timing.renew)
-            for lease in list(self._leases.values()):
-                try:
-                    renewed = await self._store.renew(lease, self._timing.lease)
-                except LeaseLost:
-                    if lease.resource in self._leases:  # not just given back
-                        raise
-                except TransientFailure as failure:
-                    if lease.expires <= time.time():
-                        raise
-                    log.warning("%s: a lease could not be renewed: %s", self.device.uri, failure.text)
-                else:
-                    if lease.resource in self._leases:
-                        self._leases[lease.resource] = renewed
+            await self._leases.leave_maildrops_but(self.printers)
+            await self._leases.renew()
+            job, connection = self._current, self._connection
+            if job and connection and await self._journal.ended(job) and self._connection is connection:
+                connection.break_off("the job was canceled")
 
     async def _release(self) -> None:
         with contextlib.suppress(LeaseLost, TimeoutError):
             async with asyncio.timeout(_SETTLE_SECONDS):
                 await self._journal.settled()
-        leases = list(self._leases.values())
-        self._leases.clear()
+        self._journal.abandon()
         self._queue.clear()
-        with contextlib.suppress(TransientFailure):  # they expire
-            await asyncio.gather(*(self._store.release(lease) for lease in reversed(leases)))
+        await self._leases.release()
 
     # -- the work
 
@@ -175,14 +157,14 @@ class Line:
         prepared = await self._next()
         try:
             while prepared is not None:
-                self._current = prepared.job.id
+                self._current = prepared.job
                 try:
                     await self._print(prepared)
                 finally:
                     await self._spool.discard(prepared)
                 prepared = await self._taken() or await self._next()
         finally:
-            self._current = 0
+            self._current = None
             await self._let_go()
         await self._journal.settled()
 
@@ -211,7 +193,8 @@ class Line:
         while not self._stopping.is_set():
             if not self._queue:
                 found = await self._store.pending(await self._open(), READ_AHEAD)
-                self._queue.extend(job for job in found if job.id != self._current)
+                current = self._current.id if self._current else 0
+                self._queue.extend(job for job in found if job.id != current)
                 if not self._queue:
                     return None
             job = self._queue.popleft()
@@ -221,12 +204,8 @@ class Line:
 
     async def _open(self) -> Sequence[str]:
         """The printers whose jobs may be sent now: not paused, and nobody else drains their maildrop."""
-        for resource in [each for each in self._leases if each.startswith(_MAILDROP)]:
-            if resource.removeprefix(_MAILDROP) not in self.printers:  # its entry names another device now
-                await self._store.release(self._leases.pop(resource))
-        names = [name for name in self.printers if not await self._paused(name)]
-        await self._acquire(f"{_MAILDROP}{name}" for name in names)
-        return [name for name in names if f"{_MAILDROP}{name}" in self._leases]
+        await self._leases.leave_maildrops_but(self.printers)
+        return await self._leases.take_maildrops([name for name in list(self.printers) if not await self._paused(name)])
 
     async def _paused(self, name: str) -> bool:
         now = time.monotonic()
@@ -316,12 +295,13 @@ class Line:
 
     async def _attempt(self, job: Job, number: int, document: Ready) -> Sent | None:
         """One connection; None if the journal says that the job is not to be sent."""
-        connection = await self.device.connect(self._timing.patience)
+        connection = self._connection = await self.device.connect(self._timing.patience)
         try:
             if await self._journal.begin(job, number, self._foresee):
                 return await self._transmit(connection, job, document)
             return None
         finally:
+            self._connection = None
             connection.close()
 
     async def _transmit(self, connection: Connection, job: Job, document: Ready) -> Sent:
@@ -363,9 +343,19 @@ class Line:
             log.warning("%s: %s; trying again in %.1f s", self.device.uri, text, delay)
         if number > 0:
             await asyncio.sleep(delay)  # until it is finished, or broken off
-            return True
+            return await self._goes_on(job, number)
         await self._pause(delay)
         return await self._journal.wanted(job)
+
+    async def _goes_on(self, job: Job, number: int) -> bool:
+        """Whether a job of which `number` documents are on paper still has its printer here."""
+        if job.printer not in self.printers:
+            text = (
+                f"the printer is no longer at {self.device.uri}; document {number + 1} and those after it were not sent"
+            )
+            await self._journal.doubt(job, None, text)
+            return False
+        return not await self._journal.ended(job)
 
     async def _broken(self, job: Job, text: str) -> None:
         """Nobody knows what was printed.  A printer that breaks every job must not get them all at once."""

@@ -295,28 +295,6 @@ async def test_a_paused_printer_is_not_sent_to(shop: Printshop) -> None:
         await shop.ended(job_id)
 
 
-async def test_a_removed_printers_jobs_do_not_print(shop: Printshop) -> None:
-    """Canceled between being read ahead and being sent: the journal says no, and no octet goes out."""
-    first_waits = asyncio.Event()
-
-    async def hesitant(peer: Peer) -> None:
-        await peer.take_all()
-        await first_waits.wait()
-
-    async with sink(hesitant) as printer, shop.bridge():
-        await shop.printer("phaser", printer.uri)
-        await shop.printer("letterhead", printer.uri)
-        first = await shop.submit("phaser", message(POSTSCRIPT))
-        canceled = await shop.submit("letterhead", message(b"%! must not print"))
-        await shop.until(first, JobState.PROCESSING)
-        await shop.store.forget_printer("letterhead")
-        first_waits.set()
-        last = await shop.submit("phaser", message(POSTSCRIPT))
-        jobs = await shop.ended(first, canceled, last)
-        assert [job for job in printer.jobs if job] == [POSTSCRIPT, POSTSCRIPT]
-    assert [job.state for job in jobs] == [JobState.COMPLETED, JobState.CANCELED, JobState.COMPLETED]
-
-
 async def test_a_polling_printers_jobs_are_left_alone(shop: Printshop) -> None:
     async with sink() as printer, shop.bridge():
         await shop.printer("poller", "")
@@ -334,16 +312,6 @@ async def test_jobs_of_an_unknown_printer_stay_until_it_is_known(shop: Printshop
         assert await shop.states([job_id]) == [JobState.PENDING]
         await shop.printer("phaser", printer.uri)
         await shop.ended(job_id)
-
-
-async def test_a_printer_that_moves_takes_its_jobs_along(shop: Printshop) -> None:
-    async with sink() as new, shop.bridge():
-        await shop.printer("phaser", f"socket://127.0.0.1:{await free_port()}")
-        job_id = await shop.submit("phaser", message(POSTSCRIPT))
-        await shop.told(job_id, "refuses")
-        await shop.printer("phaser", new.uri)
-        await shop.ended(job_id)
-        assert new.jobs == [POSTSCRIPT]
 
 
 async def test_stop_finishes_the_present_job_and_releases_the_rest(shop: Printshop) -> None:
@@ -393,20 +361,6 @@ async def test_a_maildrop_that_a_pop3_session_holds_is_waited_for(shop: Printsho
         await session.close()
         await shop.ended(job_id)
         assert printer.jobs == [POSTSCRIPT]
-
-
-async def test_uncertain_jobs_of_an_earlier_process_are_settled_at_start(shop: Printshop) -> None:
-    async with sink() as printer:
-        await shop.printer("phaser", printer.uri, when_uncertain=WhenUncertain.PRINTED)
-        job_id = await shop.submit("phaser", message(POSTSCRIPT))
-        lease = await shop.drains.acquire("device:elsewhere", "an earlier bridge", 30)
-        assert lease is not None
-        assert await shop.drains.sending(lease, job_id, 0)
-        await shop.drains.release(lease)  # as the store does for a bridge that was killed
-        async with shop.bridge():
-            (job,) = await shop.ended(job_id)
-        assert printer.connections == 0
-    assert (job.state, job.delivery_proof) == (JobState.COMPLETED, DeliveryProof.NONE)
 
 
 @contextlib.asynccontextmanager
