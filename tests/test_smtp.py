@@ -200,7 +200,7 @@ async def test_far_past_the_limit_the_connection_ends(house: Site) -> None:
 async def test_command_lines_are_limited_and_stay_so(receiver: Receiver) -> None:
     async with wire(receiver) as client:
         await client.reply()
-        for _ in range(200):
+        for _ in range(50):
             assert (await client.ask("EHLO client.example.com")).startswith("250-")
         assert await client.ask(f"MAIL FROM:<ada@example.com> SIZE={'9' * 2100}") == "500 5.5.2 the line is too long"
         await client.send(b"N" * 5000)
@@ -317,6 +317,36 @@ async def test_a_client_that_speaks_before_the_greeting(receiver: Receiver) -> N
     writer.close()
 
 
+async def test_a_client_that_only_closed_its_side_is_greeted(receiver: Receiver) -> None:
+    early = socket.create_connection(receiver.address)
+    early.shutdown(socket.SHUT_WR)
+    early.setblocking(False)
+    reader, writer = await asyncio.open_connection(sock=early)
+    assert await reader.read() == b"220 mail.example.com ESMTP Printpost\r\n"
+    writer.close()
+
+
+async def test_replies_to_pipelined_commands_go_out_together(receiver: Receiver) -> None:
+    async with wire(receiver) as client:
+        await client.reply()
+        await client.ask("EHLO client.example.com")
+        await client.send(b"MAIL FROM:<ada@example.com>\r\nRCPT TO:<phaser360@example.com>\r\nDATA\r\n")
+        replies = await asyncio.wait_for(client.reader.read(4096), 10)
+        assert [line[:3] for line in replies.splitlines()] == [b"250", b"250", b"354"]
+
+
+async def test_a_client_that_only_passes_the_time(house: Site) -> None:
+    async with house.receiver(limits=Limits(idle_commands=3)) as receiver, wire(receiver) as client:
+        await client.reply()
+        await client.mail(LETTER)
+        await client.ask("RSET")
+        number(await client.mail(LETTER))  # which begins the count anew
+        for command in ("NOOP", "rset", "EHLO again.example.com"):
+            assert (await client.ask(command)).startswith("250")
+        assert await client.ask("VRFY ada") == "421 4.7.0 too many commands without a mail"
+        assert await client.closed() == b""
+
+
 async def test_a_client_that_says_nothing(house: Site) -> None:
     async with house.receiver(limits=Limits(command_seconds=0.1)) as receiver, wire(receiver) as client:
         await client.reply()
@@ -355,7 +385,7 @@ async def test_a_steady_sender_outlasts_any_single_deadline(house: Site) -> None
 
 
 async def test_a_client_that_does_not_read(house: Site) -> None:
-    async with house.receiver(limits=Limits(reply_seconds=0.2)) as receiver:
+    async with house.receiver(limits=Limits(reply_seconds=0.2, idle_commands=10_000_000)) as receiver:
         with socket.socket() as deaf:
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             deaf.setblocking(False)

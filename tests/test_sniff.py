@@ -122,6 +122,13 @@ def test_the_charset_of_a_text(octets: bytes, declared: str, label: str, codec: 
     assert charset.detect(octets, declared, label) == codec
 
 
+@pytest.mark.parametrize("octet", range(128))
+def test_text_holds_no_controls(octet: int) -> None:
+    shown = bytes((octet,)).decode().isprintable() or octet in b"\t\n\f\r"
+    for around in (b"text", "größer".encode()):  # ASCII is looked at another way
+        assert charset.detect(around + bytes((octet,)), "text/plain") == ("utf_8" if shown else "")
+
+
 @pytest.mark.parametrize(
     "label", ["idna", "punycode", "unicode_escape", "rot13", "zlib", "undefined", "../x", "", "x" * 9999]
 )

@@ -13,9 +13,7 @@ the receiver, not of the connection.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import re
-import termios
 import time
 from collections.abc import Awaitable, Coroutine
 from typing import Final, cast
@@ -25,11 +23,11 @@ from aiosmtpd.smtp import SMTP, Session
 from prometheus_client import Counter, Gauge, Histogram
 
 from appliance import policy
+from appliance.smtp import verbs
 from appliance.smtp.limits import NEVER, Patience
-from appliance.smtp.receiver import Receiver
+from appliance.smtp.receiver import Receiver, talks_already
 from appliance.smtp.reply import Reply
 from appliance.smtp.transaction import INTERNAL, REJECTED, Client, Transaction, too_large
-from appliance.smtp.verbs import NOT_IN_TURN, SHUTTING_DOWN, VERBS, Dialogue, unknown
 from mailstore.failure import Failure
 
 CONNECTIONS = Counter("printpost_smtp_connections_total", "Connections that were made")
@@ -46,12 +44,9 @@ SECONDS = Histogram(
 log = structlog.get_logger()
 
 _HTTP = re.compile(rb"(?:GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH|PRI) |[A-Za-z-]+: ?|\x16\x03")
-NOT_HTTP = Reply(code=554, status="5.5.1", text="this is a mail server", close=True)
-TOO_MANY_ERRORS = Reply(code=421, status="4.7.0", text="too many errors", close=True)
-TIMEOUT = Reply(code=421, status="4.4.2", text="waited too long for you", close=True)
 
 
-SECONDS_OF: Final = {command: SECONDS.labels(command) for command in (*VERBS, "END", "OTHER")}
+SECONDS_OF: Final = {command: SECONDS.labels(command) for command in (*verbs.VERBS, "END", "OTHER")}
 
 
 class Connection(SMTP):
@@ -68,7 +63,7 @@ class Connection(SMTP):
         self.site = receiver.site
         self.session: Session = self._create_session()
         self.transport: asyncio.Transport | None = None
-        self.dialogue = Dialogue(
+        self.dialogue = verbs.Dialogue(
             site=self.site,
             client=Client(ip="0.0.0.0", insider=False),  # noqa: S104 - nobody yet
             more_came=lambda: bool(self._input),
@@ -84,6 +79,7 @@ class Connection(SMTP):
         self._half_closed = False
         self._closing = False
         self._errors = 0
+        self._idle_commands = 0
         self._patience: Patience | None = None
         self._deadline = NEVER
         self._timer: asyncio.TimerHandle | None = None
@@ -99,7 +95,7 @@ class Connection(SMTP):
             return
         self.ip = policy.plain_ip(peer[0])
         CONNECTIONS.inc()
-        refused = SHUTTING_DOWN.text if self.receiver.closing else self.receiver.gate.enter(self.ip)
+        refused = verbs.SHUTTING_DOWN.text if self.receiver.closing else self.receiver.gate.enter(self.ip)
         if refused:
             CONNECTIONS_REFUSED.inc()
             self._turn_away(Reply(code=421, status="4.7.0", text=refused).octets())
@@ -112,8 +108,8 @@ class Connection(SMTP):
         limit = settings.smtp.max_size if insider else settings.smtp.max_size_outside
         self.dialogue.client = Client(ip=str(self.ip), insider=insider, max_size=limit)
         self._expect(self.site.limits.command_seconds)
-        if _talks_already(transport):
-            self.loop.call_soon(self._say, NOT_IN_TURN)  # not before the transport reads
+        if talks_already(transport):
+            self.loop.call_soon(self._say, verbs.NOT_IN_TURN)  # not before the transport reads
         else:
             self._out += f"220 {self.hostname} ESMTP Printpost\r\n".encode()
         self._flush()
@@ -208,7 +204,7 @@ class Connection(SMTP):
             self.transport.abort()
         else:
             log.info("connection timed out", client=self.dialogue.client.ip)
-            self._say(TIMEOUT)
+            self._say(verbs.TIMEOUT)
 
     # -- dispatch
 
@@ -232,7 +228,8 @@ class Connection(SMTP):
             line = bytes(self._input[: end + 1])
             del self._input[: end + 1]
             self._command(line)
-        self._flush()
+        if not self._busy:
+            self._flush()
         if len(self._input) <= self.site.limits.input and not self._busy:
             self._resume_reading()
         if self._half_closed and not self._busy:
@@ -254,7 +251,7 @@ class Connection(SMTP):
             return
         if _HTTP.match(line):
             log.info("connection speaks HTTP or TLS", client=self.dialogue.client.ip)
-            self._answer("OTHER", NOT_HTTP, started)
+            self._answer("OTHER", verbs.NOT_HTTP, started)
             return
         try:
             text = line[:-2].decode() if line.endswith(b"\r\n") else ""
@@ -262,14 +259,18 @@ class Connection(SMTP):
             text = ""
         verb, _, argument = text.partition(" ")
         verb = verb.upper()
-        method = VERBS.get(verb)
+        method = verbs.VERBS.get(verb)
         if method is None:
-            self._answer("OTHER", unknown(line, verb), started)
+            self._answer("OTHER", verbs.unknown(line, verb), started)
+            return
+        self._idle_commands += verb in verbs.IDLE
+        if self._idle_commands > self.site.limits.idle_commands:
+            self._say(verbs.TOO_IDLE)
             return
         self._expect(self.site.limits.command_seconds)
         step = method(self.dialogue, argument.strip(" "))
         if verb == "MAIL" and self.receiver.closing:
-            self._say(SHUTTING_DOWN)
+            self._say(verbs.SHUTTING_DOWN)
         elif isinstance(step, Coroutine):
             self._run(verb, step, started)
         else:
@@ -294,7 +295,7 @@ class Connection(SMTP):
                 return
             self._answer(command, reply, started)
             if self.receiver.closing and self.dialogue.transaction is None:
-                self._say(SHUTTING_DOWN)
+                self._say(verbs.SHUTTING_DOWN)
             self._work()
 
         self.receiver.start(to_the_end())
@@ -311,7 +312,7 @@ class Connection(SMTP):
             self._look_before(self._patience.deadline)
         self._say(reply)
         if self._errors >= self.site.limits.errors and not self._closing:
-            self._say(TOO_MANY_ERRORS)
+            self._say(verbs.TOO_MANY_ERRORS)
 
     def _say(self, reply: Reply) -> None:
         if self._closing:
@@ -321,7 +322,7 @@ class Connection(SMTP):
             self._flush()
             self._closing = True
             self._input.clear()
-            self._part(at_once=reply.code == 221 or reply is SHUTTING_DOWN)
+            self._part(at_once=reply.code == 221 or reply is verbs.SHUTTING_DOWN)
             if not self._busy:
                 self.dialogue.reset()
 
@@ -385,17 +386,11 @@ class Connection(SMTP):
         transaction.intake = transaction.sink = None
         self.dialogue.transaction = None
         if not reply.refused:
-            self._errors = 0
+            self._errors = self._idle_commands = 0
         self._expect(self.site.limits.command_seconds)
         return reply
 
     def shut_down(self) -> None:
         """Say goodbye, unless a message is under way: then behind it."""
         if not self._busy and (self.dialogue.transaction is None or self.dialogue.transaction.sink is None):
-            self._say(SHUTTING_DOWN)
-
-
-def _talks_already(transport: asyncio.Transport) -> bool:
-    """Whether octets wait in the kernel; a client that only closed its side has said nothing."""
-    waiting = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.FIONREAD, bytes(4))
-    return any(waiting)
+            self._say(verbs.SHUTTING_DOWN)

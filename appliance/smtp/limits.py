@@ -20,6 +20,7 @@ class Limits:
     connections_per_client: int = 100
     recipients: int = 100  # RFC 5321 section 4.5.3.1.8 asks for as many
     errors: int = 20  # refused commands before the connection is closed; an accepted message wipes them out
+    idle_commands: int = 100  # NOOP, RSET and the like between two accepted messages
     line: int = 2048  # of a command, CRLF included; 512 of RFC 5321 and what its extensions add
     input: int = 65536  # of pipelined commands that wait; more stays in the kernel
     command_seconds: float = 300.0  # RFC 5321 section 4.5.3.2.7: at least five minutes

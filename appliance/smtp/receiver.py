@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
+import termios
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -72,3 +74,9 @@ class Receiver:
         await self._empty.wait()
         while self._tasks:
             await asyncio.wait(self._tasks)
+
+
+def talks_already(transport: asyncio.Transport) -> bool:
+    """Whether octets wait in the kernel; a client that only closed its side has said nothing."""
+    waiting = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.FIONREAD, bytes(4))
+    return any(waiting)

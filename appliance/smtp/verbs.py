@@ -40,6 +40,11 @@ NO_MAIL: Final = Reply(code=503, status="5.5.1", text="send MAIL first")
 NOT_IN_TURN: Final = Reply(code=554, status="5.5.0", text="you spoke before it was your turn", close=True)
 SHUTTING_DOWN: Final = Reply(code=421, status="4.3.2", text="the server is going down, try again soon", close=True)
 
+NOT_HTTP: Final = Reply(code=554, status="5.5.1", text="this is a mail server", close=True)
+TOO_MANY_ERRORS: Final = Reply(code=421, status="4.7.0", text="too many errors", close=True)
+TOO_IDLE: Final = Reply(code=421, status="4.7.0", text="too many commands without a mail", close=True)
+TIMEOUT: Final = Reply(code=421, status="4.4.2", text="waited too long for you", close=True)
+
 
 def helo(dialogue: Dialogue, name: str) -> Step:
     refused = _greeted(dialogue, name, extended=False)
@@ -151,3 +156,5 @@ VERBS: Final[dict[str, Callable[[Dialogue, str], Step]]] = {
     "VRFY": vrfy,
     "HELP": help_,
 }
+IDLE: Final = frozenset({"HELO", "EHLO", "RSET", "NOOP", "VRFY", "HELP"})
+"""What brings no mail nearer."""
