@@ -1,4 +1,5 @@
-"""What changes while a job is under way: it is canceled or held, its printer moves or goes, an earlier bridge died."""
+"""What changes while a job is under way: it is canceled or held, its printer moves or goes, an earlier bridge died;
+the directory is down."""
 
 from __future__ import annotations
 
@@ -12,6 +13,9 @@ import pytest_asyncio
 
 from mailstore.directory.records import Language, WhenUncertain
 from mailstore.job import Event, JobState
+from mailstore.store.contract import Role
+from mailstore.store.sql import open_store
+from tests.directory_server import running_directory
 from tests.printshop import POSTSCRIPT, SOON, Printshop, message, printshop
 from tests.sink import Peer, free_port, sink
 
@@ -165,3 +169,28 @@ async def test_a_printers_entry_decides_on_what_an_earlier_bridge_left(
     assert other.state is JobState.COMPLETED
     assert printed.count(POSTSCRIPT) == (policy is WhenUncertain.REPRINT)
     assert any(b"POSSIBLE DUPLICATE" in each for each in printed) == (policy is WhenUncertain.REPRINT)
+
+
+async def test_a_directory_that_is_down_at_the_start_is_told_once_and_waited_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running_directory(tmp_path) as running, sink() as printer:
+        store = await open_store(tmp_path / "data", role=Role.APPLIANCE, reserve=0, runtime=running.runtime)
+        drains = await open_store(tmp_path / "data", role=Role.BRIDGE, reserve=0, runtime=running.runtime)
+        shop = Printshop(store, drains, running.appliance, running.bridge, tmp_path)
+        for name in ("phaser", "letterhead"):
+            await shop.printer(name, printer.uri)
+        await running.server.stop()
+        async with shop.bridge(replace(SOON, look=0.05)):
+            jobs = [await shop.submit(name, message(POSTSCRIPT)) for name in ("phaser", "letterhead")]
+            async with asyncio.timeout(20):
+                while "could not look for work" not in caplog.text:  # noqa: ASYNC110 - a log is no event
+                    await asyncio.sleep(0.01)
+                for _ in range(10):  # rings, each of which would ask again
+                    jobs.append(await shop.submit("phaser", message(POSTSCRIPT)))
+            await running.server.start()
+            ended = await shop.ended(*jobs)
+        await drains.close()
+        await store.close()
+    assert {job.state for job in ended} == {JobState.COMPLETED}
+    assert caplog.text.count("could not look for work") <= 2  # as one sentence or another
