@@ -113,7 +113,9 @@ class Reception:
             self.head += data[: HEAD_OCTETS - len(self.head)]
         self.octets += len(data)
         self.digest.update(data)
-        write(data)
+        left = data
+        while left:  # a disk that is getting full takes some of it
+            left = left[write(left) or 0 :]
         for item in self._stream.feed(data):
             await self._pass_on(item)
         if self._fault is not None and self._fault.name == "slow":

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -230,6 +232,18 @@ async def test_a_full_disk_is_no_end(start: Start, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     await send(address, TEXT)
     assert (await printer.job(2)).octets == len(TEXT)
+
+
+async def test_a_disk_that_takes_half_a_block_is_told(start: Start) -> None:
+    printer, address = await start()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with contextlib.suppress(ConnectionResetError):
+            await send(address, bytes(100_001))
+        assert (await printer.job(1)).ended is Ended.CLOSED
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 async def _gone(sock: socket.socket) -> None:
