@@ -20,23 +20,6 @@ from urllib.parse import unquote_to_bytes
 
 from mailstore import charset
 
-_NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")
-
-
-def fields(block: bytes) -> list[tuple[bytes, bytes]]:
-    """The fields in order: name in lower case, value unfolded (RFC 5322 section 2.2).  Other lines are passed over."""
-    found: list[tuple[bytes, list[bytes]]] = []
-    for line in block.split(b"\r\n"):
-        if line.startswith((b" ", b"\t")):
-            if found:
-                found[-1][1].append(line)
-        elif name := _NAME.match(line):
-            found.append((name[1].lower(), [line[name.end() :]]))
-        else:
-            found.append((b"", []))  # takes its continuation lines with it
-    return [(name, b"".join(lines).strip()) for name, lines in found if name]
-
-
 _END = re.compile(rb"\r\n(?![ \t])")
 
 

@@ -377,9 +377,10 @@ class Connection(SMTP):
             await intake.draft.drained()
         except Failure as failure:
             intake.failure = intake.failure or failure
-        if self._patience:
-            self._patience.restart(self.loop.time())
-        self._resume_reading()
+        finally:  # a connection that is not read has no deadline
+            if self._patience:
+                self._patience.restart(self.loop.time())
+            self._resume_reading()
 
     async def _end(self, transaction: Transaction) -> Reply:
         reply = await transaction.end()

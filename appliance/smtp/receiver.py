@@ -27,7 +27,7 @@ class Receiver:
         self.connections: dict[asyncio.Transport, Callable[[], None]] = {}
         self.closing = False
         self.address: tuple[str, int] = ("", 0)
-        self._tasks: set[asyncio.Future[Any]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
         self._empty.set()
         self._server: asyncio.Server | None = None
@@ -50,9 +50,7 @@ class Receiver:
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` as a task of the receiver: no connection's end cancels it."""
-        self.keep(self.loop.create_task(work))
-
-    def keep(self, task: asyncio.Future[Any]) -> None:
+        task = self.loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
