@@ -56,15 +56,16 @@ RUN set -eu; \
 FROM programs
 COPY --from=lean /opt/printpost /opt/printpost
 COPY --from=own /own /opt/printpost
+# Data lie in $XDG_DATA_HOME/printpost where no configuration says otherwise.
 ENV PATH=/opt/printpost/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin \
     LANG=C.UTF-8 \
-    PRINTPOST_STORE__URL=sqlite:/var/lib/printpost
+    XDG_DATA_HOME=/var/lib
 LABEL org.opencontainers.image.title="Printpost" \
       org.opencontainers.image.description="Every printer gets an e-mail address: mail in, paper out." \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.vendor="Printpost"
 USER 65532:65532
-WORKDIR /var/lib/printpost
+WORKDIR /
 VOLUME /var/lib/printpost
 # SMTP, submission, submissions, POP3, POP3S, the page, and the metrics of the appliance and the bridge
 EXPOSE 2525 1587 1465 1110 1995 8025 9125 9126

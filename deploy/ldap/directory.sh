@@ -6,7 +6,7 @@
 set -eu
 umask 077
 
-here=$(dirname "$0")
+own=$(python3 -c "import mailstore.directory as package; print(*package.__path__)")
 schema=/etc/ldap/schema
 home=/var/lib/printpost
 base=dc=example,dc=com
@@ -34,7 +34,7 @@ objectClass: olcSchemaConfig
 cn: schema
 
 LDIF
-    for file in $schema/core $schema/cosine $schema/inetorgperson $schema/misc "$here/printer" "$here/printpost"; do
+    for file in $schema/core $schema/cosine $schema/inetorgperson $schema/misc "$own/printer" "$own/printpost"; do
         cat "$file.ldif"
         echo
     done

@@ -122,6 +122,7 @@ class Client:
         try:
             yield _Detached(self._client, number)
         finally:
+            print(_Detached(self._client, number).said())  # pytest shows it if the test fails
             call(self._client, "rm", "--force", "--volumes", number)
 
     def _volume(self, name: str) -> str:
@@ -182,7 +183,8 @@ class ByHand:
         if shutil.which("debootstrap") is None:
             pytest.skip("debootstrap is not installed; .ci/packages interop does that")
         system = self._folder / "base"
-        call("debootstrap", "--no-check-gpg", "--variant=minbase", "trixie", str(system), _mirror(), seconds=BUILDING)
+        signed = [] if Path("/usr/share/keyrings/debian-archive-keyring.gpg").exists() else ["--no-check-gpg"]
+        call("debootstrap", *signed, "--variant=minbase", "trixie", str(system), _mirror(), seconds=BUILDING)
         if _CERTIFICATES.exists():  # a mirror of packages in between may have a certificate of its own
             (system / "etc/pip.conf").write_text(f"[global]\ncert = {_INSIDE}\n")
         packed = self._folder / "base.tar"
@@ -220,6 +222,7 @@ class ByHand:
         finally:
             process.kill()  # --die-with-parent ends what is inside
             process.wait()
+            print(log.read_text(errors="replace"))  # pytest shows it if the test fails
 
     def _namespaces(self, service: Service, settings: Mapping[str, Any]) -> list[str]:
         options = ["bwrap", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--as-pid-1"]
@@ -229,7 +232,10 @@ class ByHand:
         options += ["--perms", "1777", "--tmpfs", "/tmp"]
         volumes = {inside: secrets.token_hex(4) for inside in settings["Volumes"]} | dict(service.volumes)
         for inside, name in volumes.items():
-            options += ["--bind", str(self._volume(name, inside)), inside]
+            volume, point = self._volume(name, inside), self._root / inside.lstrip("/")
+            point.parent.mkdir(parents=True, exist_ok=True)  # engines make what is missing, too
+            point.mkdir(exist_ok=True) if volume.is_dir() else point.touch()
+            options += ["--bind", str(volume), inside]
         for program in service.without:
             options += ["--ro-bind", "/dev/null", program]
         return options

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shutil
 import signal
@@ -49,6 +50,15 @@ def engine() -> Iterator[Engine]:
         made.close()
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that every user reaches, for containers to see."""
+    made = Path(tempfile.mkdtemp(prefix="pp-container-"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made)
+
+
 def healthy(running: Running, *role: str) -> bool:
     return running.execute("printpost", "healthcheck", *role)[0] == 0
 
@@ -83,6 +93,20 @@ def test_a_page_is_printed_with_one_command(engine: Engine, without: tuple[str, 
         said = demo.said()
     assert status == 0, said
     assert "1 page, the same as the source" in said
+
+
+def test_the_page_lies_where_its_user_wants_it(engine: Engine, folder: Path) -> None:
+    user = os.geteuid() or 40001  # any user: the image knows none but its own
+    os.chown(folder, user, -1)
+    group = folder.stat().st_gid
+    printing = Service(
+        command=["demo", "--once", "--folder", "/out"], user=f"{user}:{group}", volumes={"/out": str(folder)}
+    )
+    with engine.start(printing) as demo:
+        assert demo.wait(120) == 0, demo.said()
+    pages = list((folder / "paper").glob("*.pdf"))
+    assert [page.read_bytes()[:5] for page in pages] == [b"%PDF-"]
+    assert pages[0].stat().st_uid == user
 
 
 def test_up_begins_with_an_empty_volume_and_ends_in_order(engine: Engine) -> None:
@@ -158,14 +182,12 @@ def test_every_file_and_name_in_the_compose_files_is_there() -> None:
 
 
 @pytest.fixture
-def secrets() -> Iterator[Path]:
+def secrets(folder: Path) -> Path:
     """The folder of passwords, as the compose file says to make it."""
-    folder = Path(tempfile.mkdtemp(prefix="pp-secrets-"))
     for name in ("appliance", "bridge"):
         (folder / name).write_text(f"the password of the {name}\n")
         (folder / name).chmod(0o644)
-    yield folder
-    shutil.rmtree(folder)
+    return folder
 
 
 def service_of(described: Mapping[str, Any], secrets: Path) -> Service:
@@ -200,7 +222,7 @@ def test_the_parts_print_a_page_as_two_users(engine: Engine, secrets: Path) -> N
         until(lambda: healthy(bridge, "--role", "bridge"))
         users = [one.execute("id", "-u")[1].strip() for one in (serve, bridge)]
         assert users == [USER, "65533"]
-        assert bridge.execute("cat", "/run/secrets/appliance")[0] != 0
+        assert "password" not in bridge.execute("cat", "/run/secrets/appliance")[1]
 
         status, said = serve.execute("printpost", *PRINTER)
         assert status == 0, said
@@ -210,7 +232,8 @@ def test_the_parts_print_a_page_as_two_users(engine: Engine, secrets: Path) -> N
         assert bridge.execute("sh", "-c", printer)[0] == 0
         until(lambda: bridge.execute("test", "-d", paper)[0] == 0)
 
-        sample = "/opt/printpost/lib/python3.13/site-packages/appliance/sample.pdf"
+        status, sample = serve.execute("python3", "-c", "import appliance; print(*appliance.__path__)")
+        sample = f"{sample.strip()}/sample.pdf"
         address = "phaser360@print.example.com"
         status, said = serve.execute("printpost", "send", sample, "--to", address, "--from", "ada@example.com")
         assert status == 0, said
