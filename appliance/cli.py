@@ -121,7 +121,10 @@ def send(
     from appliance.send import send as run_send
 
     settings = context.obj.settings()
-    host, port = config.split_endpoint(server or settings.smtp.listen)
+    try:
+        host, port = config.split_endpoint(server or settings.smtp.listen)
+    except ValueError as error:
+        shell.fail(f"--server: {error}", 2)
     columns = ("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, transient=True, disable=not sys.stdout.isatty()) as bar:
         task = bar.add_task(to, total=None)

@@ -15,12 +15,13 @@ from mailstore.config import Settings
 from mailstore.directory.opening import embedded_server
 from mailstore.directory.slapd import EmbeddedDirectory
 from mailstore.failure import Failure
+from mailstore.store.place import prepare
 
 log = structlog.get_logger()
 
 
 async def up(settings: Settings, file: Path | None) -> int:
-    """Run until SIGTERM or SIGINT; returns the exit status.  Raises `Failure` if it cannot start.
+    """Run until SIGTERM or SIGINT; returns the exit status.  Raises `Failure` or `StoreUnusable` if it cannot start.
 
     A signal while it starts gives that up.
     """
@@ -41,8 +42,9 @@ async def up(settings: Settings, file: Path | None) -> int:
 async def everything(settings: Settings, file: Path | None, log_file: Path | None = None) -> AsyncIterator[Supervisor]:
     """All that `up` runs, ready, its logs on stderr or in a file.
 
-    Raises `ChildFailed`, and the log says why, or `Failure`.
+    Raises `ChildFailed`, and the log says why, `StoreUnusable` or `Failure`.
     """
+    prepare(settings.store.folder)  # before the directory makes its own in it
     async with contextlib.AsyncExitStack() as stack:
         if settings.directory.url == "embedded":
             server = embedded_server(settings)

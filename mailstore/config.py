@@ -206,19 +206,36 @@ class Settings(BaseSettings):
 
 
 def load(file: Path | None = None) -> tuple[Settings, Path | None]:
-    """The settings, and the file they came from: `file`, else the first of `DEFAULT_FILES` that exists, else none.
+    """The settings, and the file they came from: `file`, else the first of `DEFAULT_FILES` that is there, else none.
 
     Raises `ConfigError`.
     """
     if file is None and (named := os.environ.get(f"{ENVIRONMENT_PREFIX}CONFIG")):
         file = Path(named)
-    path = file or next((known for known in DEFAULT_FILES if known.is_file()), None)
+    path = file or next(filter(_is_there, DEFAULT_FILES), None)
     data = _read(path) if path else {}
     _refuse_unknown_environment()
     try:
-        return Settings(**data), path
+        settings = Settings(**data)
+        assert settings.store.folder
     except ValidationError as error:
         raise ConfigError("; ".join(_sentence(item, path) for item in error.errors())) from None
+    except RuntimeError:  # pathlib's, for a "~" that stands for nothing: a user without a home, or no user
+        raise ConfigError(
+            f"{path or 'the configuration'}: [store] url: the user has no home folder;"
+            " name a folder in full, as in sqlite:/var/lib/printpost"
+        ) from None
+    return settings, path
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except PermissionError:
+        return path.is_absolute()  # then reading it says so; where we only happen to stand, nothing is meant for us
+    except OSError:
+        return False
+    return True
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -119,3 +119,30 @@ def test_periods(text: str, seconds: float) -> None:
 def test_a_hostname_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config.socket, "gethostname", lambda: "what is_this")
     assert config.own_hostname() == "printpost.localdomain"
+
+
+@pytest.mark.parametrize("variables", [{"PRINTPOST_STORE__URL": "sqlite:~nobody-of-this-name/x"}, {"HOME": "~"}])
+def test_a_home_that_nobody_has(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 12345)
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(config.ConfigError, match=r"\[store\] url: .* name a folder in full"):
+        config.load()
+
+
+class Locked(type(Path())):  # type: ignore[misc]
+    """A file in a folder that may not be entered, also by root, whom no mode keeps out."""
+
+    def lstat(self, **_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    read_text = lstat
+
+
+def test_a_folder_that_may_not_be_entered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "DEFAULT_FILES", (Locked("printpost.toml"),))
+    assert config.load()[1] is None
+    monkeypatch.setattr(config, "DEFAULT_FILES", (Locked("/etc/printpost/printpost.toml"),))
+    with pytest.raises(config.ConfigError, match=r"/etc/printpost/printpost.toml cannot be read"):
+        config.load()
