@@ -183,6 +183,7 @@ async def run(
     if shutil.which(argv[0], path=_PATH) is None:
         raise TransientFailure("4.3.5", f"this server lacks the program {Path(argv[0]).name}")
     command = confined(argv, folder=folder, level=await level(), seconds=timeout, readable=readable, limits=limits)
+    _keep_descriptors()
     try:
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -196,6 +197,14 @@ async def run(
     except OSError as error:
         raise TransientFailure("4.3.0", f"the converter could not be started ({error.strerror})") from error
     return await _supervise(process, folder, timeout, limits)
+
+
+def _keep_descriptors() -> None:
+    """Let no child have what whoever started this process left open: uvloop closes nothing, nor does bubblewrap."""
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - names, and quickly
+        with contextlib.suppress(OSError):
+            if int(name) > 2 and os.get_inheritable(int(name)):
+                os.set_inheritable(int(name), False)
 
 
 async def _supervise(process: asyncio.subprocess.Process, folder: Path, timeout: float, limits: Limits) -> Finished:
