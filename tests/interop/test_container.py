@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests.interop.engines import ROOT, Engine, Running, Service, found, until
+from tests.interop.engines import ROOT, Engine, Running, Service, call, found, until
+from tests.interop.programs import program
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -179,6 +180,22 @@ def test_every_file_and_name_in_the_compose_files_is_there() -> None:
                     assert source in described["volumes"], f"{name}: {source}"
             assert set(service.get("secrets", [])) <= set(described.get("secrets", {}))
             assert set(service.get("depends_on", {})) <= set(described["services"])
+
+
+def test_prometheus_of_the_parts_can_be_meant_and_asks_them(tmp_path: Path) -> None:
+    services = compose("compose.full.yaml")["services"]
+    places = [volume.split(":") for volume in services["prometheus"]["volumes"] if volume.startswith("./")]
+    for source, inside, _ in places:
+        copy = tmp_path / inside.lstrip("/")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "deploy" / source, copy)
+    (configuration,) = (word.partition("=")[2] for word in services["prometheus"]["command"] if "config.file" in word)
+    said = call(program("promtool"), "check", "config", str(tmp_path / configuration.lstrip("/")))
+    assert "rules found" in said
+    targets = re.findall(r'targets: \["(\w+):(\d+)"\]', (tmp_path / configuration.lstrip("/")).read_text())
+    for name, port in targets:
+        assert f"0.0.0.0:{port}" in services[name]["environment"].values()
+    assert [name for name, _ in targets] == ["serve", "bridge"]
 
 
 @pytest.fixture
