@@ -79,6 +79,7 @@ class VirtualPrinter:
         self._script = _script(faults)
         self._buffer = bytearray(BUFFER_OCTETS)
         self._socket: socket.socket | None = None  # bound from start to close, and listening while not busy
+        self._listening = False
         self._small = False  # its receive buffer was made as small as a card's
         self._current: Reception | None = None
         self._busy = False
@@ -155,11 +156,14 @@ class VirtualPrinter:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, octets)
         self._socket.listen(1)
         asyncio.get_running_loop().add_reader(self._socket.fileno(), self._accept)
+        self._listening = True
 
     def _unlisten(self) -> None:
         """Refuse connections, but keep the port: Linux lets a socket that was shut down listen again."""
         assert self._socket is not None
-        if asyncio.get_running_loop().remove_reader(self._socket.fileno()):
+        if self._listening:
+            self._listening = False
+            asyncio.get_running_loop().remove_reader(self._socket.fileno())
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def _accept(self) -> None:
