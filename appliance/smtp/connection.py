@@ -109,7 +109,7 @@ class Connection(SMTP):
         self.dialogue.client = Client(ip=str(self.ip), insider=insider, max_size=limit)
         self._expect(self.site.limits.command_seconds)
         if talks_already(transport):
-            self.loop.call_soon(self._say, verbs.NOT_IN_TURN)  # not before the transport reads
+            self._say(verbs.NOT_IN_TURN)
         else:
             self._out += f"220 {self.hostname} ESMTP Printpost\r\n".encode()
         self._flush()
