@@ -15,7 +15,7 @@ from mailstore.config import Settings
 from mailstore.directory.contract import Directory
 from mailstore.directory.records import Language, Printer, WhenUncertain
 from mailstore.job import JobState
-from mailstore.store.contract import Store
+from mailstore.store.contract import PrinterState, Waiting
 
 app = typer.Typer(no_args_is_help=True, help="Make, see and change printers.")
 
@@ -71,7 +71,7 @@ def add(
         password = made = secrets.token_urlsafe(12)
 
     async def work() -> None:
-        async with shell.opened(settings) as (store, directory):
+        async with shell.opened_to_change(settings) as (store, directory):
             await directory.add(printer, password)
             await store.changed()
 
@@ -110,7 +110,7 @@ def set_(
         shell.fail("nothing to change; see printpost printer set --help", 2)
 
     async def work() -> None:
-        async with shell.opened(context.obj.settings()) as (store, directory):
+        async with shell.opened_to_change(context.obj.settings()) as (store, directory):
             printer = await _existing(directory, name)
             await directory.replace(dataclasses.replace(printer, **(changes | _rules(printer, allow, deny, forget))))
             await store.changed()
@@ -124,7 +124,12 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
 
     async def work() -> list[dict[str, Any]]:
         async with shell.opened(context.obj.settings()) as (store, directory):
-            return [await _described(printer, store) for printer in await directory.printers()]
+            waiting = {row.printer: row for row in await store.waiting()}
+            states = {state.printer: state for state in await store.printer_states()}
+            return [
+                _described(one, states.get(one.name, PrinterState(printer=one.name)), waiting.get(one.name))
+                for one in await directory.printers()
+            ]
 
     printers = shell.run(work())
     if as_json:
@@ -146,7 +151,9 @@ def show(context: typer.Context, name: Name, as_json: Json = False) -> None:
 
     async def work() -> dict[str, Any]:
         async with shell.opened(context.obj.settings()) as (store, directory):
-            return await _described(await _existing(directory, name), store)
+            printer = await _existing(directory, name)
+            waiting = next((row for row in await store.waiting() if row.printer == printer.name), None)
+            return _described(printer, await store.printer_state(printer.name), waiting)
 
     printer = shell.run(work())
     if as_json:
@@ -160,11 +167,13 @@ def remove(context: typer.Context, name: Name) -> None:
     """Take a printer away; jobs that wait for it are canceled."""
 
     async def work() -> None:
-        async with shell.opened(context.obj.settings()) as (store, directory):
-            printer = await _existing(directory, name)
-            await directory.remove(printer.name)
-            await store.forget_printer(printer.name)
-            await store.changed()
+        async with shell.opened_to_change(context.obj.settings()) as (store, directory):
+            # A removal that was broken off leaves jobs of a printer that there is no more.
+            left = any(row.messages for row in await store.waiting() if row.printer == name.lower())
+            if not left or await directory.printer(name.lower()):
+                await directory.remove((await _existing(directory, name)).name)
+            await store.changed()  # before the jobs go: from now on nobody takes mail for it
+            await store.forget_printer(name.lower())
 
     shell.run(work())
 
@@ -175,7 +184,7 @@ def password(context: typer.Context, name: Name, password_stdin: PasswordStdin =
     new = shell.read_password() if password_stdin else secrets.token_urlsafe(12)
 
     async def work() -> None:
-        async with shell.opened(context.obj.settings()) as (store, directory):
+        async with shell.opened_to_change(context.obj.settings()) as (store, directory):
             await directory.set_password((await _existing(directory, name)).name, new)
             await store.changed()
 
@@ -226,9 +235,7 @@ async def _existing(directory: Directory, name: str) -> Printer:
     return printer
 
 
-async def _described(printer: Printer, store: Store) -> dict[str, Any]:
-    state = await store.printer_state(printer.name)
-    waiting = next((row for row in await store.waiting() if row.printer == printer.name), None)
+def _described(printer: Printer, state: PrinterState, waiting: Waiting | None) -> dict[str, Any]:
     condition = state.state
     if condition == "idle" and waiting and waiting.states.get(JobState.PROCESSING):
         condition = "processing"

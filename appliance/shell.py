@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import fcntl
 import json
 import os
 import sys
@@ -22,9 +23,14 @@ from rich.table import Table
 
 from mailstore import config
 from mailstore.directory.contract import Directory
+from mailstore.failure import TransientFailure
 from mailstore.store.contract import Role, Store
+from mailstore.store.place import open_file
 
 T = TypeVar("T")
+
+TURN = 30.0
+"""Seconds that a command waits for another one that changes printers."""
 
 
 @dataclass(slots=True)
@@ -59,6 +65,34 @@ async def opened(settings: config.Settings) -> AsyncIterator[tuple[Store, Direct
 
     async with opened_store(settings) as store, open_directory(settings, "appliance") as directory:
         yield store, directory
+
+
+@contextlib.asynccontextmanager
+async def opened_to_change(settings: config.Settings) -> AsyncIterator[tuple[Store, Directory]]:
+    """As `opened`, but one command after the other: what one has read nobody else changes until it has written.
+
+    Raises `TransientFailure` if another one takes too long.
+    """
+    async with opened(settings) as (store, directory):
+        lock = open_file(settings.store.folder / "commands.lock", os.O_RDWR | os.O_CREAT, settings.store.folder)
+        try:
+            await _our_turn(lock)
+            yield store, directory
+        finally:
+            os.close(lock)
+
+
+async def _our_turn(lock: int) -> None:
+    deadline = asyncio.get_running_loop().time() + TURN
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if asyncio.get_running_loop().time() > deadline:
+                raise TransientFailure("4.3.0", "another command is changing printers; try again later") from None
+            await asyncio.sleep(0.02)
+        else:
+            return
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
