@@ -27,7 +27,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 NAME = "printpost-test"
-BASE = "debian:trixie-slim"
+OURS_FOR = {"debian:trixie-slim": f"localhost/{NAME}-base"}
+"""What the image is built on, and what stands for it where nothing can be fetched: made here, for this alone."""
 BUILDING = 1500.0
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 _INSIDE = "/run/host-certificates.crt"
@@ -170,16 +171,18 @@ class ByHand:
         if not policy.exists():
             policy.parent.mkdir(exist_ok=True)
             policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
-        if subprocess.run(["buildah", "inspect", "--type", "image", BASE], capture_output=True, check=False).returncode:
-            self._make_base()
+        ((name, base),) = OURS_FOR.items()
+        if subprocess.run(["buildah", "inspect", "--type", "image", base], capture_output=True, check=False).returncode:
+            self._make_base(base)
         certificates = ["--volume", f"{_CERTIFICATES}:{_INSIDE}:ro"] if _CERTIFICATES.exists() else []
         options = ["--layers", "--format", "docker", "--isolation", "chroot", "--pull-never", *certificates]
+        options += ["--build-context", f"{name}=container-image://{base}"]
         call("buildah", "bud", *options, "--tag", NAME, str(ROOT), seconds=BUILDING)
         self._settings = dict(json.loads(call("buildah", "inspect", "--type", "image", NAME))["Docker"]["config"])
         self._container = call("buildah", "from", "--pull-never", NAME)
         self._root = Path(call("buildah", "mount", self._container))
 
-    def _make_base(self) -> None:
+    def _make_base(self, name: str) -> None:
         if shutil.which("debootstrap") is None:
             pytest.skip("debootstrap is not installed; .ci/packages interop does that")
         system = self._folder / "base"
@@ -191,7 +194,7 @@ class ByHand:
         call("tar", "-C", str(system), "-cf", str(packed), ".", seconds=BUILDING)
         container = call("buildah", "from", "scratch")
         call("buildah", "add", container, str(packed), "/", seconds=BUILDING)
-        call("buildah", "commit", "--rm", container, BASE, seconds=BUILDING)
+        call("buildah", "commit", "--rm", container, name, seconds=BUILDING)
         packed.unlink()
         shutil.rmtree(system)
 
