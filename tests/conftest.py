@@ -7,6 +7,9 @@ from collections.abc import Generator
 
 import pytest
 
+# Before anything imports them: these files hold assertions and are no test files by name.
+pytest.register_assert_rewrite("tests.contracts.directory", "tests.contracts.engines", "tests.contracts.store")
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:

@@ -13,13 +13,11 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("tests.contracts.engines", "tests.contracts.store")
-
-from mailstore.store import place  # noqa: E402
-from mailstore.store.contract import Role, StoreUnusable  # noqa: E402
-from mailstore.store.runtime import runtime_folder  # noqa: E402
-from mailstore.store.sql import SqlStore, open_store  # noqa: E402
-from tests.contracts.store import accept, octets_of  # noqa: E402
+from mailstore.store import place
+from mailstore.store.contract import Role, StoreUnusable
+from mailstore.store.runtime import runtime_folder
+from mailstore.store.sql import SqlStore, open_store
+from tests.contracts.store import accept, octets_of
 
 SIZES = (100, 100_000, 2_000_000)  # in the database, in a segment, in a file of its own
 APPLIANCE, BRIDGE, GROUP = 40001, 40002, 40001

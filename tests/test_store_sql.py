@@ -13,14 +13,12 @@ import pytest
 from sqlalchemy import schema as ddl
 from sqlalchemy.dialects import postgresql
 
-pytest.register_assert_rewrite("tests.contracts.engines", "tests.contracts.store")
-
-from mailstore.store import drafts, place, schema, segments, worker  # noqa: E402
-from mailstore.store.contract import Role, StoreUnusable  # noqa: E402
-from mailstore.store.sql import SqlStore, open_store  # noqa: E402
-from mailstore.store.statement import STATEMENTS  # noqa: E402
-from tests.contracts.store import *  # noqa: E402, F403 - the suite is collected here
-from tests.contracts.store import accept, envelope, octets_of, recipient  # noqa: E402
+from mailstore.store import drafts, place, schema, segments, worker
+from mailstore.store.contract import Role, StoreUnusable
+from mailstore.store.sql import SqlStore, open_store
+from mailstore.store.statement import STATEMENTS
+from tests.contracts.store import *  # noqa: F403 - the suite is collected here
+from tests.contracts.store import accept, envelope, octets_of, recipient
 
 FROZEN = Path(__file__).parent / "schemas"
 
