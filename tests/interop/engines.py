@@ -102,7 +102,8 @@ class Client:
         call(self._client, "build", *form, "-t", NAME, str(ROOT), seconds=BUILDING)
 
     def settings(self) -> dict[str, Any]:
-        return dict(json.loads(call(self._client, "image", "inspect", NAME))[0]["Config"])
+        image = json.loads(call(self._client, "image", "inspect", NAME))[0]
+        return {"Healthcheck": image.get("Healthcheck"), **image["Config"]}  # Podman shows that one further up
 
     @contextlib.contextmanager
     def start(self, service: Service) -> Iterator[Running]:
