@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mailstore.failure import PermanentFailure, TransientFailure
-from mailstore.store import segments
+from mailstore.store import drafts, segments
 from mailstore.store.blobs import INLINE_OCTETS, Blobs, Place, Placed
 from mailstore.store.drafts import BUFFER_OCTETS, MEMORY_OCTETS, Spool, SpooledDraft
 
@@ -185,6 +185,42 @@ async def test_a_draft_is_congested_and_drains(ground: Ground) -> None:
     await asyncio.wait_for(draft.drained(), 10)
     assert not draft.congested
     await draft.discard()
+
+
+async def test_stalled_senders_share_a_bounded_memory(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever stalls keeps nothing that others need, loses nothing by it, and holds nobody up."""
+    monkeypatch.setattr(drafts, "RESTING_OCTETS", 2 * BUFFER_OCTETS)
+    monkeypatch.setattr(drafts, "QUEUED_OCTETS", 4 * BUFFER_OCTETS)
+    spool, sizes = ground.spool, [100, 20_000, 300_000, 600_000, 1_500_000] * 6
+    octets = [os.urandom(size) for size in sizes]
+    arriving = [spool.draft(0) for _ in octets]
+    for start in range(0, max(sizes), 65536):
+        for draft, whole in zip(arriving, octets, strict=True):
+            draft.write(whole[start : start + 65536])
+            assert spool.resting <= 2 * BUFFER_OCTETS
+            if draft.congested:
+                await asyncio.wait_for(draft.drained(), 10)
+            assert spool.queued <= 5 * BUFFER_OCTETS
+    assert spool.resting == sum(len(draft.memory) for draft in arriving)
+    placed = await asyncio.gather(*(ground.blobs.keep(draft) for draft in arriving))
+    assert [await ground.read(where) for where in placed] == octets
+    for draft in arriving:
+        draft.close()
+    assert (spool.resting, spool.queued, spool.line, spool.waiting) == (0, 0, {}, set())
+
+
+async def test_what_is_being_accepted_is_left_where_it_is(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drafts, "RESTING_OCTETS", 150_000)
+    first, second, third = (ground.spool.draft(0) for _ in range(3))
+    first.write(b"1" * 100_000)
+    first.take()
+    second.write(b"2" * 100_000)
+    third.write(b"3" * 10_000)
+    assert [draft.descriptor >= 0 for draft in (first, second, third)] == [False, True, False]
+    assert (await ground.blobs.keep(first)).place is Place.SEGMENT
+    for draft in (first, second, third):
+        await draft.end()
+    assert (ground.spool.resting, ground.spool.queued) == (0, 0)
 
 
 async def test_no_room_is_told_before_and_while_writing(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,12 @@
 """A message that is arriving: in memory while small, then in a file without a name.
 
-The file is opened with O_TMPFILE, so whatever ends the process leaves nothing behind.  A thread writes it from a few
-buffers that are used again and again; `congested` tells the receiver when they are full.
+The file is opened with O_TMPFILE, so whatever ends the process leaves nothing behind.  Threads write it from buffers
+that grow with what arrives, and of which a few are kept to be used again.
 
-Security: strangers choose how much arrives and how fast.  Memory is bounded by `BUFFERS` as long as the receiver minds
-`congested`, the disk by the reserve, which is looked at again before each write.
+Security: strangers choose how much arrives, how fast, and when to stall.  Memory is bounded for all drafts together:
+what rests in them by `RESTING_OCTETS` (beyond it the drafts that were idle longest go to their files), what waits for
+the disk by `QUEUED_OCTETS` as long as the receiver minds `congested`; the disk always comes round, so nobody waits for
+a sender.  The disk is bounded by the reserve, which is looked at again before each write.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,8 +29,12 @@ shared with other work)."""
 
 BUFFER_OCTETS = 512 * 1024
 BUFFERS = 4
-"""So many may wait.  With buffers of 1 MiB 100 MB took 814 MB/s, with these 693 (medians of six, other work beside);
-half the memory for each message that is arriving weighs more."""
+"""So many of one draft may wait for the disk."""
+IDLE_BUFFERS = 8
+"""So many are kept: memory that the kernel need not clear again."""
+
+RESTING_OCTETS = 24 * 1024 * 1024
+QUEUED_OCTETS = 16 * 1024 * 1024
 
 SYNC_OCTETS = 64 * 1024 * 1024
 """How much may lie unsynced in the kernel: the last sync, for which the client waits, stays short on any disk."""
@@ -42,6 +49,11 @@ class Spool:
         self.reserve = reserve
         self.promised = 0  # octets that open drafts said they would need
         self.threads = ThreadPoolExecutor(4, thread_name_prefix="printpost-draft")
+        self.resting = 0  # octets in drafts that nobody writes to the disk
+        self.queued = 0  # octets in buffers that wait for the disk, or are being written
+        self.idle: list[bytearray] = []
+        self.line: dict[SpooledDraft, None] = {}  # drafts that may be sent to their files, idle longest first
+        self.waiting: set[SpooledDraft] = set()  # for the disk
 
     def free(self) -> int:
         """Free octets above the reserve."""
@@ -59,6 +71,19 @@ class Spool:
             raise disk_full()
         return SpooledDraft(self, expected)
 
+    def make_room(self) -> None:
+        while self.resting > RESTING_OCTETS and self.line:
+            next(iter(self.line)).spill()
+
+    def wrote(self, buffers: Iterable[bytearray]) -> None:
+        """These buffers no longer wait for the disk."""
+        for buffer in buffers:
+            self.queued -= len(buffer)
+            if len(buffer) == BUFFER_OCTETS and len(self.idle) < IDLE_BUFFERS:
+                self.idle.append(buffer)
+        for draft in self.waiting:
+            draft.progress.set()
+
     def close(self) -> None:
         self.threads.shutdown()
 
@@ -72,36 +97,49 @@ class SpooledDraft:
         spool.promised += expected
         self._loop = asyncio.get_running_loop()
         self.octets = 0
-        self.memory = bytearray()  # all of it while small, then the buffer being filled
+        self.memory = bytearray()  # all of it while there is no file, then the buffer being filled
         self.descriptor = -1
-        self._filled = 0  # of `memory`, once there is a file
+        self.progress = asyncio.Event()
+        self._filled = 0  # of `memory`
+        self._resting = 0  # what the spool counts of `memory`
         self._full: list[tuple[bytearray, int]] = []
-        self._idle: list[bytearray] = []
         self._offset = 0
         self._unsynced = 0
         self._writing = False
         self._taken = False
         self._closed = False
         self._failure: TransientFailure | None = None
-        self._progress = asyncio.Event()
 
     @property
     def congested(self) -> bool:
-        return self._failure is not None or len(self._full) + 2 * self._writing >= BUFFERS
-
-    @property
-    def _failed(self) -> bool:
-        return self._failure is not None
+        return (
+            self._failure is not None
+            or len(self._full) + 2 * self._writing >= BUFFERS
+            or self._spool.queued >= QUEUED_OCTETS
+        )
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         view = memoryview(data).cast("B")
         self.octets += len(view)
-        if self.descriptor < 0 and not self._failed:
-            if self.octets <= MEMORY_OCTETS:
-                self.memory += view
-                return
-            self._spill()
-        while view and not self._failed:
+        if self._failure is not None:
+            return
+        if self.descriptor < 0 and self.octets <= MEMORY_OCTETS:
+            self.memory += view
+            self._filled = len(self.memory)
+        else:
+            self._write_on(view)
+        self._rest()
+        self._spool.line.pop(self, None)
+        if self.memory and not self._taken:
+            self._spool.line[self] = None
+        self._spool.make_room()
+
+    def _write_on(self, view: memoryview) -> None:
+        if self.descriptor < 0:
+            self.spill()
+        while view and self._failure is None:
+            if not self._filled and self._spool.idle:
+                self.memory = self._spool.idle.pop()
             count = min(len(view), BUFFER_OCTETS - self._filled)
             self.memory[self._filled : self._filled + count] = view[:count]
             self._filled += count
@@ -110,10 +148,17 @@ class SpooledDraft:
                 self._pass_on()
 
     async def drained(self) -> None:
-        while self._failure is None and self.congested:
-            self._progress.clear()
-            await self._progress.wait()
+        self._spool.waiting.add(self)
+        try:
+            await self._until(lambda: self._failure is not None or not self.congested)
+        finally:
+            self._spool.waiting.discard(self)
         self.check()
+
+    async def _until(self, reached: Callable[[], bool]) -> None:
+        while not reached():
+            self.progress.clear()
+            await self.progress.wait()
 
     def check(self) -> None:
         """Raises `TransientFailure` if anything could not be kept so far."""
@@ -122,10 +167,7 @@ class SpooledDraft:
 
     async def sealed(self) -> None:
         """All is in a file, however small, and durable.  Raises `TransientFailure`."""
-        if self.descriptor < 0:
-            self._spill()
-        if self._filled:
-            self._pass_on()
+        self.spill()
         await self._written_out()
         self.check()
         await self._loop.run_in_executor(self._spool.threads, sync, self.descriptor)
@@ -135,6 +177,7 @@ class SpooledDraft:
         if self._taken or self._closed:
             raise ValueError("the draft was discarded or accepted already")
         self._taken = True
+        self._spool.line.pop(self, None)  # `accept` may be reading the memory
 
     async def discard(self) -> None:
         if not self._taken:
@@ -144,7 +187,7 @@ class SpooledDraft:
         """Let go of it once nothing is being written."""
         if self._closed:
             return
-        self._full.clear()
+        self._forget()
         await self._written_out()
         self.close()
 
@@ -154,32 +197,46 @@ class SpooledDraft:
             return
         self._closed = True
         self._spool.promised -= self._promised
-        self.memory = bytearray()
-        self._idle.clear()
+        self._forget()
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
 
     # -- the file
 
-    def _spill(self) -> None:
-        try:
-            self.descriptor = open_file(self._spool.folder, os.O_TMPFILE | os.O_RDWR, self._spool.folder)
-            fcntl.flock(self.descriptor, fcntl.LOCK_EX)  # until its rows are committed: see `segments`
-        except OSError as error:
-            self._failure = as_failure(error)
-            return
-        first, filled = self.memory, len(self.memory)
-        self.memory, self._filled = bytearray(BUFFER_OCTETS), 0
-        if filled:
-            self._full.append((first, filled))
-            self._write_out()
+    def spill(self) -> None:
+        """What rests in memory goes to the file."""
+        if self.descriptor < 0 and self._failure is None:
+            try:
+                self.descriptor = open_file(self._spool.folder, os.O_TMPFILE | os.O_RDWR, self._spool.folder)
+                fcntl.flock(self.descriptor, fcntl.LOCK_EX)  # until its rows are committed: see `segments`
+            except OSError as error:
+                self._failure = as_failure(error)
+        if self._failure is not None:
+            self._forget()
+        elif self._filled:
+            self._pass_on()
 
     def _pass_on(self) -> None:
         self._full.append((self.memory, self._filled))
-        self.memory = self._idle.pop() if self._idle else bytearray(BUFFER_OCTETS)
-        self._filled = 0
+        self._spool.queued += len(self.memory)
+        self._empty()
         self._write_out()
+
+    def _rest(self) -> None:
+        self._spool.resting += len(self.memory) - self._resting
+        self._resting = len(self.memory)
+
+    def _empty(self) -> None:
+        self.memory, self._filled = bytearray(), 0
+        self._rest()
+        self._spool.line.pop(self, None)
+
+    def _forget(self) -> None:
+        """Nothing more of it will be written."""
+        dropped, self._full = self._full, []
+        self._spool.wrote(buffer for buffer, _ in dropped)
+        self._empty()
 
     def _write_out(self) -> None:
         if self._writing or not self._full or self._failure is not None:
@@ -213,15 +270,12 @@ class SpooledDraft:
     def _wrote(self, batch: list[tuple[bytearray, int]], failure: TransientFailure | None) -> None:
         self._writing = False
         self._failure = self._failure or failure
-        if failure is None:
-            self._idle += [buffer for buffer, _ in batch if len(buffer) == BUFFER_OCTETS]
-            del self._idle[BUFFERS:]
+        self._spool.wrote(buffer for buffer, _ in batch)
+        if self._failure is None:
             self._write_out()
         else:
-            self._full.clear()
-        self._progress.set()
+            self._forget()
+        self.progress.set()
 
     async def _written_out(self) -> None:
-        while self._writing or (self._full and self._failure is None):
-            self._progress.clear()
-            await self._progress.wait()
+        await self._until(lambda: not self._writing and not self._full)
