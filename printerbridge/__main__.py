@@ -1,7 +1,8 @@
 """`python -m printerbridge`: the process that prints, until SIGTERM; with `virtual-printer` a printer to print on.
 
 What is being sent is finished first, for twenty seconds at most.  Exit status: 0 after SIGTERM or SIGINT, 78
-(EX_CONFIG) if the configuration cannot be meant, 69 (EX_UNAVAILABLE) if something that is needed cannot be had.
+(EX_CONFIG) if the configuration cannot be meant, 69 (EX_UNAVAILABLE) if something that is needed cannot be had, 74
+(EX_IOERR) if the system refuses a file or folder.
 """
 
 from __future__ import annotations
@@ -85,6 +86,9 @@ def main() -> int:
     except Failure as failure:
         # RFC 3463 section 3.6: 5.5.4 is a wrong argument.
         return _sorry(failure.text, 2 if failure.status == "5.5.4" else os.EX_UNAVAILABLE)
+    except OSError as error:
+        what = f"{error.filename} cannot be used" if error.filename else "the system refuses"
+        return _sorry(f"{what}: {error.strerror or error}", os.EX_IOERR)
     return os.EX_OK
 
 

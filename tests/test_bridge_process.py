@@ -188,6 +188,19 @@ async def test_a_configuration_that_cannot_be_meant(tmp_path: Path, text: str | 
     assert told in said.decode()
 
 
+async def test_a_folder_that_the_system_refuses_is_told_in_one_sentence(tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 300)
+    config = tmp_path / "printpost.toml"
+    config.write_text(f'[store]\nurl = "sqlite:{folder}"\n')
+    bridge = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "printerbridge", "--config", str(config), stderr=PIPE
+    )
+    async with asyncio.timeout(20):
+        _, said = await bridge.communicate()
+    assert bridge.returncode == os.EX_IOERR
+    assert said.decode() == f"printerbridge: {folder} cannot be used: File name too long\n"
+
+
 async def test_300_megabytes_pass_with_flat_memory(house: House) -> None:
     digest, taken = hashlib.sha256(), 0
 
