@@ -6,7 +6,16 @@ import asyncio
 
 import pytest
 
-from mailstore.directory.cache import FRESH, MISSING, PASSWORD, STALE, CircuitBreaker, LookupCache, PasswordMemory
+from mailstore.directory.cache import (
+    FRESH,
+    MISSING,
+    PASSWORD,
+    STALE,
+    CircuitBreaker,
+    LookupCache,
+    PasswordMemory,
+    Unusable,
+)
 from mailstore.failure import TransientFailure
 
 
@@ -142,6 +151,77 @@ async def test_what_was_asked_before_forget_is_not_remembered(cache: LookupCache
     assert [await before, await after] == ["old", "new"]
     assert await cache.get("a") == "new"
     assert source.asked == ["a", "a"]
+
+
+async def test_after_forget_all_is_asked_anew_and_the_old_serves_an_outage(
+    cache: LookupCache[str], source: Source, clock: Clock
+) -> None:
+    source.values["a"] = "old"
+    await cache.get("a")
+    cache.forget()
+    source.down = True
+    assert await cache.get("a") == "old"
+    clock.now += STALE - 1
+    cache.forget()
+    assert await cache.get("a") == "old"
+    source.down = False
+    source.values["a"] = "new"
+    assert await cache.get("a") == "new"
+    del source.values["a"]
+    cache.forget()
+    assert await cache.get("a") is None
+    source.down = True
+    cache.forget()
+    with pytest.raises(TransientFailure):
+        await cache.get("a")
+
+
+async def test_after_forget_an_old_answer_is_an_hour_old_at_most(
+    cache: LookupCache[str], source: Source, clock: Clock
+) -> None:
+    source.values["a"] = "old"
+    await cache.get("a")
+    cache.forget()
+    source.down = True
+    clock.now += STALE + 1
+    with pytest.raises(TransientFailure):
+        await cache.get("a")
+
+
+async def test_a_change_that_was_announced_is_waited_for(
+    cache: LookupCache[str], source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mailstore.directory.cache.PATIENCE", 0.0)
+    source.values["a"] = "old"
+    await cache.get("a")
+    cache.forget()
+    source.values["a"] = "new"
+    source.answering.clear()
+    asyncio.get_running_loop().call_later(0.02, source.answering.set)
+    assert await cache.get("a") == "new"
+
+
+async def test_what_cannot_be_used_is_remembered_like_a_miss(clock: Clock) -> None:
+    asked: list[str] = []
+    damaged = False
+
+    async def fetch(key: str) -> str:
+        asked.append(key)
+        if damaged:
+            raise Unusable("damaged")
+        return "good"
+
+    cache = LookupCache(fetch, clock=clock)
+    assert await cache.get("a") == "good"
+    damaged = True
+    clock.now += FRESH + 1
+    for _ in range(5):
+        with pytest.raises(Unusable, match="damaged"):
+            await cache.get("a")
+    assert asked == ["a", "a"]
+    damaged = False
+    clock.now += MISSING + 1
+    assert await cache.get("a") == "good"
 
 
 async def test_a_flood_of_misses_pushes_no_hit_out(cache: LookupCache[str], source: Source) -> None:

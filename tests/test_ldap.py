@@ -264,8 +264,9 @@ async def test_a_server_that_comes_back_is_used_again(tmp_path: Path) -> None:
         assert await client.printer("phaser360") == PHASER
         await running.server.stop()
         client.forget()
+        assert await client.printer("phaser360") == PHASER
         with pytest.raises(TransientFailure):
-            await client.printer("phaser360")
+            await client.printer("laser")
         with pytest.raises(TransientFailure):
             await client.verify("phaser360", "sesame")
         await running.server.start()
@@ -330,5 +331,5 @@ async def test_requests_and_failures_are_counted(tmp_path: Path) -> None:
         await running.server.stop()
         running.appliance.forget()
         with pytest.raises(TransientFailure):
-            await running.appliance.printer("phaser360")
+            await running.appliance.printer("laser")
         assert count("request_failures", "search") == failed + 1

@@ -11,9 +11,9 @@ import asyncio
 import hashlib
 import hmac
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from cachetools import LRUCache, TTLCache
 from prometheus_client import Counter
@@ -33,10 +33,52 @@ _V = TypeVar("_V")
 Clock = Callable[[], float]
 
 
+class Unusable(TransientFailure):
+    """The directory answered, and what it has cannot be used: an answer to be remembered, not an outage."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("4.3.5", text)
+
+
+class Questions(Generic[_V]):
+    """What is being asked: of equal questions at one time only the first is put."""
+
+    def __init__(self) -> None:
+        self._pending: dict[Hashable, asyncio.Task[_V]] = {}
+        self._running: set[asyncio.Task[_V]] = set()
+
+    async def ask(self, key: Hashable, put: Callable[[], Coroutine[Any, Any, _V]]) -> _V:
+        """What `put()` returns, or what it returns to the one who asked before.  It goes on though all may leave."""
+        return await asyncio.shield(self._pending.get(key) or self._start(key, put()))
+
+    def forget(self) -> None:
+        """Who asks from now on puts a question of its own."""
+        self._pending.clear()
+
+    async def close(self) -> None:
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    def _start(self, key: Hashable, question: Coroutine[Any, Any, _V]) -> asyncio.Task[_V]:
+        def ended(task: asyncio.Task[_V]) -> None:
+            self._running.discard(task)
+            if self._pending.get(key) is task:
+                del self._pending[key]
+            if not task.cancelled():
+                task.exception()  # seen, even if all who waited have gone
+
+        task = self._pending[key] = asyncio.create_task(question)
+        self._running.add(task)
+        task.add_done_callback(ended)
+        return task
+
+
 @dataclass(frozen=True, slots=True)
 class _Remembered(Generic[_V]):
     value: _V
     at: float
+    generation: int
 
 
 class LookupCache(Generic[_V]):
@@ -46,66 +88,67 @@ class LookupCache(Generic[_V]):
         self._fetch = fetch
         self._clock = clock
         self._hits: LRUCache[str, _Remembered[_V]] = LRUCache(maxsize=hits)
-        self._misses: TTLCache[str, None] = TTLCache(maxsize=10_000, ttl=MISSING, timer=clock)
-        self._pending: dict[str, asyncio.Task[_V | None]] = {}
-        self._running: set[asyncio.Task[_V | None]] = set()
+        # Why what is there cannot be used; "" if nothing is there.
+        self._misses: TTLCache[str, str] = TTLCache(maxsize=10_000, ttl=MISSING, timer=clock)
+        self._questions: Questions[_V | None] = Questions()
+        self._generation = 0  # rises with every `forget`
 
     async def get(self, key: str) -> _V | None:
-        """Raises `TransientFailure` if `fetch` does and nothing is remembered that would do."""
+        """Raises `Unusable` if `fetch` does, `TransientFailure` if it does and nothing is remembered that would do."""
         CACHE_REQUESTS.inc()
+        if (reason := self._misses.get(key)) is not None:
+            CACHE_HITS.inc()
+            if reason:
+                raise Unusable(reason)
+            return None
         known = self._hits.get(key)
         age = self._clock() - known.at if known else STALE
-        if (known and age < FRESH) or key in self._misses:
-            CACHE_HITS.inc()
-            return known.value if known and key not in self._misses else None
-        task = self._pending.get(key) or self._start(key)
         if known is None or age >= STALE:
-            return await asyncio.shield(task)
+            return await self._ask(key)
+        changed = known.generation != self._generation
+        if age < FRESH and not changed:
+            CACHE_HITS.inc()
+            return known.value
         try:
-            async with asyncio.timeout(PATIENCE):
-                return await asyncio.shield(task)
+            # The answer to a change that was announced is waited for as long as it may take.
+            async with asyncio.timeout(None if changed else PATIENCE):
+                return await self._ask(key)
+        except Unusable:
+            raise
         except (TransientFailure, TimeoutError):
             CACHE_HITS.inc()
             return known.value
 
     def forget(self) -> None:
-        """Drop everything; what is being fetched now is not remembered either."""
-        self._hits.clear()
+        """Ask anew from now on.  What is remembered, or being fetched, is only there for an outage."""
+        self._generation += 1
         self._misses.clear()
-        self._pending.clear()
+        self._questions.forget()
 
     async def close(self) -> None:
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await self._questions.close()
 
-    def _start(self, key: str) -> asyncio.Task[_V | None]:
-        task = asyncio.create_task(self._look_up(key))
-        self._pending[key] = task
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        # Those who waited may all have gone: then nobody else would take the exception.
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())
-        return task
+    async def _ask(self, key: str) -> _V | None:
+        return await self._questions.ask(key, lambda: self._look_up(key))
 
     async def _look_up(self, key: str) -> _V | None:
-        task = asyncio.current_task()
+        generation = self._generation
         try:
             value = await self._fetch(key)
-            if self._pending.get(key) is task:
-                self._remember(key, value)
-            return value
-        finally:
-            if self._pending.get(key) is task:
-                del self._pending[key]
+        except Unusable as unusable:
+            if generation == self._generation:
+                self._miss(key, unusable.text)
+            raise
+        if generation == self._generation:
+            if value is None:
+                self._miss(key, "")
+            else:
+                self._hits[key] = _Remembered(value, self._clock(), generation)
+        return value
 
-    def _remember(self, key: str, value: _V | None) -> None:
-        if value is None:
-            self._hits.pop(key, None)
-            self._misses[key] = None
-        else:
-            self._misses.pop(key, None)
-            self._hits[key] = _Remembered(value, self._clock())
+    def _miss(self, key: str, reason: str) -> None:
+        self._hits.pop(key, None)
+        self._misses[key] = reason
 
 
 class PasswordMemory:
