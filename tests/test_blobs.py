@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
 import sys
@@ -16,6 +17,7 @@ from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.store import drafts, segments
 from mailstore.store.blobs import INLINE_OCTETS, Blobs, Place, Placed
 from mailstore.store.drafts import BUFFER_OCTETS, MEMORY_OCTETS, Spool, SpooledDraft
+from mailstore.store.place import UNNAMED
 
 
 class Ground:
@@ -178,12 +180,56 @@ async def test_a_draft_in_a_file_has_no_name(ground: Ground) -> None:
     assert ground.names() == []
 
 
+async def test_a_file_system_without_unnamed_files(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = os.open
+
+    def refusing(path: Path | str, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, "as FAT says it")
+        return opened(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", refusing)
+    placed = [await ground.keep(bytes([65 + n]) * size) for n, size in enumerate((2_000_000, 100_000))]
+    assert [where.place for where in placed] == [Place.FILE, Place.SEGMENT]
+    assert ground.names() == sorted(where.reference for where in placed)
+    draft = ground.spool.draft(0)
+    draft.write(b"x" * 2_000_000)
+    rows = {where.reference: where.start + where.octets for where in placed}
+    assert ground.blobs.tidy(lambda name: rows.get(name, -1)) == 0
+    assert len(ground.names()) == 3
+    await draft.discard()
+    (ground.blobs.folder / f"{UNNAMED}left").write_bytes(b"by a process that was killed")
+    assert ground.blobs.tidy(lambda name: rows.get(name, -1)) == 1
+    assert ground.names() == sorted(rows)
+    assert [(await ground.read(where))[:1] for where in placed] == [b"A", b"B"]
+
+
+async def test_a_file_tidied_away_before_it_was_locked_is_made_again(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, made = os.open, list[Path]()
+
+    def refusing(path: Path | str, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, "as FAT says it")
+        descriptor = opened(path, flags, mode)
+        if flags & os.O_CREAT and not made:
+            made.append(Path(path))
+            made[0].unlink()
+        return descriptor
+
+    monkeypatch.setattr(os, "open", refusing)
+    placed = await ground.keep(b"x" * 2_000_000)
+    assert made
+    assert ground.names() == [placed.reference]
+
+
 async def test_a_draft_is_congested_and_drains(ground: Ground) -> None:
     draft = ground.spool.draft(0)
     draft.write(bytes(6 * BUFFER_OCTETS))
-    assert draft.congested
+    before = draft.congested
     await asyncio.wait_for(draft.drained(), 10)
-    assert not draft.congested
+    assert (before, draft.congested) == (True, False)
     await draft.discard()
 
 

@@ -1,7 +1,7 @@
 """A message that is arriving: in memory while small, then in a file without a name.
 
-The file is opened with O_TMPFILE, so whatever ends the process leaves nothing behind.  Threads write it from buffers
-that grow with what arrives, and of which a few are kept to be used again.
+The file has no name until it is accepted, so whatever ends the process leaves nothing behind.  Threads write it from
+buffers that grow with what arrives, and of which a few are kept to be used again.
 
 Security: strangers choose how much arrives, how fast, and when to stall.  Memory is bounded for all drafts together:
 what rests in them by `RESTING_OCTETS` (beyond it the drafts that were idle longest go to their files), what waits for
@@ -12,14 +12,13 @@ a sender.  The disk is bounded by the reserve, which is looked at again before e
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mailstore.failure import TransientFailure
-from mailstore.store.place import make_folder, open_file
+from mailstore.store.place import close_unnamed, make_folder, open_unnamed
 from mailstore.store.worker import as_failure, disk_full, sync
 
 MEMORY_OCTETS = 512 * 1024
@@ -199,7 +198,7 @@ class SpooledDraft:
         self._spool.promised -= self._promised
         self._forget()
         if self.descriptor >= 0:
-            os.close(self.descriptor)
+            close_unnamed(self.descriptor)
             self.descriptor = -1
 
     # -- the file
@@ -208,8 +207,7 @@ class SpooledDraft:
         """What rests in memory goes to the file."""
         if self.descriptor < 0 and self._failure is None:
             try:
-                self.descriptor = open_file(self._spool.folder, os.O_TMPFILE | os.O_RDWR, self._spool.folder)
-                fcntl.flock(self.descriptor, fcntl.LOCK_EX)  # until its rows are committed: see `segments`
+                self.descriptor = open_unnamed(self._spool.folder)  # locked until its rows are committed
             except OSError as error:
                 self._failure = as_failure(error)
         if self._failure is not None:

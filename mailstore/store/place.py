@@ -11,8 +11,10 @@ may read and remove everything that is shared.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import secrets
 import stat
 from pathlib import Path
 
@@ -41,6 +43,8 @@ NETWORK = {
     *("fuse.juicefs", "fuse.gcsfuse"),
 }
 """File systems on which locks or shared memory do not hold, or a sync may be a lie."""
+
+UNNAMED = "unnamed-"
 
 _SHARING = stat.S_ISGID | stat.S_IRWXG
 _SHARED_FOLDER = 0o2770
@@ -110,6 +114,51 @@ def open_file(path: Path | str, flags: int, folder: Path | str) -> int:
     if shared(Path(folder)) and os.fstat(descriptor).st_uid == os.geteuid():
         os.fchmod(descriptor, 0o660)
     return descriptor
+
+
+def open_unnamed(folder: Path | str) -> int:
+    """Make a file that nobody finds, locked; it ends with its descriptor unless `give_name` comes before.
+
+    Where the file system can't do that (EOPNOTSUPP; FAT, overlays of older kernels) it has a name beginning with
+    `UNNAMED`, which is rubbish as soon as the lock is gone.  Raises `OSError`.
+    """
+    try:
+        descriptor = open_file(folder, os.O_TMPFILE | os.O_RDWR, folder)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR):
+            raise
+        return _open_named(folder)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor
+
+
+def _open_named(folder: Path | str) -> int:
+    while True:
+        path = f"{folder}/{UNNAMED}{secrets.token_hex(8)}"
+        descriptor = open_file(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, folder)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:  # else it was tidied away before it was locked
+            return descriptor
+        os.close(descriptor)
+
+
+def give_name(descriptor: int, name: str, folder: int) -> None:
+    """Let a file of `open_unnamed` be found, in the folder with this descriptor.  Raises `OSError`."""
+    seen = Path(f"/proc/self/fd/{descriptor}")
+    if os.fstat(descriptor).st_nlink:
+        os.rename(seen.readlink(), name, dst_dir_fd=folder)
+    else:
+        os.link(seen, name, dst_dir_fd=folder, follow_symlinks=True)
+
+
+def close_unnamed(descriptor: int) -> None:
+    """Close a file of `open_unnamed`; it stays only if `give_name` was called."""
+    if os.fstat(descriptor).st_nlink:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        if path.name.startswith(UNNAMED):
+            with contextlib.suppress(OSError):  # or `tidy` does it
+                path.unlink()
+    os.close(descriptor)
 
 
 def file_system(folder: Path, mountinfo: str) -> str:

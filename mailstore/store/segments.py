@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import fcntl
 import os
 import secrets
 from collections import Counter
@@ -20,12 +19,12 @@ from pathlib import Path
 
 from mailstore.failure import TransientFailure
 from mailstore.store.crashpoint import crash_point
-from mailstore.store.place import open_file
+from mailstore.store.place import UNNAMED, close_unnamed, give_name, open_unnamed
 from mailstore.store.worker import Worker, as_failure, sync
 
 SEGMENT_OCTETS = 64 * 1024 * 1024
 PAGE_OCTETS = 4096
-NAMES = ("segment-", "file-")
+NAMES = ("segment-", "file-", UNNAMED)
 """How names of our files begin; a disk's own `lost+found` may stand beside them."""
 _VECTORS = 512
 
@@ -159,14 +158,13 @@ class Segments:
             raise OSError(errno.ENOSPC, "a new segment would take from the reserve")
         # Without a name until it is locked: a name without a lock is taken for rubbish by `Blobs.tidy`.
         folder = f"/proc/self/fd/{self._descriptor}"
-        descriptor = open_file(folder, os.O_TMPFILE | os.O_RDWR, folder)
+        descriptor = open_unnamed(folder)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
             os.posix_fallocate(descriptor, 0, SEGMENT_OCTETS)
             sync(descriptor, data_only=False)
             name = self._name(descriptor, "segment")
         except OSError:
-            os.close(descriptor)
+            close_unnamed(descriptor)
             raise
         sync(self._descriptor, data_only=False)
         if self._segment >= 0:
@@ -186,7 +184,7 @@ class Segments:
 
     def _name(self, descriptor: int, kind: str) -> str:
         name = f"{kind}-{secrets.token_hex(8)}"
-        os.link(f"/proc/self/fd/{descriptor}", name, dst_dir_fd=self._descriptor, follow_symlinks=True)
+        give_name(descriptor, name, self._descriptor)
         return name
 
     def _done(self, outcomes: list[tuple[_Task, _Outcome]]) -> None:
