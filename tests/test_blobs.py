@@ -300,6 +300,20 @@ async def test_promises_are_given_back(ground: Ground) -> None:
         assert ground.spool.promised == 0
 
 
+async def test_what_is_written_is_no_longer_promised(ground: Ground) -> None:
+    draft = ground.spool.draft(4 * BUFFER_OCTETS)
+    draft.write(bytes(3 * BUFFER_OCTETS))
+    await asyncio.wait_for(draft.drained(), 10)
+    draft.write(bytes(2 * BUFFER_OCTETS))  # more than it said
+    other = ground.spool.draft(1000)
+    await ground.blobs.keep(draft)
+    assert ground.spool.promised == 1000
+    draft.close()
+    assert ground.spool.promised == 1000
+    other.close()
+    assert ground.spool.promised == 0
+
+
 async def test_a_file_being_written_is_locked(ground: Ground) -> None:
     draft = ground.spool.draft(0)
     draft.write(b"x" * 2_000_000)

@@ -46,7 +46,7 @@ class Spool:
         make_folder(folder)
         self.folder = folder
         self.reserve = reserve
-        self.promised = 0  # octets that open drafts said they would need
+        self.promised = 0  # octets that open drafts said they would need and have not written
         self.threads = ThreadPoolExecutor(4, thread_name_prefix="printpost-draft")
         self.resting = 0  # octets in drafts that nobody writes to the disk
         self.queued = 0  # octets in buffers that wait for the disk, or are being written
@@ -195,7 +195,7 @@ class SpooledDraft:
         if self._closed:
             return
         self._closed = True
-        self._spool.promised -= self._promised
+        self._keep_promise(self._promised)
         self._forget()
         if self.descriptor >= 0:
             close_unnamed(self.descriptor)
@@ -229,6 +229,11 @@ class SpooledDraft:
         self.memory, self._filled = bytearray(), 0
         self._rest()
         self._spool.line.pop(self, None)
+
+    def _keep_promise(self, octets: int) -> None:
+        kept = min(octets, self._promised)
+        self._promised -= kept
+        self._spool.promised -= kept
 
     def _forget(self) -> None:
         """Nothing more of it will be written."""
@@ -269,6 +274,7 @@ class SpooledDraft:
         self._writing = False
         self._failure = self._failure or failure
         self._spool.wrote(buffer for buffer, _ in batch)
+        self._keep_promise(sum(filled for _, filled in batch))  # the file system counts them from now on
         if self._failure is None:
             self._write_out()
         else:
