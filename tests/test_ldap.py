@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
-from mailstore.directory.cache import FRESH
+from mailstore.directory.cache import FRESH, MISSING
 from mailstore.directory.ldap import LdapDirectory
 from mailstore.directory.openldap import SUFFIX, Identity
 from mailstore.directory.records import Printer
@@ -23,6 +24,8 @@ from mailstore.failure import PermanentFailure, TransientFailure
 from tests.contracts.directory import PHASER, PLAIN, DirectoryContract
 from tests.directory_server import (
     FOREIGN_BASE,
+    FOREIGN_DN,
+    FOREIGN_PASSWORD,
     ForeignDirectory,
     RunningDirectory,
     foreign_directory,
@@ -57,6 +60,11 @@ async def client_of(
 def appliance(running: RunningDirectory, clock: Clock) -> LdapDirectory:
     password = secret(running.folder, Identity.APPLIANCE)
     return LdapDirectory(running.server.url, SUFFIX, Identity.APPLIANCE.dn, password, clock=clock, random=lambda: 1.0)
+
+
+def searches() -> float:
+    """How many searches were asked so far."""
+    return REGISTRY.get_sample_value("printpost_directory_requests_total", {"operation": "search"}) or 0.0
 
 
 def written_by_others(start: int, stop: int, extra: str = "") -> str:
@@ -189,13 +197,34 @@ async def test_damaged_entries_are_refused_alone(tmp_path: Path) -> None:
     damaged = written_by_others(0, 1, "printer-uri: http://192.0.2.7/\n")
     odd = written_by_others(1, 2, "printpostPollInterval: 0\n")
     async with foreign_directory(tmp_path, entries=damaged + odd) as foreign, client_of(foreign) as client:
-        for ask in (lambda: client.printer("p0"), lambda: client.printer_by_address("p0@example.com")):
+        for question in (client.printer("p0"), client.printer_by_address("p0@example.com")):
             with pytest.raises(TransientFailure) as refusal:
-                await ask()
+                await question
             assert refusal.value.status == "4.3.5"
         tolerated = await client.printer("p1")
         assert tolerated == Printer(name="p1", addresses=("p1@example.com",))
         assert list(await client.printers()) == [tolerated]
+
+
+async def test_damage_is_asked_about_and_told_once_in_ten_seconds(tmp_path: Path) -> None:
+    clock = Clock()
+    damaged = written_by_others(0, 1, "printer-uri: http://192.0.2.7/\n")
+    async with foreign_directory(tmp_path, entries=damaged) as foreign:
+        client = LdapDirectory(
+            f"ldaps://127.0.0.1:{foreign.port}", FOREIGN_BASE, FOREIGN_DN, FOREIGN_PASSWORD, ca=foreign.ca, clock=clock
+        )
+        before = searches()
+        with capture_logs() as told:
+            for _ in range(20):
+                with pytest.raises(TransientFailure, match="damaged"):
+                    await client.printer("p0")
+            assert searches() == before + 1
+            clock.now += MISSING + 1
+            with pytest.raises(TransientFailure, match="damaged"):
+                await client.printer("p0")
+        assert searches() == before + 2
+        assert [line["event"] for line in told] == ["a directory entry is no usable printer"] * 2
+        await client.close()
 
 
 async def test_an_address_that_two_entries_have_is_nobodys(tmp_path: Path) -> None:

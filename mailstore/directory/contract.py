@@ -14,7 +14,7 @@ class Directory(Protocol):
     Every call has a deadline of its own and raises `TransientFailure` ("4.4.3") when the directory does not answer and
     no remembered answer will do.  Look-ups are remembered (60 s; a miss 10 s; up to an hour while the directory is
     down), except passwords, which are never believed without the directory but for ten minutes after a good bind.
-    A change made through Printpost raises the generation number in the store, which empties every process's memory.
+    A change made through Printpost raises the generation number in the store, upon which every process asks anew.
     """
 
     async def printer_by_address(self, address: str) -> Printer | None:
@@ -39,6 +39,9 @@ class Directory(Protocol):
     async def set_password(self, name: str, password: str) -> None: ...
 
     def forget(self) -> None:
-        """Drop all that is remembered: somebody changed the directory."""
+        """Believe nothing that is remembered: somebody changed the directory.
+
+        Passwords are forgotten for good; anything else still serves when the directory does not answer.
+        """
 
     async def close(self) -> None: ...

@@ -28,7 +28,7 @@ from ldap3 import MODIFY_REPLACE, NONE, SAFE_SYNC, SUBTREE, Connection, Server, 
 from ldap3.core.exceptions import LDAPException, LDAPSASLPrepError
 from ldap3.utils.conv import escape_filter_chars
 
-from mailstore.directory.cache import CircuitBreaker, LookupCache, PasswordMemory
+from mailstore.directory.cache import CircuitBreaker, LookupCache, PasswordMemory, Unusable
 from mailstore.directory.entry import (
     ATTRIBUTES,
     OBJECT_CLASSES,
@@ -56,7 +56,7 @@ from mailstore.directory.results import (
 )
 from mailstore.directory.slapd import secret, socket_url
 from mailstore.directory.url import ServerUrl
-from mailstore.failure import Failure, PermanentFailure, TransientFailure
+from mailstore.failure import Failure, PermanentFailure
 
 log = structlog.get_logger()
 
@@ -221,10 +221,10 @@ class LdapDirectory:
             return None
         if len(entries) > 1:
             log.warning("several directory entries are one printer", sought=condition)
-            raise TransientFailure("4.3.5", "the directory has several printers by this name or address")
+            raise Unusable("the directory has several printers by this name or address")
         found = _read(entries[0])
         if found is None:
-            raise TransientFailure("4.3.5", "the printer's entry in the directory is damaged")
+            raise Unusable("the printer's entry in the directory is damaged")
         return found
 
     async def _find_all(self, _: str) -> tuple[Printer, ...]:
