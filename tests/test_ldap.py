@@ -62,9 +62,9 @@ def appliance(running: RunningDirectory, clock: Clock) -> LdapDirectory:
     return LdapDirectory(running.server.url, SUFFIX, Identity.APPLIANCE.dn, password, clock=clock, random=lambda: 1.0)
 
 
-def searches() -> float:
-    """How many searches were asked so far."""
-    return REGISTRY.get_sample_value("printpost_directory_requests_total", {"operation": "search"}) or 0.0
+def asked(operation: str) -> float:
+    """How many requests of the kind were put so far."""
+    return REGISTRY.get_sample_value("printpost_directory_requests_total", {"operation": operation}) or 0.0
 
 
 def written_by_others(start: int, stop: int, extra: str = "") -> str:
@@ -213,16 +213,16 @@ async def test_damage_is_asked_about_and_told_once_in_ten_seconds(tmp_path: Path
         client = LdapDirectory(
             f"ldaps://127.0.0.1:{foreign.port}", FOREIGN_BASE, FOREIGN_DN, FOREIGN_PASSWORD, ca=foreign.ca, clock=clock
         )
-        before = searches()
+        before = asked("search")
         with capture_logs() as told:
             for _ in range(20):
                 with pytest.raises(TransientFailure, match="damaged"):
                     await client.printer("p0")
-            assert searches() == before + 1
+            assert asked("search") == before + 1
             clock.now += MISSING + 1
             with pytest.raises(TransientFailure, match="damaged"):
                 await client.printer("p0")
-        assert searches() == before + 2
+        assert asked("search") == before + 2
         assert [line["event"] for line in told] == ["a directory entry is no usable printer"] * 2
         await client.close()
 
@@ -243,6 +243,40 @@ async def test_a_printer_that_others_wrote_can_be_changed(tmp_path: Path) -> Non
         await client.set_password("p0", "sesame")
         assert await client.printer_by_address("colour@example.com") == wanted
         assert await client.verify("p0", "sesame")
+
+
+# -- many at once
+
+
+async def test_equal_logins_at_once_cost_one_hash(tmp_path: Path) -> None:
+    async with running_directory(tmp_path) as running:
+        await running.appliance.add(PHASER, "sesame")
+        await running.appliance.add(PLAIN, "sesame")
+        before = asked("bind")
+        questions = [("phaser360", "sesame"), ("laser", "sesame"), ("phaser360", "tulip")] * 20
+        answers = await asyncio.gather(*(running.appliance.verify(*question) for question in questions))
+        assert answers == [True, True, False] * 20
+        assert asked("bind") == before + 3
+        assert not await running.appliance.verify("phaser360", "tulip")
+        assert asked("bind") == before + 4, "a wrong password is never remembered"
+
+
+async def test_a_login_after_forget_does_not_share_a_bind_from_before(tmp_path: Path) -> None:
+    async with running_directory(tmp_path) as running:
+        await running.appliance.add(PHASER, "sesame")
+        before = asked("bind")
+        os.kill(running.server.pid, signal.SIGSTOP)
+        try:
+            first = asyncio.create_task(running.appliance.verify("phaser360", "sesame"))
+            await asyncio.sleep(0)
+            running.appliance.forget()
+            second = asyncio.create_task(running.appliance.verify("phaser360", "sesame"))
+            await asyncio.sleep(0)
+        finally:
+            os.kill(running.server.pid, signal.SIGCONT)
+        assert await first
+        assert await second
+        assert asked("bind") == before + 2
 
 
 # -- when it does not answer

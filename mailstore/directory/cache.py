@@ -161,18 +161,19 @@ class PasswordMemory:
 
     def knows(self, name: str, password: str) -> bool:
         known = self._known.get(name)
-        return known is not None and hmac.compare_digest(known, self._digest(name, password))
+        return known is not None and hmac.compare_digest(known, self.digest(name, password))
 
     def remember(self, name: str, password: str, generation: int) -> None:
         """Believe the password, unless `forget` was called since `generation` was read."""
         if generation == self.generation:
-            self._known[name] = self._digest(name, password)
+            self._known[name] = self.digest(name, password)
 
     def forget(self) -> None:
         self.generation += 1
         self._known.clear()
 
-    def _digest(self, name: str, password: str) -> bytes:
+    def digest(self, name: str, password: str) -> bytes:
+        """What stands for the two in this process's memory."""
         return hmac.digest(self._key, f"{name}\0{password}".encode("utf-8", "surrogatepass"), hashlib.sha256)
 
 

@@ -28,7 +28,7 @@ from ldap3 import MODIFY_REPLACE, NONE, SAFE_SYNC, SUBTREE, Connection, Server, 
 from ldap3.core.exceptions import LDAPException, LDAPSASLPrepError
 from ldap3.utils.conv import escape_filter_chars
 
-from mailstore.directory.cache import CircuitBreaker, LookupCache, PasswordMemory, Unusable
+from mailstore.directory.cache import CircuitBreaker, LookupCache, PasswordMemory, Questions, Unusable
 from mailstore.directory.entry import (
     ATTRIBUTES,
     OBJECT_CLASSES,
@@ -118,6 +118,7 @@ class LdapDirectory:
         self._by_address = LookupCache(self._find_address, clock=clock)
         self._all = LookupCache(self._find_all, clock=clock)
         self._passwords = PasswordMemory(clock=clock)
+        self._binds: Questions[bool] = Questions()
 
     async def printer_by_address(self, address: str) -> Printer | None:
         try:
@@ -145,15 +146,8 @@ class LdapDirectory:
             return False
         if self._passwords.knows(name, password):
             return True
-        generation = self._passwords.generation
-        found = await self._by_name.get(name)
-        if found is None:
-            return False
-        with translated():
-            right = await self._logins.request("bind", lambda line: _binds(line, found.dn, password), deadline=DEADLINE)
-        if right:
-            self._passwords.remember(name, password, generation)
-        return right
+        # A bind costs the server a hash that is meant to be slow: who asks the same meanwhile waits for the same one.
+        return await self._binds.ask(self._passwords.digest(name, password), lambda: self._bind_as(name, password))
 
     async def add(self, printer: Printer, password: str | None) -> None:
         printer = checked(printer)
@@ -202,12 +196,24 @@ class LdapDirectory:
         for cache in (self._by_name, self._by_address, self._all):
             cache.forget()
         self._passwords.forget()
+        self._binds.forget()
 
     async def close(self) -> None:
-        for cache in (self._by_name, self._by_address, self._all):
-            await cache.close()
+        for asking in (self._by_name, self._by_address, self._all, self._binds):
+            await asking.close()
         for lines in (self._service, self._logins):
             lines.close()
+
+    async def _bind_as(self, name: str, password: str) -> bool:
+        generation = self._passwords.generation
+        found = await self._by_name.get(name)
+        if found is None:
+            return False
+        with translated():
+            right = await self._logins.request("bind", lambda line: _binds(line, found.dn, password), deadline=DEADLINE)
+        if right:
+            self._passwords.remember(name, password, generation)
+        return right
 
     async def _find_name(self, name: str) -> _Found | None:
         return await self._find_one(_named(name))
