@@ -208,7 +208,8 @@ class ByHand:
         environment = dict(entry.split("=", 1) for entry in settings["Env"]) | dict(service.environment)
         user, _, group = (service.user or settings["User"]).partition(":")
         become = ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", "--bounding-set=-all"]
-        become += ["--inh-caps=-all", "--ambient-caps=-all", "env", "--chdir", settings["WorkingDir"]]
+        become += ["--inh-caps=-all", "--ambient-caps=-all"]
+        become += ["env", "--chdir", settings["WorkingDir"]]
         entrypoint = settings["Entrypoint"] if service.entrypoint is None else service.entrypoint
         default = settings["Cmd"] if service.entrypoint is None else ()
         command = default if service.command is None else service.command
@@ -221,15 +222,17 @@ class ByHand:
                 stderr=output,
                 env=environment,
             )
+        running = _Isolated(process, log, become, environment)
         try:
-            yield _Isolated(process, log, become, environment)
+            yield running
         finally:
-            process.kill()  # --die-with-parent ends what is inside
-            process.wait()
+            running.end()
             print(log.read_text(errors="replace"))  # pytest shows it if the test fails
 
     def _namespaces(self, service: Service, settings: Mapping[str, Any]) -> list[str]:
-        options = ["bwrap", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--as-pid-1"]
+        # A change of user makes the kernel forget whose end a process wanted to hear of: so a namespace around it all.
+        options = ["setpriv", "--pdeathsig=KILL", "unshare", "--pid", "--fork", "--kill-child"]
+        options += ["bwrap", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--as-pid-1"]
         options += ["--die-with-parent", "--hostname", secrets.token_hex(6), "--cap-drop", "ALL"]
         options += [word for right in ("SETUID", "SETGID", "SETPCAP") for word in ("--cap-add", f"CAP_{right}")]
         options += ["--ro-bind", str(self._root), "/", "--proc", "/proc", "--dev", "/dev"]
@@ -272,9 +275,27 @@ class _Isolated:
     @property
     def first(self) -> int:
         """The process that is number 1 inside."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        until(lambda: bool(children.read_text().split()), 10)
-        return int(children.read_text().split()[0])
+        until(lambda: bool(self._inside()) or self.process.poll() is not None, 10)
+        assert self._inside(), self.said()
+        return self._inside()[0]
+
+    def _inside(self) -> list[int]:
+        """Number 1, a child of bubblewrap, which is unshare's, or nothing yet or any more."""
+        found = [self.process.pid]
+        for _ in range(2):
+            found = [child for pid in found for child in _children(pid)]
+        return found
+
+    def end(self) -> None:
+        """Kill bubblewrap, whose namespace ends with it."""
+        for pid in _children(self.process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            self.process.wait(10)
+        finally:
+            self.process.kill()
+            self.process.wait()
 
     def execute(self, *command: str) -> tuple[int, str]:
         enter = ["nsenter", f"--target={self.first}", "--mount", "--pid", "--net", "--ipc", "--uts"]
@@ -309,3 +330,10 @@ def _mirror() -> str:
             if named and "security" not in line:
                 return named[1]
     pytest.skip("no Debian mirror is configured here")
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
