@@ -92,11 +92,16 @@ async def _close(listeners: Sequence[_Listener]) -> None:
 
 async def _heed(store: Store, directory: Directory) -> None:
     """Forget what is remembered of the directory as soon as somebody changed it through Printpost."""
-    known = await store.generation()
+    known = -1
 
     async def look() -> None:
         nonlocal known
-        if (now := await store.generation()) != known:
+        try:
+            now = await store.generation()
+        except TransientFailure as failure:  # the next look may succeed; what is remembered ages by itself
+            log.warning("not looked whether the directory was changed", why=str(failure))
+            return
+        if now != known:
             known = now
             directory.forget()
 
@@ -105,6 +110,7 @@ async def _heed(store: Store, directory: Directory) -> None:
             await asyncio.sleep(LOOK)
             await look()
 
+    await look()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(look_now_and_then())
         async for name in store.rings():

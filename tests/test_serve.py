@@ -42,6 +42,30 @@ async def test_a_sweep_that_fails_is_followed_by_one_that_works(
     await store.close()
 
 
+@pytest.mark.slow
+async def test_a_database_that_does_not_answer_for_a_while_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(serve, "LOOK", 0.01)
+    async with site(tmp_path) as house, house.receiver() as receiver, wire(receiver) as client:
+        heeding = asyncio.create_task(serve._heed(house.store, house.directory))
+        foreign = sqlite3.connect(house.folder / "store.sqlite", isolation_level=None)
+        for table in ("meta", "printer_state"):
+            foreign.execute(f"ALTER TABLE {table} RENAME TO gone_{table}")
+        await until(lambda: "no such table: meta" in caplog.text)
+        await client.reply()
+        await client.ask("EHLO client.example.com")
+        await client.ask("MAIL FROM:<ada@example.com>")
+        assert (await client.ask("RCPT TO:<colour@example.com>")).startswith("451 4.3.0 the store cannot be read")
+        for table in ("meta", "printer_state"):
+            foreign.execute(f"ALTER TABLE gone_{table} RENAME TO {table}")
+        assert (await client.ask("RCPT TO:<colour@example.com>")).startswith("250")
+        assert not heeding.done()
+        heeding.cancel()
+        await asyncio.wait([heeding])
+        foreign.close()
+
+
 async def test_no_listener_goes_on_while_another_uses_up_its_grace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import schema as ddl
 from sqlalchemy.dialects import postgresql
 
+from mailstore.failure import TransientFailure
 from mailstore.store import drafts, place, schema, segments, worker
 from mailstore.store.contract import Role, StoreUnusable
 from mailstore.store.sql import SqlStore, open_store
@@ -272,6 +273,24 @@ async def test_a_file_in_the_way(tmp_path: Path) -> None:
 async def test_what_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "store.sqlite").write_bytes(b"no database at all" * 100)
+    with pytest.raises(StoreUnusable, match="cannot be opened"):
+        await open_at(tmp_path)
+
+
+async def test_a_database_that_is_damaged_meanwhile(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    await (await open_at(tmp_path)).close()
+    store = await open_at(tmp_path)
+    database = tmp_path / "store" / "store.sqlite"
+    with database.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (database.stat().st_size - 4096))
+    for reading in (store.jobs(), store.occupied("phaser"), store.printer_state("phaser")):
+        with pytest.raises(TransientFailure) as caught:
+            await reading
+        assert caught.value.status == "4.3.0"
+    assert "the database is damaged" in caplog.text
+    assert "restore a backup" in caplog.text
+    await store.close()
     with pytest.raises(StoreUnusable, match="cannot be opened"):
         await open_at(tmp_path)
 

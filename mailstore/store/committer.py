@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar
 
 from mailstore.failure import TransientFailure
 from mailstore.store.crashpoint import crash_point
+from mailstore.store.reader import read_failure
 from mailstore.store.statement import Statement
 from mailstore.store.worker import Worker, disk_full, end_process
 
@@ -214,7 +215,7 @@ class Committer:
             except Exception as error:  # noqa: BLE001 - handed to whoever submitted it
                 self._connection.execute("ROLLBACK TO operation")
                 self._connection.execute("RELEASE operation")
-                operation.fail(error)
+                operation.fail(read_failure(error) if type(error) is sqlite3.DatabaseError else error)  # damaged
             else:
                 written.append(operation)
         self._worker.put(lambda: self._commit(batch, written, rings))

@@ -156,7 +156,7 @@ class Maildrop(Protocol):
 
 
 class Store(Protocol):
-    """Messages, maildrops, jobs, leases."""
+    """Messages, maildrops, jobs, leases.  Any call may raise `TransientFailure` ("4.3.0") while the disk fails."""
 
     # -- taking in (appliance)
 

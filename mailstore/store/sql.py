@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from mailstore.failure import TransientFailure
 from mailstore.job import DeliveryProof, Event, Job
 from mailstore.store import accepting, jobs, keeping, leases, listing, looking, maildrop
 from mailstore.store.blobs import BLOCK_OCTETS, Blobs, Place, gone
@@ -387,7 +388,7 @@ async def open_store(
             if role_lock.held:
                 sync_folder(folder)  # part of instant 1: the folder of the octets has a durable name itself
                 await store.succeed()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, TransientFailure) as error:
             raise StoreUnusable(f"{path} cannot be opened ({error}); check the disk, or restore a backup") from error
         except OSError as error:
             where = error.filename or folder
