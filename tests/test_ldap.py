@@ -7,16 +7,18 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ldap3 import Connection
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from mailstore.directory.cache import FRESH, MISSING
-from mailstore.directory.ldap import LdapDirectory
+from mailstore.directory.ldap import LdapDirectory, _one
 from mailstore.directory.openldap import SUFFIX, Identity
 from mailstore.directory.records import Printer
 from mailstore.directory.slapd import secret
@@ -110,6 +112,39 @@ async def test_a_thousand_printers_come_in_pages(tmp_path: Path) -> None:
     async with foreign_directory(tmp_path, entries=entries, limits=limits) as foreign, client_of(foreign) as client:
         names = [printer.name for printer in await client.printers()]
         assert names == sorted(f"p{number}" for number in range(1000))
+
+
+async def test_only_changed_printers_are_read_again(tmp_path: Path) -> None:
+    async with (
+        foreign_directory(tmp_path, entries=written_by_others(0, 100)) as foreign,
+        client_of(foreign) as client,
+        client_of(foreign) as other,
+    ):
+        before = await client.printers()
+        client.forget()
+        assert await client.printers() is before, "nothing was read again"
+        await other.replace(replace(PHASER, name="p7"))
+        await other.add(PLAIN, None)
+        await other.remove("p8")
+        client.forget()
+        after = {printer.name: printer for printer in await client.printers()}
+        assert after.keys() == {printer.name for printer in before} - {"p8"} | {"laser"}
+        assert after["p7"] == replace(PHASER, name="p7")
+        unchanged = [printer for printer in before if after.get(printer.name) is printer]
+        assert len(unchanged) == 98
+
+
+async def test_one_entry_and_one_that_is_gone(tmp_path: Path) -> None:
+    def read(line: Connection, name: str) -> Mapping[str, Any] | None:
+        return _one(line, f"uid={name},ou=printers,{FOREIGN_BASE}", ("uid",))
+
+    async with foreign_directory(tmp_path, entries=written_by_others(0, 1)) as foreign, client_of(foreign) as client:
+        there, gone = await client._service.request(
+            "search", lambda line: (read(line, "p0"), read(line, "p1")), deadline=5
+        )
+        assert there is not None
+        assert there["raw_attributes"] == {"uid": [b"p0"]}
+        assert gone is None
 
 
 async def test_a_certificate_for_another_name_is_refused(tmp_path: Path) -> None:

@@ -18,13 +18,12 @@ import random as _random
 import socket
 import ssl
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import structlog
-from ldap3 import MODIFY_REPLACE, NONE, SAFE_SYNC, SUBTREE, Connection, Server, Tls
+from ldap3 import BASE, MODIFY_REPLACE, NONE, SUBTREE, SYNC, Connection, Server, Tls
 from ldap3.core.exceptions import LDAPException, LDAPSASLPrepError
 from ldap3.utils.conv import escape_filter_chars
 
@@ -33,15 +32,14 @@ from mailstore.directory.entry import (
     ATTRIBUTES,
     OBJECT_CLASSES,
     PASSWORD_OCTETS,
-    MalformedEntry,
     check_password,
     checked,
-    from_attributes,
     read_address,
     read_name,
     to_attributes,
 )
 from mailstore.directory.lines import Lines
+from mailstore.directory.listing import Found, Listing, followed, read
 from mailstore.directory.openldap import SUFFIX, Identity
 from mailstore.directory.records import Printer
 from mailstore.directory.results import (
@@ -70,12 +68,6 @@ _PAGE = 500  # entries; below the size limits that servers come with
 _MOST = 100_000  # printers
 _PRINTERS = "(objectClass=printpostPrinter)"
 _PAGED_RESULTS = "1.2.840.113556.1.4.319"  # RFC 2696
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    dn: str
-    printer: Printer
 
 
 def embedded(folder: Path, runtime: Path, role: Identity | str) -> LdapDirectory:
@@ -117,6 +109,8 @@ class LdapDirectory:
         self._by_name = LookupCache(self._find_name, clock=clock)
         self._by_address = LookupCache(self._find_address, clock=clock)
         self._all = LookupCache(self._find_all, clock=clock)
+        self._clock = clock
+        self._listing = Listing()
         self._passwords = PasswordMemory(clock=clock)
         self._binds: Questions[bool] = Questions()
 
@@ -215,27 +209,31 @@ class LdapDirectory:
             self._passwords.remember(name, password, generation)
         return right
 
-    async def _find_name(self, name: str) -> _Found | None:
+    async def _find_name(self, name: str) -> Found | None:
         return await self._find_one(_named(name))
 
-    async def _find_address(self, address: str) -> _Found | None:
+    async def _find_address(self, address: str) -> Found | None:
         return await self._find_one(_addressed(address))
 
-    async def _find_one(self, condition: str) -> _Found | None:
+    async def _find_one(self, condition: str) -> Found | None:
         entries = await self._search(condition)
         if not entries:
             return None
         if len(entries) > 1:
             log.warning("several directory entries are one printer", sought=condition)
             raise Unusable("the directory has several printers by this name or address")
-        found = _read(entries[0])
+        found = read(entries[0])
         if found is None:
             raise Unusable("the printer's entry in the directory is damaged")
         return found
 
     async def _find_all(self, _: str) -> tuple[Printer, ...]:
         with translated():
-            return await self._service.request("search", lambda line: _printers(line, self._base), deadline=LISTING)
+            last, now = self._listing, self._clock()
+            self._listing = await self._service.request(
+                "search", lambda line: _followed(line, self._base, last, now), deadline=LISTING
+            )
+        return self._listing.printers
 
     async def _search(self, condition: str) -> list[Result]:
         with translated():
@@ -265,12 +263,19 @@ class LdapDirectory:
     async def _set_password(self, dn: str, password: str) -> None:
         """By RFC 3062, so that the server hashes it."""
         with translated():
-            await self._write("password", lambda line: _modify_password(line, dn, password))
+            await self._write(
+                "password", lambda line: line.extend.standard.modify_password(user=dn, new_password=password)
+            )
 
     async def _write(self, operation: str, work: Callable[[Connection], Any]) -> None:
         """A change, on a new connection: it must not be sent twice because the first one had gone stale."""
+
+        def written(line: Connection) -> None:
+            work(line)
+            succeeded(line.result)
+
         try:
-            await self._service.request(operation, lambda line: succeeded(work(line)[1]), deadline=DEADLINE, fresh=True)
+            await self._service.request(operation, written, deadline=DEADLINE, fresh=True)
         finally:
             self.forget()  # also of a change that may or may not have been made
 
@@ -307,7 +312,7 @@ class _Server:
             Server(self._url.text, get_info=NONE, connect_timeout=CONNECTING, tls=self._tls),
             user=bind_dn or None,
             password=password or None,
-            client_strategy=SAFE_SYNC,
+            client_strategy=SYNC,  # SAFE_SYNC copies every answer, which takes longer than to read it
             receive_timeout=RECEIVING,
             auto_referrals=False,
             check_names=False,
@@ -320,7 +325,8 @@ class _Server:
             if self._url.tls and not isinstance(connection.socket, ssl.SSLSocket):
                 raise LDAPException("the directory does not do TLS")
             if bind_dn:
-                succeeded(connection.bind(read_server_info=False)[1])
+                connection.bind(read_server_info=False)
+                succeeded(connection.result)
             undo.pop_all()
         return connection
 
@@ -337,55 +343,48 @@ def _addressed(address: str) -> str:
 def _some(line: Connection, base: str, condition: str) -> list[Result]:
     """The printers' entries that match, or of many only so many as show that there are several."""
     sought = f"(&{_PRINTERS}{condition})"
-    _, result, response, _ = line.search(base, sought, SUBTREE, attributes=ATTRIBUTES, size_limit=2)
-    if result["result"] != SIZE_LIMIT_EXCEEDED:
-        succeeded(result)
-    return _entries(response)
+    line.search(base, sought, SUBTREE, attributes=ATTRIBUTES, size_limit=2)
+    if line.result["result"] != SIZE_LIMIT_EXCEEDED:
+        succeeded(line.result)
+    return _entries(line)
 
 
-def _printers(line: Connection, base: str) -> tuple[Printer, ...]:
-    """All printers that can be read, by name, fetched in pages (RFC 2696)."""
-    found: list[_Found | None] = []
+def _followed(line: Connection, base: str, last: Listing, now: float) -> Listing:
+    return followed(last, now, lambda wanted: _all(line, base, wanted), lambda dn, wanted: _one(line, dn, wanted))
+
+
+def _all(line: Connection, base: str, wanted: Sequence[str]) -> Iterator[Result]:
+    """The entries of all printers, fetched in pages (RFC 2696)."""
     cookie: bytes | None = None
-    while len(found) < _MOST:
-        _, result, response, _ = line.search(
-            base, _PRINTERS, SUBTREE, attributes=ATTRIBUTES, paged_size=_PAGE, paged_cookie=cookie
-        )
-        succeeded(result)
-        found += map(_read, _entries(response))
-        cookie = (result.get("controls") or {}).get(_PAGED_RESULTS, {}).get("value", {}).get("cookie")
+    told = 0
+    while told < _MOST:
+        line.search(base, _PRINTERS, SUBTREE, attributes=wanted, paged_size=_PAGE, paged_cookie=cookie)
+        succeeded(line.result)
+        cookie = (line.result.get("controls") or {}).get(_PAGED_RESULTS, {}).get("value", {}).get("cookie")
+        page = _entries(line)
+        told += len(page)
+        yield from page
         if not cookie:
             break
-    return tuple(sorted((each.printer for each in found if each), key=lambda printer: printer.name))
 
 
-def _entries(response: Sequence[Result] | None) -> list[Result]:
-    return [entry for entry in response or () if entry["type"] == "searchResEntry"]
+def _one(line: Connection, dn: str, wanted: Sequence[str]) -> Result | None:
+    line.search(dn, _PRINTERS, BASE, attributes=wanted)
+    if line.result["result"] != NO_SUCH_OBJECT:
+        succeeded(line.result)
+    return next(iter(_entries(line)), None)
+
+
+def _entries(line: Connection) -> list[Result]:
+    return [entry for entry in line.response or () if entry["type"] == "searchResEntry"]
 
 
 def _binds(line: Connection, dn: str, password: str) -> bool:
     try:
-        result = line.rebind(user=dn, password=password, read_server_info=False)[1]
+        line.rebind(user=dn, password=password, read_server_info=False)
     except LDAPSASLPrepError:
         return False  # no password can look like this (RFC 4013)
-    return bound(result)
-
-
-def _modify_password(line: Connection, dn: str, password: str) -> tuple[bool, Result]:
-    line.extend.standard.modify_password(user=dn, new_password=password)
-    return True, line.result
-
-
-def _read(entry: Result) -> _Found | None:
-    """The entry's printer, or None, and then the log says why."""
-    try:
-        reading = from_attributes(entry["raw_attributes"])
-    except MalformedEntry as error:
-        log.warning("a directory entry is no usable printer", dn=entry["dn"], why=str(error))
-        return None
-    for complaint in reading.complaints:
-        log.warning("left out of a directory entry", dn=entry["dn"], why=complaint)
-    return _Found(entry["dn"], reading.printer)
+    return bound(line.result)
 
 
 def _abandon(connection: Connection) -> None:
