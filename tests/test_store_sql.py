@@ -151,7 +151,7 @@ def test_every_table_compiles_for_postgresql() -> None:
 def test_the_waiting_line_is_found_by_its_index(tmp_path: Path) -> None:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     schema.migrate(connection)
-    from mailstore.store import keeping, leases, listing, looking
+    from mailstore.store import jobs, keeping, leases, listing, looking
 
     for statement, index in [
         (listing.PENDING, "job_unended"),
@@ -159,9 +159,11 @@ def test_the_waiting_line_is_found_by_its_index(tmp_path: Path) -> None:
         (leases._LEFT, "job_held"),
         (keeping.NAMED, "message_reference"),
         (keeping.EXPIRED, "message_ended"),
-        (looking.TRACE, "event_job"),
+        (looking.TRACE, "USING PRIMARY KEY (job_id=?)"),
+        (jobs._LAST_EVENT, "USING PRIMARY KEY (job_id=?)"),
+        (leases.ADD_EVENT, "USING PRIMARY KEY (job_id=?)"),
     ]:
-        values = dict.fromkeys(("of", "most", "which", "where", "until", "job"), 1)
+        values = dict.fromkeys(("of", "most", "which", "where", "until", "job", "job_id", "at", "text"), 1)
         plan = connection.execute(f"EXPLAIN QUERY PLAN {statement.text}", values).fetchall()
         assert any(index in row[3] for row in plan), plan
     connection.close()
@@ -204,9 +206,20 @@ def test_every_version_ever_published_becomes_todays(tmp_path: Path) -> None:
 
 async def test_a_store_of_version_1_goes_on(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
-    frozen(tmp_path / "store" / "store.sqlite", 1).close()
+    old = frozen(tmp_path / "store" / "store.sqlite", 1)
+    told = [(7, 1, 1.0, "first"), (3, 2, 2.0, "of another"), (9, 1, 3.0, "second")]
+    old.executemany("INSERT INTO event (id, job_id, at, text) VALUES (?, ?, ?, ?)", told)
+    old.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('job', 0)")
+    old.close()
     store = await open_at(tmp_path)
     (job_id,) = await accept(store, "phaser")
+    assert job_id == 1
+    await store.note(job_id, "third")
+    assert [event.text for event in await store.trace(job_id)][1:] == ["first", "second", "third"]
+    lease = await store.acquire("device:test", "test", 60)
+    assert lease is not None
+    assert await store.sending(lease, job_id, 0)
+    assert not await store.printers_waiting()
     assert await octets_of(store, job_id) == b"hello\r\n"
     await store.close()
 

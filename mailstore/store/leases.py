@@ -54,7 +54,17 @@ _SETTLE = Statement(
         holder_token=number(0),
     )
 )
-ADD_EVENT = Statement(sa.insert(EVENT), "job_id", "at", "text")
+ADD_EVENT = Statement(
+    sa.insert(EVENT).from_select(
+        ["job_id", "id", "at", "text"],
+        sa.select(
+            given("job_id", sa.BigInteger),
+            sa.func.coalesce(sa.func.max(EVENT.c.id), number(0)) + number(1),
+            given("at", sa.Double),
+            given("text", sa.Text),
+        ).where(EVENT.c.job_id == given("job_id", sa.BigInteger)),
+    )
+)
 
 
 def acquire(rows: Rows, resource: str, owner: str, role: Role, now: float, seconds: float) -> Lease | None:

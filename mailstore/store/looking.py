@@ -14,8 +14,12 @@ from mailstore.store.schema import EVENT, JOB, MAILDROP, META, PRINTER_STATE
 from mailstore.store.statement import Statement, given, number, word
 
 OCCUPIED = Statement(sa.select(MAILDROP.c.octets).where(MAILDROP.c.name == given("which")))
-PRINTERS_WAITING = Statement(
-    sa.select(JOB.c.printer).where(JOB.c.state == word(JobState.PENDING), JOB.c.completed_at == number(0)).distinct()
+PRINTERS_WAITING = Statement(  # one look at each maildrop, however many jobs wait there
+    sa.select(MAILDROP.c.name).where(
+        sa.exists().where(
+            JOB.c.printer == MAILDROP.c.name, JOB.c.state == word(JobState.PENDING), JOB.c.completed_at == number(0)
+        )
+    )
 )
 TRACE = Statement(sa.select(EVENT.c.at, EVENT.c.text).where(EVENT.c.job_id == given("job")).order_by(EVENT.c.id))
 PRINTER = Statement(sa.select(PRINTER_STATE).where(PRINTER_STATE.c.printer == given("of")))
