@@ -291,6 +291,29 @@ async def test_no_room_is_told_before_and_while_writing(ground: Ground, monkeypa
     await draft.discard()
 
 
+async def test_the_file_system_is_asked_now_and_then(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, statvfs = list[object](), os.statvfs
+
+    def counted(folder: Path) -> os.statvfs_result:
+        asked.append(folder)
+        return statvfs(folder)
+
+    monkeypatch.setattr(os, "statvfs", counted)
+    monkeypatch.setattr(drafts, "LOOK_SECONDS", 3600.0)
+    for _ in range(50):
+        ground.spool.draft(100).close()
+    assert len(asked) == 1
+    draft = ground.spool.draft(0)
+    draft.write(bytes(2 * BUFFER_OCTETS))
+    await ground.blobs.keep(draft)  # what grows looks by itself
+    assert len(asked) > 1
+    draft.close()
+    monkeypatch.setattr(drafts, "LOOK_SECONDS", -1.0)
+    before = len(asked)
+    ground.spool.draft(100).close()
+    assert len(asked) == before + 1
+
+
 async def test_promises_are_given_back(ground: Ground) -> None:
     for end in (SpooledDraft.discard, SpooledDraft.close):
         draft = ground.spool.draft(12345)

@@ -127,12 +127,12 @@ class Transaction:
         return _RECIPIENT_OK
 
     async def _no_room(self, printer: Printer) -> Reply | None:
-        store = self.site.store
         if self.declared > printer.quota:
             return Reply(code=552, status="5.2.3", text="larger than this printer's mailbox", reason="quota")
-        if not (await store.printer_state(printer.name)).accepting:
+        accepting, octets = await self.site.store.standing(printer.name)
+        if not accepting:
             return Reply(code=450, status="4.2.1", text="the printer takes no jobs now", reason="not-accepting")
-        if await store.occupied(printer.name) + self.declared > printer.quota:
+        if octets + self.declared > printer.quota:
             return Reply(code=452, status="4.2.2", text="the printer's mailbox is full", reason="quota")
         return None  # the reserve of disk is asked for by `data`, before the client sends anything
 

@@ -174,7 +174,10 @@ class Store(Protocol):
         """
 
     async def occupied(self, maildrop: str) -> int:
-        """Octets that wait in the maildrop, for the quota at RCPT."""
+        """Octets that wait in the maildrop."""
+
+    async def standing(self, maildrop: str) -> tuple[bool, int]:
+        """What RCPT asks of a printer: whether it takes jobs, and the octets that wait in its maildrop."""
 
     # -- serving by POP3 (appliance)
 

@@ -12,7 +12,9 @@ a sender.  The disk is bounded by the reserve, which is looked at again before e
 from __future__ import annotations
 
 import asyncio
+import math
 import os
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -35,6 +37,10 @@ IDLE_BUFFERS = 8
 RESTING_OCTETS = 24 * 1024 * 1024
 QUEUED_OCTETS = 16 * 1024 * 1024
 
+LOOK_SECONDS = 0.2
+"""So long the free space is believed when a message is announced.  Files and segments look themselves before they grow,
+so meanwhile only what lies in the database can go unseen: some thousand small messages, a fraction of the reserve."""
+
 SYNC_OCTETS = 64 * 1024 * 1024
 """How much may lie unsynced in the kernel: the last sync, for which the client waits, stays short on any disk."""
 
@@ -48,6 +54,7 @@ class Spool:
         self.reserve = reserve
         self.promised = 0  # octets that open drafts said they would need and have not written
         self.threads = ThreadPoolExecutor(4, thread_name_prefix="printpost-draft")
+        self._available, self._looked_at = 0, -math.inf
         self.resting = 0  # octets in drafts that nobody writes to the disk
         self.queued = 0  # octets in buffers that wait for the disk, or are being written
         self.idle: list[bytearray] = []
@@ -55,9 +62,10 @@ class Spool:
         self.waiting: set[SpooledDraft] = set()  # for the disk
 
     def free(self) -> int:
-        """Free octets above the reserve."""
+        """Free octets above the reserve, as the file system has them now."""
         found = os.statvfs(self.folder)
-        return found.f_bavail * found.f_frsize - self.reserve
+        self._available, self._looked_at = found.f_bavail * found.f_frsize, time.monotonic()
+        return self._available - self.reserve
 
     def used(self) -> int:
         """Octets in use on the same file system, by whatever."""
@@ -66,7 +74,9 @@ class Spool:
 
     def draft(self, expected: int) -> SpooledDraft:
         """Raises `TransientFailure` ("4.3.1")."""
-        if self.free() - self.promised - expected < 0:
+        if time.monotonic() - self._looked_at > LOOK_SECONDS:
+            self.free()
+        if self._available - self.reserve - self.promised - expected < 0:
             raise disk_full()
         return SpooledDraft(self, expected)
 

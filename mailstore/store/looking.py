@@ -13,7 +13,12 @@ from mailstore.store.reader import Reader
 from mailstore.store.schema import EVENT, JOB, MAILDROP, META, PRINTER_STATE
 from mailstore.store.statement import Statement, given, number, word
 
-OCCUPIED = Statement(sa.select(MAILDROP.c.octets).where(MAILDROP.c.name == given("which")))
+STANDING = Statement(  # always one row
+    sa.select(
+        sa.select(PRINTER_STATE.c.accepting).where(PRINTER_STATE.c.printer == given("which")).scalar_subquery(),
+        sa.select(MAILDROP.c.octets).where(MAILDROP.c.name == given("which")).scalar_subquery(),
+    )
+)
 PRINTERS_WAITING = Statement(  # one look at each maildrop, however many jobs wait there
     sa.select(MAILDROP.c.name).where(
         sa.exists().where(

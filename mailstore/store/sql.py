@@ -58,7 +58,7 @@ class SqlStore:
     ) -> None:
         self._role = role
         self._keep = keep
-        self._resources = ExitStack()
+        self._resources = ExitStack()  # what to let go of at `close`
         self._reader = reader
         self._spool = spool
         self._blobs = blobs
@@ -108,8 +108,11 @@ class SqlStore:
             task.exception()  # seen, even if whoever wanted it is gone
 
     async def occupied(self, maildrop: str) -> int:
-        row = self._reader.one(looking.OCCUPIED, which=maildrop)
-        return int(row[0]) if row else 0
+        return (await self.standing(maildrop))[1]
+
+    async def standing(self, maildrop: str) -> tuple[bool, int]:
+        ((accepting, octets),) = self._reader.all(looking.STANDING, which=maildrop)
+        return accepting is None or bool(accepting), int(octets or 0)
 
     # -- serving by POP3
 
@@ -279,9 +282,8 @@ class SqlStore:
         await self._ended(await self.committer.submit(work))
 
     async def generation(self) -> int:
-        row = self._reader.one(looking.META_VALUE, which="generation")
-        assert row is not None
-        return int(row[0])
+        ((value,),) = self._reader.all(looking.META_VALUE, which="generation")
+        return int(value)
 
     async def changed(self) -> int:
         return await self.committer.submit(looking.raise_generation)
@@ -378,13 +380,12 @@ async def open_store(
             resources.callback(committer.close)
             reader = Reader(lambda: connect(path, read_only=True))
             resources.callback(reader.close)
-            store_id = reader.one(looking.META_VALUE, which="store_id")
+            ((store_id,),) = reader.all(looking.META_VALUE, which="store_id")
             spool = Spool(folder / "octets", reserve)
             resources.callback(spool.close)
             blobs = Blobs(spool, appending=role is Role.APPLIANCE)
             resources.callback(blobs.close)
-            assert store_id is not None
-            store = SqlStore(role, keep, committer, reader, spool, blobs, doorbell, store_id[0])
+            store = SqlStore(role, keep, committer, reader, spool, blobs, doorbell, store_id)
             if role_lock.held:
                 sync_folder(folder)  # part of instant 1: the folder of the octets has a durable name itself
                 await store.succeed()

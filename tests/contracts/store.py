@@ -582,6 +582,19 @@ async def test_what_waits_is_counted(opened: Opener) -> None:
     assert (b.states, b.messages, b.octets, b.oldest, b.last_completed) == ({}, 0, 0, 0.0, third_job.completed_at)
 
 
+async def test_what_is_asked_at_rcpt(opened: Opener) -> None:
+    store = await opened()
+    assert await store.standing("phaser") == (True, 0)
+    await accept(store, "phaser")
+    octets = await store.occupied("phaser")
+    assert octets > 0
+    assert await store.standing("phaser") == (True, octets)
+    await store.set_printer_state(PrinterState(printer="phaser", accepting=False))
+    assert await store.standing("phaser") == (False, octets)
+    await store.set_printer_state(PrinterState(printer="phaser", paused=True))
+    assert await store.standing("phaser") == (True, octets)
+
+
 async def test_a_printers_state_is_kept(opened: Opener) -> None:
     store = await opened()
     assert await store.printer_state("phaser") == PrinterState(printer="phaser")
