@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import errno
 import ipaddress
+import os
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Iterable
@@ -115,11 +116,32 @@ async def _connect_one(family: socket.AddressFamily, address: Sockaddr) -> Conne
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-        await asyncio.get_running_loop().sock_connect(sock, address)
+        await _connected(sock, address)
         return Connection(sock)
     except BaseException:
         sock.close()
         raise
+
+
+async def _connected(sock: socket.socket, address: Sockaddr) -> None:
+    # As the loop's sock_connect, which takes ten times longer under uvloop; no name is looked up here.
+    code = sock.connect_ex(address)
+    if code == errno.EINPROGRESS:
+        loop = asyncio.get_running_loop()
+        told: asyncio.Future[int] = loop.create_future()
+
+        def tell() -> None:
+            # At once: a moment later it might be the reset of a connection that stood.
+            if not told.done():
+                told.set_result(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+
+        loop.add_writer(sock, tell)
+        try:
+            code = await told
+        finally:
+            loop.remove_writer(sock)
+    if code:
+        raise OSError(code, os.strerror(code))
 
 
 def _tcp_info(sock: socket.socket) -> bytes:
