@@ -84,6 +84,11 @@ class Running:
     def send_signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
 
+    def states(self) -> list[str]:
+        """The state of each of its threads, as in proc(5): T for a stopped one."""
+        stats = (path.read_text() for path in Path(f"/proc/{self.pid}/task").glob("*/stat"))
+        return [stat.rpartition(")")[2].split()[0] for stat in stats]
+
     def mend(self) -> None:
         """Let it go on if it was stopped."""
         if self.process.returncode is None:

@@ -16,7 +16,7 @@ import re
 import signal
 import smtplib
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -254,12 +254,18 @@ async def test_processes_killed_at_random_moments_under_load(apart: House, seed:
         assert uncertain <= 5 * len(told.printers)
 
 
-@contextlib.contextmanager
-def between_commits(apart: House) -> Iterator[None]:
-    """While this lasts nobody is inside a transaction."""
+async def stopped_between_commits(apart: House, running: Running) -> None:
+    """SIGSTOP while nobody is inside a transaction.
+
+    The signal is on its way when it is sent: the lock is kept until every thread stands, or one of them might take it
+    and be stopped with it.
+    """
     with (apart.data / "write.lock").open("rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        running.send_signal(signal.SIGSTOP)
+        async with asyncio.timeout(PATIENCE):
+            while not all(state == "T" for state in running.states()):  # noqa: ASYNC110 - the kernel rings no event
+                await asyncio.sleep(0.005)
 
 
 async def test_mail_comes_in_while_the_bridge_is_stopped(apart: House) -> None:
@@ -267,8 +273,7 @@ async def test_mail_comes_in_while_the_bridge_is_stopped(apart: House) -> None:
         bridge = apart.latest[BRIDGE]
         loading = asyncio.create_task(told.load(range(12)))
         await told.hears(3)
-        with between_commits(apart):
-            bridge.send_signal(signal.SIGSTOP)
+        await stopped_between_commits(apart, bridge)
         try:
             await asyncio.wait_for(loading, PATIENCE)
             await asyncio.wait_for(told.load(range(12, 24)), PATIENCE)
@@ -285,8 +290,7 @@ async def test_what_waits_is_printed_while_the_appliance_is_stopped(apart: House
         assert len(told.heard) == 12
         sending = asyncio.create_task(told.load(range(12, 24)))
         await told.hears(14)
-        with between_commits(apart):
-            apart.latest[SERVE].send_signal(signal.SIGSTOP)
+        await stopped_between_commits(apart, apart.latest[SERVE])
         try:
             await replace(apart, BRIDGE)
             await asyncio.gather(*(apart.job(number) for number in list(told.heard.values())))
