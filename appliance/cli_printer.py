@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from appliance import shell
-from appliance.policy import judge, parse_rule
+from appliance import policy, shell
+from appliance.policy import parse_rule
 from mailstore.config import Settings
 from mailstore.directory.contract import Directory
 from mailstore.directory.records import Language, Printer, WhenUncertain
@@ -198,7 +198,7 @@ def why(
     context: typer.Context,
     name: Name,
     sender: Annotated[str, typer.Option("--from", help="The sender's address.")],
-    ip: Annotated[str, typer.Option("--ip", help="Where the sender's mail comes from.")] = "127.0.0.1",
+    ip: Annotated[str, typer.Option("--ip", help="Where the mail comes from; default: the site's networks.")] = "",
 ) -> None:
     """Say whether a sender may print, and which rule says so.  Exit status 0 for yes, 77 for no."""
     settings: Settings = context.obj.settings()
@@ -207,9 +207,9 @@ def why(
         async with shell.opened(settings) as (_, directory):
             return await _existing(directory, name)
 
-    verdict = judge(shell.run(work()), sender=sender, client_ip=ip, networks=settings.site.networks)
-    typer.echo(f"{sender} {'may' if verdict.allowed else 'may not'} print on {name}: {verdict.advice}")
-    raise typer.Exit(0 if verdict.allowed else os.EX_NOPERM)
+    may, told = policy.why(shell.run(work()), sender=sender, client_ip=ip, networks=settings.site.networks)
+    typer.echo(told)
+    raise typer.Exit(0 if may else os.EX_NOPERM)
 
 
 def _rules(

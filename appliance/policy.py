@@ -233,11 +233,15 @@ def _matches(rule: Rule, who: _Sender, *, proved: bool) -> bool:
             return False
 
 
-def why(printer: Printer, *, sender: str, client_ip: str = "", networks: Iterable[Network]) -> str:
-    """The verdict in one sentence for the administrator; without `client_ip`, for a client in the site's networks."""
+def why(printer: Printer, *, sender: str, client_ip: str = "", networks: Iterable[Network]) -> tuple[bool, str]:
+    """Whether `sender` may print, and one sentence on it for the administrator.
+
+    Without `client_ip`, for a client in the site's networks.  Raises `PermanentFailure` for one that is no address.
+    """
     known = tuple(networks)
     ip = client_ip or (str(known[0].network_address) if known else "0.0.0.0")  # noqa: S104 - an address nobody has
     verdict = judge(printer, sender=sender, client_ip=ip, networks=known)
     where = f"from {client_ip}" if client_ip else "from the site's own networks"
     may = "may" if verdict.allowed else "may not"
-    return f"{sender or 'the null reverse-path <>'}, connected {where}, {may} print on {printer.name}: {verdict.advice}"
+    told = f"{sender or 'the null reverse-path <>'}, connected {where}, {may} print on {printer.name}: {verdict.advice}"
+    return verdict.allowed, told

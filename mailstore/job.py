@@ -97,7 +97,6 @@ REASONS: dict[str, str] = {
     "job-suspended": "suspended until somebody decides",
     "x-delivery-unknown": "the connection was lost while sending; nobody can know what was printed",
     "x-printed-again": "printed again under a banner after an uncertain delivery",
-    "job-hold-until-specified": "held until somebody releases it",
     "job-completed-successfully": "printed",
     "job-completed-with-warnings": "printed, with a warning",
     "aborted-by-system": "given up",
@@ -106,7 +105,6 @@ REASONS: dict[str, str] = {
     "document-password-error": "the document is encrypted",
     "document-unprintable-error": "the document holds nothing that can be printed",
     "job-canceled-by-user": "canceled",
-    "job-canceled-after-timeout": "expired",
 }
 """Every `job-state-reasons` keyword that Printpost writes, with its meaning in plain words."""
 

@@ -73,11 +73,6 @@ def spoken(source: DocumentFormat, languages: Sequence[Language]) -> Language | 
     return next((language for language in languages if language.document_format is source), None)
 
 
-def can_print(source: DocumentFormat, languages: Sequence[Language]) -> bool:
-    """True if a printer that speaks `languages` can get a document of `source` format."""
-    return route(source, languages) is not None
-
-
 async def convert(
     document: Path,
     source: DocumentFormat,

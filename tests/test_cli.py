@@ -136,7 +136,7 @@ async def test_why(up: House) -> None:
         up.printpost("printer", "why", "waits", "--from", "ada@example.com", "--ip", "192.0.2.99"),
     )
     assert ada.status == 0
-    assert ada.out.startswith("ada@example.com may print on waits: ")
+    assert ada.out.startswith("ada@example.com, connected from the site's own networks, may print on waits: ")
     assert eve.status == outside.status == os.EX_NOPERM
     assert "may not print" in eve.out
     assert "eve@example.com" in eve.out

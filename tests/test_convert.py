@@ -16,7 +16,7 @@ from mailstore.directory.records import Language
 from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.sniff import DocumentFormat
 from printerbridge import sandbox
-from printerbridge.convert import Converted, can_print, convert, failure, route
+from printerbridge.convert import Converted, convert, failure, route
 from printerbridge.converters import CONVERTERS
 from printerbridge.converters.contract import Media
 from tests import documents
@@ -115,11 +115,11 @@ def test_every_way_fits_together() -> None:
 
 
 def test_what_cannot_be_printed() -> None:
-    assert can_print(PDF, [Language.PWG])
-    assert not can_print(DocumentFormat.OCTETS, list(Language))
-    assert not can_print(DocumentFormat.PCL, [Language.POSTSCRIPT, Language.PDF])
-    assert not can_print(PDF, [Language.TEXT])
-    assert not can_print(PDF, [])
+    assert route(PDF, [Language.PWG]) is not None
+    assert route(DocumentFormat.OCTETS, list(Language)) is None
+    assert route(DocumentFormat.PCL, [Language.POSTSCRIPT, Language.PDF]) is None
+    assert route(PDF, [Language.TEXT]) is None
+    assert route(PDF, []) is None
 
 
 @pytest.mark.parametrize(

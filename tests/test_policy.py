@@ -148,15 +148,23 @@ def test_other_ways_to_write_a_client(ip: str, expected: bool) -> None:
 def test_why() -> None:
     entry = printer("@example.com")
     assert why(entry, sender="ada@example.com", networks=NETWORKS) == (
-        "ada@example.com, connected from the site's own networks, may print on phaser360: "
-        "the rule --allow @example.com allows it"
+        True,
+        (
+            "ada@example.com, connected from the site's own networks, may print on phaser360: "
+            "the rule --allow @example.com allows it"
+        ),
     )
     assert why(entry, sender="ada@example.com", client_ip=OUTSIDE, networks=NETWORKS) == (
-        "ada@example.com, connected from 192.0.2.7, may not print on phaser360: "
-        "192.0.2.7 is not in [site] networks, and no ip: rule names it: "
-        "only clients in the site's own networks may print here until sender verification is available"
+        False,
+        (
+            "ada@example.com, connected from 192.0.2.7, may not print on phaser360: "
+            "192.0.2.7 is not in [site] networks, and no ip: rule names it: "
+            "only clients in the site's own networks may print here until sender verification is available"
+        ),
     )
-    assert "may not print" in why(entry, sender="", networks=NETWORKS)
+    may, told = why(entry, sender="", networks=NETWORKS)
+    assert not may
+    assert "may not print" in told
 
 
 def test_a_client_that_is_no_address() -> None:
