@@ -43,7 +43,7 @@ async def test_postscript_arrives_octet_for_octet_once(shop: Printshop) -> None:
     assert job.state is JobState.COMPLETED
     assert job.delivery_proof is DeliveryProof.CLOSED
     assert job.attempts == 1
-    assert await shop.store.occupied("phaser") == 0
+    assert (await shop.store.standing("phaser"))[1] == 0
 
 
 async def test_what_the_printer_says_is_in_the_trace(shop: Printshop) -> None:

@@ -78,7 +78,7 @@ async def test_an_accept_whose_caller_is_gone_is_whole_or_not_there(tmp_path: Pa
     jobs = await store.jobs()
     for job in jobs:
         assert await octets_of(store, job.id) == b"x" * size
-    assert await store.occupied("phaser") == sum(job.octets + len(recipient("phaser").fields) for job in jobs)
+    assert (await store.standing("phaser"))[1] == sum(job.octets + len(recipient("phaser").fields) for job in jobs)
     assert len(list(os.scandir(tmp_path / "store" / "octets"))) == {100: 0, 100_000: 1, 2_000_000: len(jobs)}[size]
     await store.close()
 
@@ -297,7 +297,7 @@ async def test_a_database_that_is_damaged_meanwhile(tmp_path: Path, caplog: pyte
     with database.open("r+b") as file:
         file.seek(4096)
         file.write(b"\xff" * (database.stat().st_size - 4096))
-    for reading in (store.jobs(), store.occupied("phaser"), store.printer_state("phaser")):
+    for reading in (store.jobs(), store.standing("phaser"), store.printer_state("phaser")):
         with pytest.raises(TransientFailure) as caught:
             await reading
         assert caught.value.status == "4.3.0"
@@ -370,7 +370,7 @@ async def main(disk, runtime):
     jobs = await store.jobs()
     assert sorted(job.id for job in jobs) == numbers and len(numbers) > 5, (len(jobs), numbers)
     kept = sum(job.octets for job in jobs)
-    assert await store.occupied("phaser") >= kept
+    assert (await store.standing("phaser"))[1] >= kept
     # The disk is full but for the reserve, and what waits is still printed.
     lease = await bridge.acquire("device:test", "bridge", 60)
     for number in numbers:

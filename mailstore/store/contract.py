@@ -173,9 +173,6 @@ class Store(Protocol):
         nothing is kept.  To be shielded from the client's disconnecting.
         """
 
-    async def occupied(self, maildrop: str) -> int:
-        """Octets that wait in the maildrop."""
-
     async def standing(self, maildrop: str) -> tuple[bool, int]:
         """What RCPT asks of a printer: whether it takes jobs, and the octets that wait in its maildrop."""
 

@@ -107,9 +107,6 @@ class SqlStore:
         if not task.cancelled():
             task.exception()  # seen, even if whoever wanted it is gone
 
-    async def occupied(self, maildrop: str) -> int:
-        return (await self.standing(maildrop))[1]
-
     async def standing(self, maildrop: str) -> tuple[bool, int]:
         ((accepting, octets),) = self._reader.all(looking.STANDING, which=maildrop)
         return accepting is None or bool(accepting), int(octets or 0)

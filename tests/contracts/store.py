@@ -136,15 +136,15 @@ async def test_many_at_once_are_all_kept(opened: Opener) -> None:
 async def test_quota_refuses_all_recipients_and_keeps_nothing(opened: Opener) -> None:
     store = await opened()
     await accept(store, "full", octets=pattern(500))
-    before = await store.occupied("full")
+    before = (await store.standing("full"))[1]
     assert before == 500 + len(recipient("full").fields)
     draft = await store.draft(500)
     draft.write(pattern(500))
     with pytest.raises(TransientFailure) as caught:
         await store.accept(draft, envelope(), [recipient("other"), recipient("full", quota=before + 500)])
     assert caught.value.status == "4.2.2"
-    assert await store.occupied("full") == before
-    assert await store.occupied("other") == 0
+    assert (await store.standing("full"))[1] == before
+    assert (await store.standing("other"))[1] == 0
     assert [job.printer for job in await store.jobs()] == ["full"]
 
 
@@ -156,7 +156,7 @@ async def test_one_refused_for_quota_does_not_take_others_down(opened: Opener) -
     )
     assert sum(isinstance(result, list) for result in results) == 10 + 3
     assert sum(isinstance(result, TransientFailure) for result in results) == 7
-    assert await store.occupied("drop1") <= 400
+    assert (await store.standing("drop1"))[1] <= 400
 
 
 async def test_quota_is_free_again_after_the_end(opened: Opener) -> None:
@@ -165,7 +165,7 @@ async def test_quota_is_free_again_after_the_end(opened: Opener) -> None:
     lease = await held(store)
     assert await store.sending(lease, job_id, 0)
     assert await complete(store, lease, job_id)
-    assert await store.occupied("phaser") == 0
+    assert (await store.standing("phaser"))[1] == 0
     assert await accept(store, "phaser", quota=50)
 
 
@@ -460,7 +460,7 @@ async def test_a_session_lost_deletes_nothing(opened: Opener) -> None:
     await maildrop.retrieving(maildrop.entries[0])
     await maildrop.close()
     assert (await state_of(store, job_id))[0] == "pending"
-    assert await store.occupied("phaser") > 0
+    assert (await store.standing("phaser"))[1] > 0
 
 
 async def test_a_session_that_lost_its_lease_deletes_nothing(opened: Opener) -> None:
@@ -496,7 +496,7 @@ async def test_hundreds_are_fetched_in_one_transaction(opened: Opener) -> None:
     assert [event.text for event in await store.trace(twice[1])][1:] == [
         "completed: job-completed-successfully (fetched)"
     ]
-    assert await store.occupied("phaser") == kept.size
+    assert (await store.standing("phaser"))[1] == kept.size
     assert (await state_of(store, twice[2]))[0] == "pending"
     lease = await held(store)
     assert await complete_from_pending(store, lease, twice[2])
@@ -576,7 +576,7 @@ async def test_what_waits_is_counted(opened: Opener) -> None:
         "a",
         {"pending": 1, "processing": 1},
         2,
-        await store.occupied("a"),
+        (await store.standing("a"))[1],
     )
     assert (a.oldest, a.last_completed) == (first_job.received_at, 0.0)
     assert (b.states, b.messages, b.octets, b.oldest, b.last_completed) == ({}, 0, 0, 0.0, third_job.completed_at)
@@ -586,7 +586,7 @@ async def test_what_is_asked_at_rcpt(opened: Opener) -> None:
     store = await opened()
     assert await store.standing("phaser") == (True, 0)
     await accept(store, "phaser")
-    octets = await store.occupied("phaser")
+    octets = (await store.standing("phaser"))[1]
     assert octets > 0
     assert await store.standing("phaser") == (True, octets)
     await store.set_printer_state(PrinterState(printer="phaser", accepting=False))
@@ -646,7 +646,7 @@ async def test_a_forgotten_printer_has_no_jobs_left(opened: Opener) -> None:
     assert (await state_of(store, waiting))[0] == "canceled"
     assert (await state_of(store, other))[0] == "pending"
     assert not await complete(store, lease, sent)
-    assert await store.occupied("phaser") == 0
+    assert (await store.standing("phaser"))[1] == 0
     assert await octets_of(store, other) == b"hello\r\n"
 
 

@@ -64,13 +64,13 @@ async def test_what_a_killed_process_leaves(
         jobs = await bridge.jobs()
         if found is None:
             assert jobs == []
-            assert await bridge.occupied("phaser") == 0
+            assert (await bridge.standing("phaser"))[1] == 0
             assert list((tmp_path / "store" / "octets").iterdir()) == []  # swept at open
             return
         (job,) = jobs
         assert (job.state.value, job.reasons) == found
         assert b"".join([block async for block in bridge.read(job.id)]) == b"x" * SIZES[kind]
-        assert (await bridge.occupied("phaser") == 0) == (found is DONE)
+        assert ((await bridge.standing("phaser"))[1] == 0) == (found is DONE)
         lease = await bridge.acquire("device:test", "next", 60)
         assert lease is not None
         assert await bridge.sending(lease, job.id, 0) == (found is WAITS)
