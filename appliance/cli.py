@@ -168,7 +168,7 @@ def show(
     context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of TOML.")] = False
 ) -> None:
     """Show every setting as it is in force."""
-    settings = context.obj.settings().model_dump(mode="json")
+    settings = context.obj.settings().model_dump(mode="json", by_alias=True)
     if as_json:
         shell.show_json(settings)
         return

@@ -12,7 +12,7 @@ import socket
 import tomllib
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -128,6 +128,40 @@ class Pop3(Section):
     listen: Endpoint = Field("0.0.0.0:1110", description="where printers poll")
 
 
+class Submission(Section):
+    """Where people of the site send jobs with a password, STARTTLS first."""
+
+    listen: Endpoint = Field("0.0.0.0:1587", description="where people send jobs with a password, by STARTTLS")
+
+
+class Submissions(Section):
+    """The same with TLS from the first octet (RFC 8314)."""
+
+    listen: Endpoint = Field("0.0.0.0:1465", description="where people send jobs with a password, under TLS")
+
+
+class Pop3s(Section):
+    """POP3 with TLS from the first octet."""
+
+    listen: Endpoint = Field("0.0.0.0:1995", description="where printers poll and people read, under TLS")
+
+
+class Web(Section):
+    """The page and the API."""
+
+    listen: Endpoint = Field("127.0.0.1:8025", description="the page and the API; HTTPS where this is not loopback")
+    names: Annotated[tuple[Host, ...], Words] = Field(
+        (), description="further host names by which browsers may ask for the page"
+    )
+
+
+class TlsSettings(Section):
+    """The certificate of all listeners; without one a self-signed one is made."""
+
+    certificate: Path | None = Field(None, description="PEM file with the certificate and what leads to its root")
+    key: Path | None = Field(None, description="PEM file with the certificate's key")
+
+
 class Metrics(Section):
     """Prometheus and the probes, of the appliance."""
 
@@ -151,6 +185,39 @@ class DirectorySettings(Section):
     bind_dn: str = Field("", description="who we are to a foreign directory")
     bind_password_file: Path | None = Field(None, description="file with the password of bind_dn")
     ca: Path | None = Field(None, description="file with the certificates that may sign the server's")
+
+
+class PeopleSettings(Section):
+    """The site's own directory of people, which Printpost only reads; without a URL there are our own users alone."""
+
+    url: str = Field("", pattern=r"^(|ldaps?://.+|ldapi://.+)$", description="an LDAP URL; empty: only our own users")
+    base: str = Field("", description="the entry under which people are sought")
+    filter: str = Field("(objectClass=person)", description="which entries there are people")
+    bind_dn: str = Field("", description="who we are to that directory")
+    bind_password_file: Path | None = Field(None, description="file with the password of bind_dn")
+    ca: Path | None = Field(None, description="file with the certificates that may sign the server's")
+    administrators: Annotated[tuple[str, ...], Words] = Field(
+        (), description="names of those among them who administer Printpost"
+    )
+
+
+class Relay(Section):
+    """The way out for notices; without a smarthost only our own users are reached."""
+
+    smarthost: Annotated[str, AfterValidator(lambda value: value and _endpoint(value))] = Field(
+        "", description="HOST:PORT of the mail server that takes our mail to others"
+    )
+    user: str = Field("", description="our user name there")
+    password_file: Path | None = Field(None, description="file with the password of user")
+    tls: Literal["auto", "starttls", "implicit", "none"] = Field(
+        "auto", description="auto: implicit on port 465, STARTTLS where it is offered, and always before a password"
+    )
+    ca: Path | None = Field(None, description="file with the certificates that may sign the smarthost's")
+    sender: str = Field(
+        "",
+        alias="from",
+        description="the From address of notices; default: postmaster at the first domain",
+    )
 
 
 class StoreSettings(Section):
@@ -183,11 +250,18 @@ class Settings(BaseSettings):
 
     site: Site = Field(default_factory=Site)
     smtp: Smtp = Field(default_factory=Smtp)
+    submission: Submission = Field(default_factory=Submission)
+    submissions: Submissions = Field(default_factory=Submissions)
     pop3: Pop3 = Field(default_factory=Pop3)
+    pop3s: Pop3s = Field(default_factory=Pop3s)
+    web: Web = Field(default_factory=Web)
+    tls: TlsSettings = Field(default_factory=TlsSettings)
     metrics: Metrics = Field(default_factory=Metrics)
     bridge: Bridge = Field(default_factory=Bridge)
     directory: DirectorySettings = Field(default_factory=DirectorySettings)
+    people: PeopleSettings = Field(default_factory=PeopleSettings)
     store: StoreSettings = Field(default_factory=StoreSettings)
+    relay: Relay = Field(default_factory=Relay)
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -273,4 +347,4 @@ def _known(section: list[str]) -> list[str]:
     model = Settings.model_fields[section[0]].annotation
     assert isinstance(model, type)
     assert issubclass(model, BaseModel)
-    return sorted(model.model_fields)
+    return sorted(field.alias or name for name, field in model.model_fields.items())

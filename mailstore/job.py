@@ -149,3 +149,7 @@ class Job:
     sending_at: float
     completed_at: float
     next_attempt_at: float
+    recipient: str = ""  # as given in RCPT TO
+    header_message_id: str = ""  # the header field's, for threading
+    login: str = ""  # the user name, if it came by submission
+    answerable: bool = False  # the sender was proved at receipt, so he may be answered

@@ -48,7 +48,7 @@ def options() -> str:
             "|---|---|---|",
         ]
         for key, option in model.model_fields.items():
-            lines.append(f"| `{key}` | {_default(section, key, option)} | {option.description} |")
+            lines.append(f"| `{option.alias or key}` | {_default(section, key, option)} | {option.description} |")
         lines.append("")
     return "\n".join(lines)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from mailstore.directory.records import Printer
+from mailstore.directory.records import Person, Printer
 
 
 class Directory(Protocol):
@@ -43,5 +43,37 @@ class Directory(Protocol):
 
         Passwords are forgotten for good; anything else still serves when the directory does not answer.
         """
+
+    async def close(self) -> None: ...
+
+
+class People(Protocol):
+    """The people of a site: our own users, whom Printpost keeps, and those of the site's directory, if it has one.
+
+    Remembering, deadlines and failures are as for `Directory`.  A name or address that both know is our own user's.
+    """
+
+    async def person(self, name: str) -> Person | None: ...
+
+    async def person_by_address(self, address: str) -> Person | None:
+        """The person who has `address` (compared without case)."""
+
+    async def people(self) -> Sequence[Person]:
+        """Our own users, by name; the site's directory is not listed."""
+
+    async def verify(self, name: str, password: str) -> Person | None:
+        """The person of this user name or address if it is his password, asked by an LDAP bind; else None."""
+
+    async def add(self, person: Person, password: str) -> None:
+        """Raises `PermanentFailure` ("5.1.1") if the name or an address is taken, also by a printer."""
+
+    async def replace(self, person: Person) -> None:
+        """Write all that is known of one of our own users.  Raises `PermanentFailure` if there is none of that name."""
+
+    async def remove(self, name: str) -> None: ...
+
+    async def set_password(self, name: str, password: str) -> None: ...
+
+    def forget(self) -> None: ...
 
     async def close(self) -> None: ...

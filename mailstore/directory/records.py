@@ -1,4 +1,4 @@
-"""A printer's entry as a value: what the directory says, checked, and nothing of LDAP.
+"""A printer's and a person's entry as values: what the directory says, checked, and nothing of LDAP.
 
 Settings (who may print, languages, device address, people) live in the directory; state (paused, waiting jobs) lives in
 the store.
@@ -6,6 +6,7 @@ the store.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -64,10 +65,42 @@ class Printer:
     plain_from: tuple[str, ...] = ()  # networks from which it may log in without TLS
     quota: int = 1 << 30  # octets that may wait in its maildrop
     when_uncertain: WhenUncertain = WhenUncertain.HOLD
+    tell_printed: bool = False  # PhaserLink's "Job Printed": the sender hears of it, if he may be answered
+    pjl: bool = False  # known to speak PJL: it is asked for its status around a job
     location: str = ""
     model: str = ""
+    # Network facts, for people and for `doctor`; nothing is sent to these.
+    network_address: str = ""  # the printer's IP address
+    netmask: str = ""  # like 255.255.255.0; of an IPv6 address, the prefix length
+    gateway: str = ""
+    hardware_address: str = ""  # six octets in hexadecimal with colons
 
     @property
     def drained_by_bridge(self) -> bool:
         """A maildrop has one drainer: the bridge where there is a device address, else POP3."""
         return bool(self.uri)
+
+    @property
+    def revision(self) -> str:
+        """Changes whenever a setting does: whoever edits an entry shows which one he has seen."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Somebody with a name and a password: sends jobs by submission, reads mail by POP3, uses the page."""
+
+    name: str  # lower case; the user name
+    addresses: tuple[str, ...]  # lower case, the first is the one to show; what a login may use as sender
+    full_name: str = ""
+    administrator: bool = False  # may do everything; the SysAdmin of all printers, who gets mail to postmaster
+    local: bool = True  # False: from the site's own directory, which Printpost only reads
+    quota: int = 64 << 20  # octets that may wait in the maildrop
+
+    @property
+    def maildrop(self) -> str:
+        """The name of his maildrop in the store, which no printer can have."""
+        return f"{MAILDROP_OF_PERSON}{self.name}"
+
+
+MAILDROP_OF_PERSON = "person:"

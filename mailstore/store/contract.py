@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from mailstore.job import DeliveryProof, Event, Job
+from mailstore.store.outbox import Outbox, Sessions
 
 
 class Role(StrEnum):
@@ -33,6 +34,8 @@ class Envelope:
     trust: str  # insider, verified or stranger
     smtputf8: bool = False
     body: str = "8BITMIME"  # RFC 6152, RFC 3030: 7BIT, 8BITMIME or BINARYMIME
+    login: str = ""  # the user name, if it came by submission
+    answerable: bool = False  # the reverse-path was proved in this very transaction: it may be answered
     name: str = ""  # the job's name: Subject, decoded and cut
     header_message_id: str = ""
     documents: int = 0  # printable parts
@@ -42,7 +45,7 @@ class Envelope:
 class Recipient:
     """One maildrop that gets the message."""
 
-    maildrop: str  # the printer's name
+    maildrop: str  # the printer's name, or `Person.maildrop`: what lies there is mail to be read, and no job
     address: str  # as given in RCPT TO
     quota: int  # octets that may wait there
     fields: bytes  # Return-Path and Delivered-To, CRLF-ended header fields that stand before the stored octets
@@ -77,6 +80,7 @@ class PrinterState:
     paused: bool = False
     accepting: bool = True
     last_poll: float = 0.0  # last POP3 login
+    poll_gap: float = 0.0  # seconds between its logins of late, a running average; 0.0 until there were two
     state: str = "idle"  # RFC 8011 printer-state: idle, processing, stopped
     state_reasons: tuple[str, ...] = ()  # printer-state-reasons
     detail: str = ""
@@ -155,7 +159,7 @@ class Maildrop(Protocol):
         """Let go without deleting: jobs that were `processing` are `pending` again.  May be called more than once."""
 
 
-class Store(Protocol):
+class Store(Outbox, Sessions, Protocol):
     """Messages, maildrops, jobs, leases.  Any call may raise `TransientFailure` ("4.3.0") while the disk fails."""
 
     # -- taking in (appliance)
@@ -255,7 +259,10 @@ class Store(Protocol):
         """Add a line to the trace, without a sync."""
 
     async def waiting(self) -> Sequence[Waiting]:
-        """One for every printer that ever had a job and was not forgotten."""
+        """One for every printer that ever had a job and was not forgotten; people's maildrops are left out.
+
+        So they are in `jobs`, `printers_waiting` and all that is said of jobs.
+        """
 
     async def printer_state(self, printer: str) -> PrinterState: ...
 
@@ -269,6 +276,35 @@ class Store(Protocol):
 
     async def forget_printer(self, printer: str) -> None:
         """The printer was removed: its waiting jobs are canceled, its maildrop emptied."""
+
+    # -- wishes: what people want; each is in the trace with who wanted it, rings the bridge, and says if it could be
+
+    async def cancel(self, job_id: int, by: str) -> bool:
+        """From any state that is not an end, under whosoever's lease; whoever is sending it breaks it off."""
+
+    async def hold(self, job_id: int, by: str) -> bool:
+        """`pending` to `pending-held`."""
+
+    async def unhold(self, job_id: int, by: str) -> bool: ...
+
+    async def decide(self, job_id: int, by: str, *, printed: bool) -> bool:
+        """Of a job in doubt: count it as printed, or print it again under a banner."""
+
+    async def print_again(self, job_id: int, by: str) -> int:
+        """A new job of an ended one's octets; returns its number.
+
+        Raises `PermanentFailure` ("5.3.0") if there is no such ended job or its octets are kept no longer.  The quota
+        is not asked: whoever wishes it may.
+        """
+
+    async def set_paused(self, printer: str, paused: bool) -> None:
+        """Whether the bridge sends to the printer; all else of its state stays."""
+
+    async def set_accepting(self, printer: str, accepting: bool) -> None:
+        """Whether mail for the printer is taken; all else of its state stays."""
+
+    async def kept_until(self, job_id: int) -> float:
+        """Until when an ended job's octets are kept (`print_again`); 0.0 if they are gone or it has not ended."""
 
     async def generation(self) -> int:
         """The number that rises with each change of the directory made through Printpost."""
@@ -288,7 +324,8 @@ class Store(Protocol):
     # -- the doorbell
 
     def rings(self) -> AsyncIterator[str]:
-        """What other processes rang: a printer's name that has new work, or "*" for "the directory changed".
+        """What other processes rang: a printer's name that has new work, a wish or an occurrence, or "*" for "the
+        directory changed".
 
         A hint and no more: rings may be lost or doubled, so whoever waits must also look by itself now and then.
         """
