@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 import sys
@@ -23,15 +22,10 @@ from rich.table import Table
 
 from mailstore import config
 from mailstore.directory.contract import Directory
-from mailstore.failure import TransientFailure
+from mailstore.directory.turn import our_turn
 from mailstore.store.contract import Role, Store
-from mailstore.store.place import open_file
 
 T = TypeVar("T")
-
-TURN = 30.0
-"""Seconds that a command waits for another one that changes printers."""
-
 
 @dataclass(slots=True)
 class Context:
@@ -69,30 +63,12 @@ async def opened(settings: config.Settings) -> AsyncIterator[tuple[Store, Direct
 
 @contextlib.asynccontextmanager
 async def opened_to_change(settings: config.Settings) -> AsyncIterator[tuple[Store, Directory]]:
-    """As `opened`, but one command after the other: what one has read nobody else changes until it has written.
+    """As `opened`, in our turn: what a command has read nobody else changes until it has written.
 
-    Raises `TransientFailure` if another one takes too long.
+    Raises `TransientFailure` if others take too long.
     """
-    async with opened(settings) as (store, directory):
-        lock = open_file(settings.store.folder / "commands.lock", os.O_RDWR | os.O_CREAT, settings.store.folder)
-        try:
-            await _our_turn(lock)
-            yield store, directory
-        finally:
-            os.close(lock)
-
-
-async def _our_turn(lock: int) -> None:
-    deadline = asyncio.get_running_loop().time() + TURN
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if asyncio.get_running_loop().time() > deadline:
-                raise TransientFailure("4.3.0", "another command is changing printers; try again later") from None
-            await asyncio.sleep(0.02)
-        else:
-            return
+    async with opened(settings) as (store, directory), our_turn(settings.store.folder):
+        yield store, directory
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
