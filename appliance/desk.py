@@ -1,0 +1,309 @@
+"""The desk: what somebody who is logged in sees and does, the same for the page and the API.
+
+Every call begins with who wants it.  Settings are written to the directory in our turn and announced to every process;
+wishes go to the store, which the bridge obeys.
+
+Security: rights are asked here and nowhere else, so no page and no route can forget them.  What somebody may not see
+is told like what is not there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+import time
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from appliance import policy, testpage
+from appliance.rights import Act, NotAllowed, demand, may, may_have, own
+from mailstore.config import Settings
+from mailstore.directory.contract import Directory
+from mailstore.directory.entry import checked
+from mailstore.directory.records import Person, Printer
+from mailstore.directory.turn import our_turn
+from mailstore.failure import PermanentFailure
+from mailstore.job import Job, JobState
+from mailstore.store.contract import Envelope, JobEvent, PrinterState, Recipient, Store, Waiting
+
+COMMAND_LINE = Person(name="the command line", addresses=(), administrator=True)
+"""Whoever may read the data folder may do everything."""
+
+_OLD = 1000  # jobs looked through for somebody's own
+
+
+class Missing(PermanentFailure):
+    """There is no such printer or job, or it is none of his business."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("5.1.1", text)
+
+
+class Conflict(PermanentFailure):
+    """Somebody else changed the entry since it was read; `printer` is how it is now."""
+
+    def __init__(self, printer: Printer) -> None:
+        super().__init__(
+            "5.5.4", f"somebody else changed {printer.name} meanwhile; look at it again, nothing was saved"
+        )
+        self.printer = printer
+
+
+class TooLate(PermanentFailure):
+    """The job is no longer in a state in which this can be done."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("5.5.1", text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A printer: its settings, how it fares, what waits."""
+
+    printer: Printer
+    state: PrinterState
+    waiting: Waiting | None
+
+    @property
+    def jobs_waiting(self) -> int:
+        return sum(self.waiting.states.values()) if self.waiting else 0
+
+    @property
+    def condition(self) -> str:
+        """`printer-state` of RFC 8011 section 5.4.11: idle, processing or stopped."""
+        busy = self.waiting is not None and self.waiting.states.get(JobState.PROCESSING, 0) > 0
+        if self.state.paused:
+            return "stopped"
+        return "processing" if self.state.state == "idle" and busy else self.state.state
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFile:
+    """A job with all that is known of it."""
+
+    job: Job
+    trace: Sequence[JobEvent]
+    kept_until: float  # until when it can be printed again, 0.0 if it cannot
+    own: bool
+
+
+class Desk:
+    """Every call may raise `NotAllowed`, `Missing`, another `PermanentFailure`, or `TransientFailure`."""
+
+    def __init__(self, settings: Settings, store: Store, directory: Directory) -> None:
+        self._settings = settings
+        self._store = store
+        self._directory = directory
+
+    # -- seeing
+
+    async def printers(self, person: Person) -> Sequence[Standing]:
+        """All printers, by name."""
+        demand(person, Act.SEE)
+        waiting = {row.printer: row for row in await self._store.waiting()}
+        states = {state.printer: state for state in await self._store.printer_states()}
+        return [
+            Standing(
+                printer=printer,
+                state=states.get(printer.name, PrinterState(printer=printer.name)),
+                waiting=waiting.get(printer.name),
+            )
+            for printer in await self._directory.printers()
+        ]
+
+    async def printer(self, person: Person, name: str) -> Standing:
+        demand(person, Act.SEE)
+        printer = await self._existing(name)
+        waiting = next((row for row in await self._store.waiting() if row.printer == printer.name), None)
+        return Standing(printer=printer, state=await self._store.printer_state(printer.name), waiting=waiting)
+
+    async def jobs(self, person: Person, printer: str = "", limit: int = 100) -> Sequence[Job]:
+        """The newest jobs that he may see, newest first."""
+        if printer:
+            entry = await self._existing(printer)
+            printer, everybodys = entry.name, may(person, Act.OPERATE, entry)
+        else:
+            everybodys = person.administrator
+        if everybodys:
+            return await self._store.jobs(printer=printer, limit=limit)
+        entries = {entry.name: entry for entry in await self._directory.printers()}
+        found = await self._store.jobs(printer=printer, limit=_OLD)
+        return [job for job in found if may_have(person, job, entries.get(job.printer))][:limit]
+
+    async def job(self, person: Person, number: int) -> JobFile:
+        job = await self._job(person, number)
+        return JobFile(
+            job=job,
+            trace=await self._store.trace(number),
+            kept_until=await self._store.kept_until(number),
+            own=own(person, job),
+        )
+
+    async def try_sender(
+        self, person: Person, name: str, sender: str, *, client_ip: str = "", authenticated: str = ""
+    ) -> tuple[bool, str]:
+        """What the door would say to this sender, in one sentence; by the function that the door asks."""
+        printer = await self._existing(name)
+        demand(person, Act.OPERATE, printer)
+        return policy.why(
+            printer,
+            sender=sender,
+            client_ip=client_ip,
+            networks=self._settings.site.networks,
+            authenticated=authenticated,
+        )
+
+    # -- settings
+
+    async def add(self, person: Person, printer: Printer, password: str | None = None) -> Printer:
+        """Make a printer; returns it as it is stored."""
+        demand(person, Act.MANAGE)
+        _check_rules(printer)
+        made = checked(printer)
+        async with our_turn(self._settings.store.folder):
+            await self._directory.add(made, password)
+            await self._store.changed()
+        return made
+
+    async def change(self, person: Person, name: str, seen: str, changes: Mapping[str, Any]) -> Printer:
+        """Change settings of a printer of which `person` has seen the revision `seen` ("": whichever).
+
+        Raises `Conflict` if it is another one now.  Returns it as it is stored.
+        """
+        async with our_turn(self._settings.store.folder):
+            self._directory.forget()  # what is remembered may be a minute old
+            printer = await self._existing(name)
+            demand(person, Act.SET, printer)
+            if seen and seen != printer.revision:
+                raise Conflict(printer)
+            changed = checked(dataclasses.replace(printer, **changes))
+            _check_rules(changed)
+            if changed != printer:
+                await self._directory.replace(changed)
+                await self._store.changed()
+        return changed
+
+    async def remove(self, person: Person, name: str) -> None:
+        """Take a printer away; jobs that wait for it are canceled."""
+        demand(person, Act.MANAGE)
+        async with our_turn(self._settings.store.folder):
+            printer = await self._existing(name)
+            await self._directory.remove(printer.name)
+            await self._store.changed()  # before the jobs go: from now on nobody takes mail for it
+            await self._store.forget_printer(printer.name)
+
+    async def new_password(self, person: Person, name: str) -> str:
+        """Give a printer that polls a made-up password; returned this once."""
+        password = secrets.token_urlsafe(12)
+        async with our_turn(self._settings.store.folder):
+            printer = await self._existing(name)
+            demand(person, Act.SET, printer)
+            await self._directory.set_password(printer.name, password)
+            await self._store.changed()
+        return password
+
+    # -- operating
+
+    async def set_paused(self, person: Person, name: str, paused: bool) -> None:
+        await self._store.set_paused((await self._operated(person, name)).name, paused)
+
+    async def set_accepting(self, person: Person, name: str, accepting: bool) -> None:
+        await self._store.set_accepting((await self._operated(person, name)).name, accepting)
+
+    async def test_page(self, person: Person, name: str) -> int:
+        """A page about the printer, through its maildrop like any job; returns the job's number."""
+        printer = await self._operated(person, name)
+        now = time.time()
+        message = testpage.message(printer, self._settings, asked_by=person.name, at=now)
+        draft = await self._store.draft(len(message))
+        try:
+            draft.write(message)
+            envelope = Envelope(
+                reverse_path="",
+                client_ip="127.0.0.1",
+                helo=self._settings.site.hostname,
+                trust=policy.Trust.INSIDER,
+                login="" if person is COMMAND_LINE else person.name,
+                name=testpage.SUBJECT,
+                documents=1,
+            )
+            recipient = Recipient(
+                maildrop=printer.name,
+                address=printer.addresses[0],
+                quota=printer.quota,
+                fields=b"Return-Path: <>\r\n",
+                reason="job-queued" if printer.drained_by_bridge else "job-fetchable",
+            )
+            return (await self._store.accept(draft, envelope, [recipient]))[0]
+        finally:
+            await draft.discard()
+
+    async def cancel(self, person: Person, number: int) -> None:
+        await self._job(person, number)
+        await self._wish(self._store.cancel(number, person.name), number, "it has ended")
+
+    async def hold(self, person: Person, number: int) -> None:
+        await self._operated_job(person, number)
+        await self._wish(self._store.hold(number, person.name), number, "only a job that waits can be held")
+
+    async def unhold(self, person: Person, number: int) -> None:
+        await self._operated_job(person, number)
+        await self._wish(self._store.unhold(number, person.name), number, "it is not held")
+
+    async def decide(self, person: Person, number: int, *, printed: bool) -> None:
+        """Of a job in doubt: it counts as printed, or prints again under a banner."""
+        await self._job(person, number)
+        await self._wish(self._store.decide(number, person.name, printed=printed), number, "it is not in doubt")
+
+    async def print_again(self, person: Person, number: int) -> int:
+        """Returns the new job's number."""
+        job = await self._job(person, number)
+        printer = await self._existing(job.printer)
+        if not may(person, Act.OPERATE, printer):  # the rules of today count for a sender, not those of the first time
+            networks = self._settings.site.networks
+            verdict = policy.judge(
+                printer,
+                sender=job.sender,
+                client_ip="0.0.0.0",
+                networks=networks,
+                authenticated=job.sender,  # noqa: S104
+            )
+            if not verdict.allowed:
+                raise NotAllowed(f"job {number} is not printed again: {verdict.sentence}")
+        return await self._store.print_again(number, person.name)
+
+    # -- what all of them need
+
+    async def _existing(self, name: str) -> Printer:
+        printer = await self._directory.printer(name.lower())
+        if printer is None:
+            raise Missing(f"there is no printer {name!a}")
+        return printer
+
+    async def _operated(self, person: Person, name: str) -> Printer:
+        printer = await self._existing(name)
+        demand(person, Act.OPERATE, printer)
+        return printer
+
+    async def _job(self, person: Person, number: int) -> Job:
+        job = await self._store.job(number)
+        if job is None or not may_have(person, job, await self._directory.printer(job.printer)):
+            raise Missing(f"there is no job {number}")
+        return job
+
+    async def _operated_job(self, person: Person, number: int) -> Job:
+        job = await self._job(person, number)
+        if not may(person, Act.OPERATE, await self._directory.printer(job.printer)):
+            raise NotAllowed(f"{person.name} may stop this job, not hold or release it")
+        return job
+
+    async def _wish(self, wish: Awaitable[bool], number: int, why: str) -> None:
+        if not await wish:
+            raise TooLate(f"job {number} stays as it is: {why}")
+
+
+def _check_rules(printer: Printer) -> None:
+    """Raises `PermanentFailure` ("5.5.4") for a rule that cannot be meant."""
+    for rule in (*printer.allow, *printer.deny):
+        policy.parse_rule(rule)
