@@ -56,10 +56,12 @@ RUN set -eu; \
 FROM programs
 COPY --from=lean /opt/printpost /opt/printpost
 COPY --from=own /own /opt/printpost
-# Data lie in $XDG_DATA_HOME/printpost where no configuration says otherwise.
+# Data lie in $XDG_DATA_HOME/printpost where no configuration says otherwise.  A container's loopback is nobody's, so the
+# page listens on all addresses, and speaks HTTPS there.
 ENV PATH=/opt/printpost/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin \
     LANG=C.UTF-8 \
-    XDG_DATA_HOME=/var/lib
+    XDG_DATA_HOME=/var/lib \
+    PRINTPOST_WEB__LISTEN=0.0.0.0:8025
 LABEL org.opencontainers.image.title="Printpost" \
       org.opencontainers.image.description="Every printer gets an e-mail address: mail in, paper out." \
       org.opencontainers.image.licenses="Apache-2.0" \
