@@ -34,6 +34,11 @@ from mailstore.store.sql import open_store
 
 DOMAIN = "demo.example"
 PRINTER = "phaser360"
+LISTENERS = {
+    **dict.fromkeys(("smtp", "submission", "submissions", "pop3", "pop3s", "web", "metrics"), "listen"),
+    "bridge": "metrics_listen",
+}
+"""Every listener's section and key."""
 PATIENCE = 60.0
 """Seconds from the mail to the page."""
 
@@ -86,27 +91,20 @@ async def demo(folder: Path | None, *, once: bool) -> int:
 def _prepare(folder: Path) -> _Place:
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    smtp, pop3, metrics, bridge, printer = _free_ports(5)
+    printer, *ports = _free_ports(1 + len(LISTENERS))
     place = _Place(folder, printer)
     place.paper.mkdir(exist_ok=True)
     data = folder / "data"
+    listeners = "\n".join(
+        f'[{section}]\n{key} = "127.0.0.1:{port}"\n'
+        for (section, key), port in zip(LISTENERS.items(), ports, strict=True)
+    )
     place.configuration.write_text(
         f"""[site]
 hostname = "mail.{DOMAIN}"
 domains = ["{DOMAIN}"]
 
-[smtp]
-listen = "127.0.0.1:{smtp}"
-
-[pop3]
-listen = "127.0.0.1:{pop3}"
-
-[metrics]
-listen = "127.0.0.1:{metrics}"
-
-[bridge]
-metrics_listen = "127.0.0.1:{bridge}"
-
+{listeners}
 [store]
 url = {json.dumps(f"sqlite:{data}")}
 """,

@@ -44,6 +44,8 @@ PATIENCE = 60.0
 """Seconds for anything that takes a moment; a machine may be busy."""
 SECRET = "correct horse"
 ADA = "ada@example.com"
+LISTENERS = ("smtp", "submission", "submissions", "pop3", "pop3s", "web", "metrics", "bridge")
+"""The sections of the configuration that have a listener."""
 GLANCE = 0.02
 """Seconds between two looks at what rings no bell for us."""
 _ROOT = Path(__file__).parents[1]
@@ -162,21 +164,34 @@ class House:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.runtime = runtime_folder(data, short)
         self.server = EmbeddedDirectory(data / "directory", self.runtime)
-        ports = free_ports(4)
-        self.smtp, self.pop3, self.metrics, self.bridge_metrics = (("127.0.0.1", port) for port in ports)
+        self.listen = {name: ("127.0.0.1", port) for name, port in zip(LISTENERS, free_ports(8), strict=True)}
         self.configure(settings)
+
+    @property
+    def smtp(self) -> tuple[str, int]:
+        return self.listen["smtp"]
+
+    @property
+    def pop3(self) -> tuple[str, int]:
+        return self.listen["pop3"]
+
+    @property
+    def metrics(self) -> tuple[str, int]:
+        return self.listen["metrics"]
+
+    @property
+    def bridge_metrics(self) -> tuple[str, int]:
+        return self.listen["bridge"]
 
     def configure(self, settings: Mapping[str, Mapping[str, Any]]) -> None:
         """Write the configuration; `settings` come over what the test bed needs."""
-        listen = {name: "{}:{}".format(*getattr(self, name)) for name in ("smtp", "pop3", "metrics", "bridge_metrics")}
         sections: dict[str, dict[str, Any]] = {
             "site": {"hostname": "mail.example.com", "domains": ["example.com"]},
-            "smtp": {"listen": listen["smtp"]},
-            "pop3": {"listen": listen["pop3"]},
-            "metrics": {"listen": listen["metrics"]},
-            "bridge": {"metrics_listen": listen["bridge_metrics"]},
             "store": {"url": f"sqlite:{self.data}", "reserve": "1 MiB"},
         }
+        for name, where in self.listen.items():
+            key = "metrics_listen" if name == "bridge" else "listen"
+            sections[name] = {key: "{}:{}".format(*where)}
         for section, values in settings.items():
             sections.setdefault(section, {}).update(values)
         lines = []

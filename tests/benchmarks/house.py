@@ -23,6 +23,7 @@ from mailstore.directory.records import Printer
 from mailstore.job import DeliveryProof
 from mailstore.store.contract import Role
 from mailstore.store.sql import open_store
+from tests.house import LISTENERS
 from tests.interop import cups
 from tests.interop.postfix import postfix
 from tests.interop.programs import found, program
@@ -129,7 +130,7 @@ class House:
 async def printpost(folder: Path, printers: Sequence[int], profile: Path | None = None) -> AsyncIterator[House]:
     """`printpost up`; with `profile` each process writes what its time went into to a file of that folder."""
     file = folder / "printpost.toml"
-    port = _configure(file, [await free_port() for _ in range(4)])
+    port = _configure(file, [await free_port() for _ in LISTENERS])
     settings = config.load(file)[0]
     children = both_processes(file, folder / "log")
     if profile is not None:
@@ -149,17 +150,17 @@ async def printpost(folder: Path, printers: Sequence[int], profile: Path | None 
 
 
 def _configure(file: Path, ports: Sequence[int]) -> int:
-    smtp, pop3, metrics, bridge = ports
+    listeners = dict(zip(LISTENERS, ports, strict=True))
     data = f"sqlite:{file.parent / 'data'}"
     file.write_text(
         f'[site]\nhostname = "mail.{DOMAIN}"\ndomains = ["{DOMAIN}", "{BOXES}"]\n'
-        f'[smtp]\nlisten = "127.0.0.1:{smtp}"\n'
-        f'[pop3]\nlisten = "127.0.0.1:{pop3}"\n'
-        f'[metrics]\nlisten = "127.0.0.1:{metrics}"\n'
-        f'[bridge]\nmetrics_listen = "127.0.0.1:{bridge}"\n'
-        f"[store]\nurl = {json.dumps(data)}\n"
+        + "".join(
+            f'[{name}]\n{"metrics_" if name == "bridge" else ""}listen = "127.0.0.1:{port}"\n'
+            for name, port in listeners.items()
+        )
+        + f"[store]\nurl = {json.dumps(data)}\n"
     )
-    return smtp
+    return listeners["smtp"]
 
 
 def _entry(name: str, domain: str, uri: str) -> Printer:
