@@ -1,10 +1,11 @@
-"""What Prometheus and a container's probes ask of a process: `/metrics`, `/livez`, `/readyz`.
+"""What Prometheus and a container's probes ask of a process: `/metrics`, `/livez`, `/readyz`; and serving HTTP at all.
 
-It has a listener of its own, on loopback by default, never the one that strangers reach.  A probe that gets no answer
-has its answer: the loop that would give it is stuck.
+The monitor has a listener of its own, on loopback by default, never the one that strangers reach.  A probe that gets no
+answer has its answer: the loop that would give it is stuck.
 
-Security: reads strangers' octets only if somebody opens the listener to them; uvicorn parses them, no answer depends on
-anything but the path, and nothing can be changed here.
+Security: whoever reaches a listener sends what he likes; h11 parses it, with a bound on the header's octets.  A client
+that sends its request too slowly, or does not read the answer, is cut off, and connections are bounded.  Of the monitor
+no answer depends on anything but the path, and nothing can be changed there.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import contextlib
 import importlib.metadata
 import platform
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -23,6 +25,8 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mailstore.config import split_endpoint
 from mailstore.failure import PermanentFailure
@@ -35,6 +39,13 @@ LAG = Histogram(
 )
 _BEAT = 0.25
 """Seconds between two timers: whatever holds the loop for longer is seen."""
+HEADER_OCTETS = 16384
+HEADER_SECONDS = 10.0
+"""From the connection, or the end of the last answer, to the end of a request's header."""
+READING_SECONDS = 30.0
+"""For a client that does not read what it asked for."""
+CONNECTIONS = 256
+"""At once; above half of it a request gets 503, above all of it nothing."""
 
 Readiness = Callable[[], Awaitable[str]]
 """Why the process cannot do its work now, in a sentence; "" when it can.  Printers and the directory do not count."""
@@ -77,23 +88,58 @@ async def monitor(
     `before_scrape` brings gauges up to date that are read from somewhere, not counted.
     """
     listener = bind(listen, key)
-    server = _Server(
-        uvicorn.Config(
-            _application(readiness, before_scrape), loop="none", lifespan="off", log_config=None, access_log=False
-        )
-    )
+    server = start_http(_application(readiness, before_scrape), listener)
     BUILD.labels(importlib.metadata.version("printpost"), platform.python_version()).set(1)
-    task = asyncio.create_task(server.serve([listener]))
     beating = asyncio.create_task(_beat())
     try:
-        yield listener.getsockname()[:2]
+        yield server.address
     finally:
         beating.cancel()
-        server.should_exit = True
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(2):
-                await task
-        listener.close()
+        await server.close(2.0)
+
+
+def start_http(app: ASGIApp, listener: socket.socket, *, tls: ssl.SSLContext | None = None) -> HttpServer:
+    """Serve `app` on a listening socket from now on, under TLS if there is a context for it."""
+    return HttpServer(app, listener, tls)
+
+
+class HttpServer:
+    """A listener that is served.  `address` is (host, port)."""
+
+    def __init__(self, app: ASGIApp, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
+        self.address: tuple[str, int] = listener.getsockname()[:2]
+        self._listener = listener
+        self._server = _Guest(
+            uvicorn.Config(
+                app,
+                http=_Patient,
+                ws="none",
+                loop="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                limit_concurrency=CONNECTIONS // 2,
+                h11_max_incomplete_event_size=HEADER_OCTETS,
+                ssl_context_factory=(lambda *_: tls) if tls else None,
+            )
+        )
+        self._task = asyncio.create_task(self._server.serve([listener]))
+
+    async def close(self, grace: float) -> None:
+        """Take nothing new, let requests end for `grace` seconds, then break them off.  Raises what serving raised."""
+        self._server.config.timeout_graceful_shutdown = grace  # type: ignore[assignment]  # any number will do
+        self._server.should_exit = True
+        try:
+            async with asyncio.timeout(grace + 1):
+                await self._task
+        except TimeoutError:
+            self._task.cancel()
+        finally:
+            for connection in list(self._server.server_state.connections):
+                connection.transport.abort()
+            self._listener.close()
 
 
 async def _beat() -> None:
@@ -103,12 +149,59 @@ async def _beat() -> None:
         LAG.observe(max(0.0, time.monotonic() - due))
 
 
-class _Server(uvicorn.Server):
+class _Guest(uvicorn.Server):
     """uvicorn as a guest: the process that it runs in deals with signals itself."""
 
     @contextlib.contextmanager
     def capture_signals(self):  # type: ignore[no-untyped-def]
         yield
+
+
+class _Patient(H11Protocol):
+    """uvicorn waits for ever for a request that was begun, and for an answer to be read; this one does not."""
+
+    _deadline: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > CONNECTIONS:
+            transport.abort()
+        self._watch()
+
+    def handle_events(self) -> None:
+        super().handle_events()
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._deadline = _canceled(self._deadline)
+        self._unread = _canceled(self._unread)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self._unread or self.loop.call_later(READING_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._unread = _canceled(self._unread)
+
+    def _watch(self) -> None:
+        """The clock runs while we wait for a request, and octets of it do not push it back."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._deadline = _canceled(self._deadline)
+        elif self._deadline is None and not self.transport.is_closing():
+            self._deadline = self.loop.call_later(HEADER_SECONDS, self.transport.abort)
+
+
+def _canceled(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
+    if timer is not None:
+        timer.cancel()
+    return None
 
 
 def _application(readiness: Readiness, before_scrape: Callable[[], Awaitable[None]] | None) -> Starlette:
