@@ -1,0 +1,208 @@
+"""The form of a printer's settings."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.web.printer_form import FIELDS, filled, marks, merge, read, read_size, show_size, texts
+from mailstore.directory.entry import checked
+from mailstore.directory.records import Language, Printer, WhenUncertain
+
+PRINTER = Printer(name="phaser360", addresses=("phaser360@example.com",))
+
+words = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
+addresses = st.builds("{}@{}.example".format, words, words)
+rules = st.one_of(
+    addresses,
+    st.builds("@{}.example".format, words),
+    st.builds("from:{}".format, addresses),
+    st.ip_addresses(v=4).map("ip:{}/32".format),
+    st.sampled_from(["*", "authenticated"]),
+)
+
+
+def several(strategy: st.SearchStrategy[str], low: int = 0) -> st.SearchStrategy[tuple[str, ...]]:
+    return st.lists(strategy, min_size=low, max_size=4, unique=True).map(tuple)
+
+
+printers = st.builds(
+    Printer,
+    name=words.filter(lambda name: name not in ("postmaster", "abuse")),
+    addresses=several(addresses, 1),
+    uri=st.one_of(st.just(""), st.builds("socket://{}:{}".format, words, st.integers(1, 65535))),
+    languages=st.lists(st.sampled_from(Language), min_size=1, unique=True).map(tuple),
+    allow=several(rules),
+    deny=several(rules),
+    sysadmin=several(addresses),
+    service_person=several(addresses),
+    key_user=several(addresses),
+    poll_interval=st.integers(1, 86400),
+    plain_from=several(st.ip_addresses(v=6).map("{}/128".format)),
+    quota=st.integers(1, 1 << 50),
+    when_uncertain=st.sampled_from(WhenUncertain),
+    tell_printed=st.booleans(),
+    pjl=st.booleans(),
+    location=st.text(st.characters(categories=["L", "N", "P"]), max_size=30),
+    model=st.text(st.characters(categories=["L", "N", "P"]), max_size=30),
+    network_address=st.ip_addresses(v=4).map(str),
+    netmask=st.sampled_from(["", "255.255.255.0", "255.255.255.255", "128.0.0.0"]),
+    gateway=st.one_of(st.just(""), st.ip_addresses(v=6).map(str)),
+    hardware_address=st.one_of(st.just(""), st.just("00:00:5e:00:53:01")),
+)
+
+
+@given(printers)
+def test_a_form_sent_back_as_it_was_offered_changes_nothing(printer: Printer) -> None:
+    stored = checked(printer)
+    # As browsers send it: lists of checkboxes one by one, lines apart by CRLF, empty texts too.
+    pairs = [
+        (name, line.replace("\n", "\r\n"))
+        for name, text in texts(stored).items()
+        for line in (["", *text.split("\n")] if name in ("languages", "pjl", "tell_printed") else [text])
+    ]
+    reading = read(filled(pairs), stored)
+    assert reading.errors == {}
+    assert replace(PRINTER, name=stored.name, **reading.changes) == stored
+    assert checked(replace(stored, **reading.changes)) == stored
+
+
+def test_the_form_has_every_setting_but_the_name() -> None:
+    assert set(FIELDS) == {one.name for one in fields(Printer)} - {"name"}
+
+
+def test_what_the_form_does_not_show_cannot_be_sent() -> None:
+    assert filled([("name", "other"), ("location", "attic"), ("__class__", "x"), ("revision", "1")]) == {
+        "location": "attic"
+    }
+    assert filled([("location", 7)]) == {}
+
+
+def test_a_box_that_is_not_ticked_is_a_no_only_where_the_form_had_it() -> None:
+    entry = replace(PRINTER, pjl=True)
+    assert read(filled([("location", "attic")]), entry).changes == {"location": "attic"}
+    assert read(filled([("pjl", "")]), entry).changes == {"pjl": False}
+    assert read(filled([("pjl", ""), ("pjl", "on")]), entry).changes == {"pjl": True}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("allow", "ada@example.com\nnobody", r'^"nobody" is not a rule; write ada@example.com, @example.com'),
+        ("allow", "a\nb\nc\nd\ne", r'"a" is not.*"b" is not.*"c" is not.*; and 2 more$'),
+        ("deny", "ip:300.0.0.0/8", r"names no network; write ip:192\.0\.2\.0/24"),
+        ("poll_interval", "often", "is not a poll interval: give 1 to 86400 seconds"),
+        ("poll_interval", "0", "give 1 to 86400 seconds"),
+        ("poll_interval", "", "give 1 to 86400 seconds"),
+        ("sysadmin", "ada", "is not an address: write it like"),
+        ("service_person", "ada@example.com\n@", "'@' is not an address"),
+        ("key_user", "a b@example.com", "is not an address"),
+        ("uri", "192.0.2.7", r"write it like socket://192\.0\.2\.7:9100"),
+        ("uri", "socket://192.0.2.7:99999", "write it like socket://"),
+        ("languages", "", "choose at least one language"),
+        ("languages", "klingon", "'klingon' is no language that Printpost knows: there are postscript,"),
+        ("when_uncertain", "maybe", "choose one of the three"),
+        ("quota", "much", "is not a size: write it like 1 GiB"),
+        ("quota", "0", "is not a quota"),
+        ("quota", "9999999999999999 T", "is not a quota"),
+        ("addresses", " \n ", "a printer needs an address, such as phaser360@example.com"),
+        ("addresses", "postmaster@example.com", "for whoever runs the site"),
+        ("addresses", "a+b@example.com", "what follows . is a job's options"),
+        ("plain_from", "here", r"is not a network: write it like 192\.0\.2\.0/24"),
+        ("location", "x" * 128, "at most 127 octets"),
+        ("model", "a\x1bb", "not one line of text"),
+        ("network_address", "192.0.2", "is not an IP address"),
+        ("netmask", "255.0.255.0", "is not a netmask"),
+        ("gateway", "gw", "is not an IP address"),
+        ("hardware_address", "00:11", "is not a hardware address"),
+    ],
+)
+def test_a_field_that_cannot_be_meant_says_why(name: str, text: str, told: str) -> None:
+    reading = read({name: text, "location" if name != "location" else "model": "attic"}, PRINTER)
+    assert list(reading.errors) == [name]
+    with pytest.raises(AssertionError, match=told):
+        raise AssertionError(reading.errors[name])
+    assert "attic" in reading.changes.values()
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    form = {"allow": "x", "quota": "y", "gateway": "z", "model": "Phaser"}
+    reading = read(form, PRINTER)
+    assert set(reading.errors) == {"allow", "quota", "gateway"}
+    assert reading.changes == {"model": "Phaser"}
+
+
+def test_a_netmask_belongs_to_an_address() -> None:
+    assert read({"network_address": "192.0.2.7", "netmask": "/24"}, PRINTER).changes["netmask"] == "255.255.255.0"
+    assert read({"network_address": "2001:db8::7", "netmask": "64"}, PRINTER).changes["netmask"] == "64"
+    told = read({"network_address": "2001:db8::7", "netmask": "255.255.255.0"}, PRINTER).errors
+    assert "of 2001:db8::7: write it like 64" in told["netmask"]
+    # The address alone changes: the old mask does not fit it.
+    entry = replace(PRINTER, network_address="192.0.2.7", netmask="255.255.255.0")
+    assert "netmask" in read({"network_address": "2001:db8::7"}, entry).errors
+    assert read({"network_address": "nonsense", "netmask": "/24"}, entry).errors.keys() == {"network_address"}
+
+
+@pytest.mark.parametrize(
+    ("text", "octets"),
+    [("1 GiB", 1 << 30), ("1g", 1 << 30), ("500 MB", 500 << 20), ("7", 7), (" 3 kib ", 3072), ("2TiB", 2 << 40)],
+)
+def test_sizes(text: str, octets: int) -> None:
+    assert read_size(text) == octets
+
+
+@given(st.integers(1, 1 << 50))
+def test_a_size_is_shown_without_loss(octets: int) -> None:
+    assert read_size(show_size(octets)) == octets
+
+
+def test_sizes_are_shown_as_people_write_them() -> None:
+    assert [show_size(octets) for octets in (1, 1024, 1 << 30, (1 << 30) + 1)] == ["1", "1 KiB", "1 GiB", "1073741825"]
+
+
+def test_two_people_who_changed_different_fields_both_get_what_they_wanted() -> None:
+    seen = texts(PRINTER)
+    now = texts(replace(PRINTER, allow=("ada@example.com",)))
+    merged = merge(marks(seen), seen | {"location": "attic"}, now)
+    assert merged.texts == now | {"location": "attic"}
+    assert [(one.name, one.theirs, one.yours, one.both) for one in merged.differences] == [
+        ("allow", "ada@example.com", "ada@example.com", False)
+    ]
+
+
+def test_where_both_changed_a_field_what_was_typed_stays_and_theirs_is_shown() -> None:
+    seen = texts(PRINTER)
+    now = texts(replace(PRINTER, location="cellar", model="Phaser"))
+    merged = merge(marks(seen), seen | {"location": "attic", "model": "Phaser"}, now)
+    assert merged.texts["location"] == "attic"
+    assert [(one.label, one.theirs, one.yours, one.both) for one in merged.differences] == [
+        ("Place", "cellar", "attic", True)
+    ]
+
+
+def test_line_ends_and_blanks_are_no_change() -> None:
+    entry = replace(PRINTER, allow=("ada@example.com", "*"))
+    seen = {"allow": "ada@example.com\r\n*"}
+    merged = merge(marks(seen), {"allow": " ada@example.com\n\n* "}, texts(replace(entry, allow=("*",))))
+    assert merged.texts["allow"] == "*"
+    assert merged.differences[0].both is False
+
+
+@given(printers, printers, printers)
+def test_a_merge_takes_each_field_from_one_of_the_two(first: Printer, mine: Printer, theirs: Printer) -> None:
+    seen, typed, now = texts(first), texts(mine), texts(theirs)
+    merged = merge(marks(seen), typed, now).texts
+    for name in FIELDS:
+        assert merged[name] in (typed[name], now[name])
+        if typed[name] == seen[name]:
+            assert merged[name] == now[name]
+        if now[name] == seen[name]:
+            assert merged[name] == typed[name]
+
+
+@given(st.text(), printers)
+def test_marks_that_somebody_made_up_do_no_harm(seen: str, printer: Printer) -> None:
+    assert merge(seen, {"location": "attic"}, texts(printer)).texts["location"] in ("attic", printer.location)
