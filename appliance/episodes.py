@@ -1,0 +1,112 @@
+"""A printer's troubles, from the first to the all-clear: of which people are told, and when.
+
+A paper tray that is open for three seconds is nobody's business, nor is a printer that somebody switches off and on.
+So trouble must last; and a printer that falters again and again is told of once an hour and reason.  Pure: occurrences
+and the time go in, and what is worth telling comes out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from mailstore.condition import keyword
+from mailstore.store.outbox import Occasion, Occurrence
+
+NEEDS_A_HAND = 5.0
+"""Seconds that trouble must last before anybody is told."""
+COMES_BACK = 120.0
+"""The same for what often mends itself."""
+FLAPPING = 3600.0
+"""Seconds between two notices of one printer for the same reason."""
+
+_COMES_BACK = frozenset({"connecting-to-device", "timed-out", "shutdown", "other", "unknown"})
+_NO_TROUBLE = frozenset({"none", "paused", "moving-to-paused", "hold-new-jobs", "deactivated", "spool-area-full", ""})
+
+
+def keywords(reasons: Sequence[str]) -> tuple[str, ...]:
+    """Those printer-state-reasons that are trouble, without their severity (RFC 8011 section 5.4.12)."""
+    bare = [keyword(reason) for reason in reasons if not reason.endswith("-report")]
+    return tuple(dict.fromkeys(one for one in bare if one not in _NO_TROUBLE))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What is remembered of a printer between two looks."""
+
+    since: Mapping[str, float] = field(default_factory=dict)  # reasons that hold -> since when
+    began: float = 0.0  # of the present trouble, 0.0 if there is none
+    told: Mapping[str, str] = field(default_factory=dict)  # who was told of it -> the message-id
+    told_of: frozenset[str] = frozenset()  # its reasons that were told
+    last: Mapping[str, float] = field(default_factory=dict)  # reason -> when it was last told
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """Something to tell."""
+
+    occurrence: Occurrence
+    reasons: tuple[str, ...]  # those that are new, for STOPPED
+    began: float  # of the trouble, 0.0 if that was forgotten
+    told: Mapping[str, str]  # whoever heard of it before -> the message-id; empty for the first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What is to be told now, which occurrences are done with, and when to look again at the others."""
+
+    standing: Standing
+    news: tuple[News, ...]
+    done: tuple[Occurrence, ...]
+    due: float
+
+
+def judge(standing: Standing, occurrences: Sequence[Occurrence], now: float) -> Verdict:
+    """`occurrences` are one printer's STOPPED and CLEAR, oldest first.
+
+    Of trouble that is not ripe the latest occurrence stays undone, so that a restart forgets nothing.
+    """
+    news: list[News] = []
+    latest: Occurrence | None = None
+    for one in occurrences:
+        if one.occasion is Occasion.CLEAR:
+            news += _all_clear(standing, one)
+            standing, latest = Standing(last=standing.last), None
+        else:
+            since = {word: standing.since.get(word, one.at) for word in keywords(one.reasons)}
+            standing, latest = replace(standing, since=since, began=standing.began or one.at), one
+    if latest is None:
+        return Verdict(standing=standing, news=tuple(news), done=tuple(occurrences), due=math.inf)
+    due = _due(standing)
+    ripe = tuple(word for word, at in due.items() if at <= now)
+    if ripe:
+        news.append(News(occurrence=latest, reasons=ripe, began=standing.began, told=standing.told))
+        standing = replace(
+            standing, told_of=standing.told_of | set(ripe), last={**standing.last, **dict.fromkeys(ripe, now)}
+        )
+    waits = [at for word, at in due.items() if word not in ripe]
+    done = tuple(one for one in occurrences if not waits or one is not latest)
+    return Verdict(standing=standing, news=tuple(news), done=done, due=min(waits, default=math.inf))
+
+
+def _due(standing: Standing) -> dict[str, float]:
+    """When each reason that nobody has heard of in this trouble is to be told."""
+    return {
+        word: max(
+            since + (COMES_BACK if word in _COMES_BACK else NEEDS_A_HAND),
+            standing.last.get(word, -math.inf) + FLAPPING,
+        )
+        for word, since in standing.since.items()
+        if word not in standing.told_of
+    }
+
+
+def _all_clear(standing: Standing, one: Occurrence) -> list[News]:
+    """For whoever heard of the trouble.
+
+    If nothing of it is remembered, an earlier process told it: what is not told stays undone until its all-clear.
+    """
+    if standing.told or (not standing.began and keywords(one.reasons)):
+        return [News(occurrence=one, reasons=keywords(one.reasons), began=standing.began, told=standing.told)]
+    return []
