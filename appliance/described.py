@@ -1,0 +1,190 @@
+"""Printers, jobs and people as scripts see them: one shape for `--json` and for the API.
+
+Fields are added, never renamed.  Times are RFC 3339 in UTC, None where not reached; sizes octets; periods seconds;
+states and reasons the keywords of RFC 8011.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from typing_extensions import TypedDict
+
+from appliance.desk import Standing
+from mailstore.directory.records import Person
+from mailstore.job import Job
+from mailstore.store.contract import JobEvent
+
+
+class DescribedJob(TypedDict):
+    """A job in a list."""
+
+    id: int
+    printer: str
+    state: str  # job-state
+    reasons: list[str]  # job-state-reasons
+    detail: str
+    sender: str  # reverse-path, "" for the null one
+    name: str
+    octets: int
+    documents: int
+    pages: int
+    attempts: int
+    delivery_proof: str
+    trust: str
+    login: str
+    received_at: str | None
+    completed_at: str | None
+
+
+class DescribedEvent(TypedDict):
+    """A line of a job's trace."""
+
+    at: str | None
+    text: str
+
+
+class DescribedJobFile(DescribedJob):
+    """A job with all that is known of it."""
+
+    kept_until: str | None  # until when it can be printed again
+    trace: list[DescribedEvent]
+
+
+class DescribedPrinter(TypedDict):
+    """How a printer fares, and who is responsible for it."""
+
+    name: str
+    addresses: list[str]
+    location: str
+    model: str
+    sysadmin: list[str]
+    service_person: list[str]
+    key_user: list[str]
+    state: str  # printer-state
+    state_reasons: list[str]  # printer-state-reasons
+    detail: str
+    paused: bool
+    accepting: bool
+    waiting: int
+    oldest: str | None
+    last_poll: str | None
+    poll_gap: float  # seconds between its polls of late, 0 if it did not
+
+
+class DescribedPrinterFile(DescribedPrinter):
+    """A printer with all its settings."""
+
+    uri: str
+    languages: list[str]
+    allow: list[str]
+    deny: list[str]
+    poll_interval: int
+    plain_from: list[str]
+    quota: int
+    when_uncertain: str
+    tell_printed: bool
+    pjl: bool
+    network_address: str
+    netmask: str
+    gateway: str
+    hardware_address: str
+    revision: str  # of the settings: to be sent back with a change
+
+
+class DescribedPerson(TypedDict):
+    """A user."""
+
+    name: str
+    addresses: list[str]
+    full_name: str
+    administrator: bool
+    local: bool
+    quota: int
+
+
+def moment(seconds: float) -> str | None:
+    """RFC 3339 in UTC, None where it is not reached."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds") if seconds else None
+
+
+def job(one: Job) -> DescribedJob:
+    return DescribedJob(
+        id=one.id,
+        printer=one.printer,
+        state=one.state.value,
+        reasons=list(one.reasons),
+        detail=one.detail,
+        sender=one.sender,
+        name=one.name,
+        octets=one.octets,
+        documents=one.documents,
+        pages=one.pages,
+        attempts=one.attempts,
+        delivery_proof=one.delivery_proof.value,
+        trust=one.trust,
+        login=one.login,
+        received_at=moment(one.received_at),
+        completed_at=moment(one.completed_at),
+    )
+
+
+def job_file(one: Job, trace: Sequence[JobEvent], kept_until: float) -> DescribedJobFile:
+    events = [DescribedEvent(at=moment(event.at), text=event.text) for event in trace]
+    return DescribedJobFile(**job(one), kept_until=moment(kept_until), trace=events)
+
+
+def printer(standing: Standing) -> DescribedPrinter:
+    one, state, waiting = standing.printer, standing.state, standing.waiting
+    return DescribedPrinter(
+        name=one.name,
+        addresses=list(one.addresses),
+        location=one.location,
+        model=one.model,
+        sysadmin=list(one.sysadmin),
+        service_person=list(one.service_person),
+        key_user=list(one.key_user),
+        state=standing.condition,
+        state_reasons=list(state.state_reasons),
+        detail=state.detail,
+        paused=state.paused,
+        accepting=state.accepting,
+        waiting=standing.jobs_waiting,
+        oldest=moment(waiting.oldest) if waiting else None,
+        last_poll=moment(state.last_poll),
+        poll_gap=round(state.poll_gap, 1),
+    )
+
+
+def printer_file(standing: Standing) -> DescribedPrinterFile:
+    one = standing.printer
+    return DescribedPrinterFile(
+        **printer(standing),
+        uri=one.uri,
+        languages=[language.value for language in one.languages],
+        allow=list(one.allow),
+        deny=list(one.deny),
+        poll_interval=one.poll_interval,
+        plain_from=list(one.plain_from),
+        quota=one.quota,
+        when_uncertain=one.when_uncertain.value,
+        tell_printed=one.tell_printed,
+        pjl=one.pjl,
+        network_address=one.network_address,
+        netmask=one.netmask,
+        gateway=one.gateway,
+        hardware_address=one.hardware_address,
+        revision=one.revision,
+    )
+
+
+def person(one: Person) -> DescribedPerson:
+    return DescribedPerson(
+        name=one.name,
+        addresses=list(one.addresses),
+        full_name=one.full_name,
+        administrator=one.administrator,
+        local=one.local,
+        quota=one.quota,
+    )
