@@ -94,6 +94,7 @@ REASONS: dict[str, str] = {
     "job-printing": "being sent to the printer",
     "printer-stopped": "the printer does not take data",
     "resources-are-not-ready": "the printer is busy or cannot be reached",
+    "job-hold-until-specified": "held until somebody releases it",
     "job-suspended": "suspended until somebody decides",
     "x-delivery-unknown": "the connection was lost while sending; nobody can know what was printed",
     "x-printed-again": "printed again under a banner after an uncertain delivery",

@@ -12,6 +12,7 @@ from mailstore.job import DeliveryProof, JobState
 from mailstore.store.blobs import Place, Placed
 from mailstore.store.committer import Rows
 from mailstore.store.contract import Envelope, Recipient
+from mailstore.store.listing import is_of_printer
 from mailstore.store.schema import CONTENT, ENTRY, JOB, MAILDROP, MESSAGE
 from mailstore.store.statement import Statement, given, number, storable
 
@@ -50,7 +51,7 @@ def accept(
 ) -> list[int]:
     """Instant 1, the rows.  Raises `TransientFailure` ("4.2.2")."""
     for recipient in recipients:
-        _fill(rows, recipient, placed.octets)
+        fill(rows, recipient, placed.octets)
     message_id = rows.all(
         _ADD_MESSAGE,
         reverse_path=storable(envelope.reverse_path),
@@ -69,13 +70,16 @@ def accept(
         received_at=now,
         waiting=len(recipients),
         ended_at=0.0,
+        login=storable(envelope.login),
+        answerable=int(envelope.answerable),
     )[0][0]
     if placed.place is Place.INLINE:
         rows.change(_ADD_CONTENT, message_id=message_id, data=placed.data)
-    return [_add_job(rows, message_id, recipient, placed.octets, store_id, now) for recipient in recipients]
+    return [add_job(rows, message_id, recipient, placed.octets, store_id, now) for recipient in recipients]
 
 
-def _fill(rows: Rows, recipient: Recipient, octets: int) -> None:
+def fill(rows: Rows, recipient: Recipient, octets: int) -> None:
+    """Add a message to the sums of the recipient's maildrop.  Raises `TransientFailure` ("4.2.2")."""
     values = {"which": recipient.maildrop, "more": octets + len(recipient.fields), "quota": recipient.quota}
     if rows.change(_FILL, **values):
         return
@@ -83,10 +87,11 @@ def _fill(rows: Rows, recipient: Recipient, octets: int) -> None:
         rows.change(_ADD_MAILDROP, name=recipient.maildrop, messages=0, octets=0, last_completed=0.0)
         if rows.change(_FILL, **values):
             return
-    raise TransientFailure("4.2.2", "the printer's mailbox is full, try again later")
+    raise TransientFailure("4.2.2", "the mailbox is full, try again later")
 
 
-def _add_job(rows: Rows, message_id: int, recipient: Recipient, octets: int, store_id: str, now: float) -> int:
+def add_job(rows: Rows, message_id: int, recipient: Recipient, octets: int, store_id: str, now: float) -> int:
+    """A job and its entry; the message's count and the maildrop's sums are the caller's."""
     job_id = rows.all(
         _ADD_JOB,
         message_id=message_id,
@@ -106,5 +111,6 @@ def _add_job(rows: Rows, message_id: int, recipient: Recipient, octets: int, sto
         fields=recipient.fields,
         message_id=message_id,
     )
-    rows.ring(recipient.maildrop)
+    if is_of_printer(recipient.maildrop):
+        rows.ring(recipient.maildrop)
     return int(job_id)

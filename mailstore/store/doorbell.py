@@ -26,8 +26,9 @@ PATIENCE, PATIENCE_MOST = 0.005, 1.0
 class Doorbell:
     """This process's socket, and a way to ring those of the others."""
 
-    def __init__(self, folder: Path, role: str) -> None:
+    def __init__(self, folder: Path, role: str, *, heard_here: bool = True) -> None:
         self._folder = folder
+        self._heard_here = heard_here
         self._name = f"{role}-{os.getpid()}-{os.urandom(3).hex()}.bell"
         # Through the descriptor the path stays under the 107 octets of a Unix socket, wherever the folder lies.
         self._descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -45,10 +46,10 @@ class Doorbell:
         self._closed = False
 
     def ring(self, names: set[str]) -> None:
-        """Tell every listener, here and in the other processes.  Never blocks."""
+        """Tell every listener in the other processes, and, with `heard_here`, in this one.  Never blocks."""
         if not names or self._closed:
             return
-        for listener in self._listeners:
+        for listener in self._listeners if self._heard_here else ():
             listener.tell(names)
         for peer in self._peers():
             if peer in self._unsent:  # behind those, in one datagram

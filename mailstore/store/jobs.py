@@ -20,7 +20,9 @@ from mailstore.job import TRANSITIONS, DeliveryProof, Event, JobState, sources
 from mailstore.store import leases, listing
 from mailstore.store.committer import Rows
 from mailstore.store.contract import Lease
-from mailstore.store.listing import among
+from mailstore.store.listing import among, is_of_printer
+from mailstore.store.occurring import occurred
+from mailstore.store.outbox import Occasion
 from mailstore.store.schema import ENTRY, EVENT, JOB, MAILDROP, MESSAGE
 from mailstore.store.statement import Statement, given, number, storable, word
 
@@ -33,10 +35,8 @@ def _target(event: Event) -> JobState:
     return target
 
 
-_OURS = sa.or_(
-    JOB.c.holder == word(""),
-    sa.and_(JOB.c.holder == given("which"), JOB.c.holder_token == given("ours")),
-)
+_HELD = sa.and_(JOB.c.holder == given("which"), JOB.c.holder_token == given("ours"))
+_OURS = sa.or_(JOB.c.holder == word(""), _HELD)
 
 # -- being drained
 
@@ -116,9 +116,11 @@ def _move(event: Event) -> Statement:
     }
     if event not in (Event.STOP, Event.RESUME, Event.CLAIM):  # the holder lets go
         values |= {"document": number(-1), "holder": word(""), "holder_token": number(0)}
+    # Doubt is over what was being sent; a job that nobody sends any more is in doubt once and not again.
+    ours = _HELD if event is Event.DOUBT else _OURS
     return Statement(
         sa.update(JOB)
-        .where(JOB.c.id == given("job_id"), among(sources(event)), _OURS)
+        .where(JOB.c.id == given("job_id"), among(sources(event)), ours)
         .values(**values)
         .returning(JOB.c.printer)
     )
@@ -147,11 +149,14 @@ def move(
     )
     if not found:
         return False
-    told = storable(_told(event, reasons, detail))
+    told = storable(told_of(event, reasons, detail))
     if rows.one(_LAST_EVENT, job=job_id) != (told,):  # a printer that is off for months refuses every minute
         rows.change(leases.ADD_EVENT, job_id=job_id, at=now, text=told)
+    ((printer,),) = found
+    if event is Event.DOUBT:
+        occurred(rows, Occasion.UNCERTAIN, printer, reasons, detail, now, job_id)
     if event in (Event.REPRINT, Event.UNHOLD):
-        rows.ring(found[0][0])
+        rows.ring(printer)
     return True
 
 
@@ -176,6 +181,8 @@ def _end(event: Event) -> Statement:
         .returning(JOB.c.message_id, JOB.c.printer)
     )
 
+
+_TOLD_OF = {Event.COMPLETE: Occasion.COMPLETED, Event.ABORT: Occasion.ABORTED}
 
 _CANCEL_ALL = Statement(
     sa.update(JOB)
@@ -209,6 +216,7 @@ _MESSAGE_ENDED = Statement(
     sa.update(MESSAGE)
     .where(MESSAGE.c.id == given("message"))
     .values(waiting=MESSAGE.c.waiting - number(1), ended_at=given("now"))
+    .returning(MESSAGE.c.answerable)
 )
 
 
@@ -241,13 +249,30 @@ def end(
     )
     if not found:
         return None
-    message_id, _ = found[0]
-    rows.change(leases.ADD_EVENT, job_id=job_id, at=now, text=storable(_told(event, reasons, detail)))
+    ((message_id, printer),) = found
+    closed(rows, job_id, message_id, printer, event, reasons, detail, now)
+    return int(message_id)
+
+
+def closed(
+    rows: Rows,
+    job_id: int,
+    message_id: int,
+    printer: str,
+    event: Event,
+    reasons: Sequence[str],
+    detail: str,
+    now: float,
+) -> None:
+    """What goes with a job's end: the trace, the maildrop entry, the message's count, and what people are told."""
+    rows.change(leases.ADD_EVENT, job_id=job_id, at=now, text=storable(told_of(event, reasons, detail)))
     for maildrop, size in rows.all(_TAKE_ENTRY, job=job_id):
         completed = now if event is Event.COMPLETE else 0.0
         rows.change(_EMPTY, which=maildrop, less=size, fewer=1, completed=completed)
-    rows.change(_MESSAGE_ENDED, message=message_id, now=now)
-    return int(message_id)
+    ((answerable,),) = rows.all(_MESSAGE_ENDED, message=message_id, now=now)
+    # Most senders may not be answered, and then a printed job pays for nothing more than it always did.
+    if event is Event.ABORT or (event is Event.COMPLETE and answerable):
+        occurred(rows, _TOLD_OF[event], printer, reasons, detail, now, job_id)
 
 
 AT_ONCE = 100
@@ -283,7 +308,10 @@ _FETCHED = Statement(
 )
 _TAKE_ENTRIES = Statement(sa.delete(ENTRY).where(_some(ENTRY.c.job_id)).returning(ENTRY.c.maildrop, ENTRY.c.size))
 _MESSAGES_ENDED = Statement(
-    sa.update(MESSAGE).where(_some(MESSAGE.c.id)).values(waiting=MESSAGE.c.waiting - number(1), ended_at=given("now"))
+    sa.update(MESSAGE)
+    .where(_some(MESSAGE.c.id))
+    .values(waiting=MESSAGE.c.waiting - number(1), ended_at=given("now"))
+    .returning(MESSAGE.c.id, MESSAGE.c.answerable)
 )
 
 
@@ -293,7 +321,7 @@ def fetched(rows: Rows, lease: Lease, job_ids: Collection[int], now: float) -> l
     ended = dict[int, int]()
     for some in _by_hundreds(job_ids):
         ended.update(rows.all(_FETCHED, **some, now=now, which=lease.resource, ours=lease.token))
-    told = _told(Event.COMPLETE, ("job-completed-successfully",), "fetched")
+    told = told_of(Event.COMPLETE, ("job-completed-successfully",), "fetched")
     rows.change_many(leases.ADD_EVENT, ({"job_id": job_id, "at": now, "text": told} for job_id in ended))
     gone = [entry for some in _by_hundreds(ended) for entry in rows.all(_TAKE_ENTRIES, **some)]
     for maildrop, taken in groupby(sorted(gone), key=itemgetter(0)):
@@ -301,29 +329,34 @@ def fetched(rows: Rows, lease: Lease, job_ids: Collection[int], now: float) -> l
         rows.change(_EMPTY, which=maildrop, less=sum(sizes), fewer=len(sizes), completed=now)
     # Two recipients of one message may share a maildrop, and a statement touches each message once.
     left = Counter(ended.values())
+    answerable = set[int]()
     while left:
         for some in _by_hundreds(left):
-            rows.change(_MESSAGES_ENDED, **some, now=now)
+            answerable.update(message for message, proved in rows.all(_MESSAGES_ENDED, **some, now=now) if proved)
         left -= Counter(left.keys())
+    printer = lease.resource.removeprefix(leases.MAILDROP)
+    for job_id, message_id in sorted(ended.items()) if is_of_printer(printer) else ():
+        if message_id in answerable:
+            occurred(rows, Occasion.COMPLETED, printer, ("job-completed-successfully",), "fetched", now, job_id)
     return list(ended.values())
 
 
 def forget(rows: Rows, printer: str, now: float) -> list[int]:
-    """Cancel what a removed printer still had; returns the messages."""
+    """Cancel what a removed printer, or person, still had; returns the messages."""
     reasons, detail = ("job-canceled-by-user",), "the printer was removed"
     messages = []
     for job_id, message_id in rows.all(
         _CANCEL_ALL, of=printer, why=" ".join(reasons), sentence=storable(detail), now=now
     ):
-        rows.change(leases.ADD_EVENT, job_id=job_id, at=now, text=_told(Event.CANCEL, reasons, detail))
+        rows.change(leases.ADD_EVENT, job_id=job_id, at=now, text=told_of(Event.CANCEL, reasons, detail))
         rows.all(_TAKE_ENTRY, job=job_id)
-        rows.change(_MESSAGE_ENDED, message=message_id, now=now)
+        rows.all(_MESSAGE_ENDED, message=message_id, now=now)
         messages.append(message_id)
     rows.change(_FORGET_MAILDROP, which=printer)
     return messages
 
 
-def _told(event: Event, reasons: Sequence[str], detail: str) -> str:
+def told_of(event: Event, reasons: Sequence[str], detail: str) -> str:
     told = f"{_target(event).value}: {' '.join(reasons)}" if reasons else _target(event).value
     return f"{told} ({detail})" if detail else told
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator
+
 import sqlalchemy as sa
 
-from mailstore.store.blobs import Place, Placed
-from mailstore.store.committer import Rows
+from mailstore.store import sessions
+from mailstore.store.blobs import BLOCK_OCTETS, Blobs, Place, Placed, gone
+from mailstore.store.committer import Committer, Rows, Wanted
+from mailstore.store.drafts import Spool
+from mailstore.store.listing import of_printer
+from mailstore.store.reader import Reader
 from mailstore.store.schema import CONTENT, EVENT, JOB, MESSAGE
 from mailstore.store.statement import Statement, given, number, word
 
@@ -25,7 +34,12 @@ PLACED_FOR_JOB = Statement(
     .select_from(JOB)
     .join(MESSAGE, MESSAGE.c.id == JOB.c.message_id)
     .join(CONTENT, CONTENT.c.message_id == MESSAGE.c.id, isouter=True)
-    .where(JOB.c.id == given("job"))
+    .where(JOB.c.id == given("job"), of_printer(JOB.c.printer))
+)
+_UNTIL = Statement(
+    sa.select(JOB.c.completed_at, MESSAGE.c.place, MESSAGE.c.waiting, MESSAGE.c.ended_at)
+    .join(MESSAGE, MESSAGE.c.id == JOB.c.message_id)
+    .where(JOB.c.id == given("job"), of_printer(JOB.c.printer))
 )
 NAMED = Statement(
     sa.select(sa.func.max(MESSAGE.c.start + MESSAGE.c.octets)).where(
@@ -41,7 +55,10 @@ EXPIRED = Statement(
 )
 _KEPT = Statement(
     sa.select(*_PLACE).where(
-        MESSAGE.c.id == given("message"), MESSAGE.c.waiting == number(0), MESSAGE.c.place != word(Place.GONE)
+        MESSAGE.c.id == given("message"),
+        MESSAGE.c.waiting == number(0),
+        MESSAGE.c.place != word(Place.GONE),
+        MESSAGE.c.ended_at <= given("until"),
     )
 )
 _GONE = Statement(
@@ -62,14 +79,14 @@ def placed_of(row: tuple[str, int, str, int, bytes | None]) -> Placed:
     return Placed(place=Place(place), octets=octets, reference=reference, start=start, data=data or b"")
 
 
-def drop_octets(rows: Rows, messages: list[int]) -> list[Placed]:
-    """Let go of the octets of those messages that no job needs any more.
+def drop_octets(rows: Rows, messages: list[int], until: float) -> list[Placed]:
+    """Let go of the octets of those messages that no job needs any more, and whose last one ended before `until`.
 
     What lies in files is to be removed once this is committed.
     """
     dropped = []
     for message_id in messages:
-        found = rows.one(_KEPT, message=message_id)
+        found = rows.one(_KEPT, message=message_id, until=until)
         if found is None:
             continue
         dropped.append(placed_of((*found, None)))
@@ -87,3 +104,71 @@ def drop_records(rows: Rows, until: float) -> int:
         rows.change(_DROP_JOBS, message=message_id)
         rows.change(_DROP_MESSAGE, message=message_id)
     return len(found)
+
+
+class Keeping:
+    """A part of `sql.SqlStore`: octets at rest, from their last job's end to their going."""
+
+    committer: Committer
+    _reader: Reader
+    _spool: Spool
+    _blobs: Blobs
+    _keep: float
+
+    async def read(self, job_id: int) -> AsyncIterator[bytes]:
+        row = self._reader.one(PLACED_FOR_JOB, job=job_id)
+        if row is None:
+            raise gone()
+        async for block in self._blobs.read(placed_of(row)):
+            yield block
+
+    async def _read_message(self, message_id: int, block: int = BLOCK_OCTETS) -> AsyncIterator[bytes]:
+        row = self._reader.one(PLACED, message=message_id)
+        if row is None:
+            raise gone()
+        async for octets in self._blobs.read(placed_of(row), block):
+            yield octets
+
+    async def kept_until(self, job_id: int) -> float:
+        await self.committer.caught_up()
+        row = self._reader.one(_UNTIL, job=job_id)
+        if row is None:
+            return 0.0
+        completed_at, place, waiting, ended_at = row
+        if not completed_at or place == Place.GONE:
+            return 0.0
+        # While another job needs the octets their time has not even begun.
+        return float(max(ended_at, time.time()) if waiting else ended_at) + self._keep
+
+    async def free_octets(self) -> int:
+        return self._spool.free()
+
+    async def used_octets(self) -> int:
+        return self._spool.used()
+
+    async def sweep(self, now: float) -> int:
+        removed, until = 0, now - self._keep
+        for place in (Place.INLINE, Place.SEGMENT, Place.FILE):
+            while found := self._reader.all(EXPIRED, where=place.value, until=until, most=AT_ONCE):
+                removed += await self._drop([message for (message,) in found], until)
+        while await self.committer.submit(lambda rows: drop_records(rows, now - RECORD_SECONDS), Wanted.LATER):
+            pass
+        await self.committer.submit(lambda rows: sessions.drop_expired(rows, now), Wanted.LATER)
+        await self._reader.run(lambda: self._blobs.tidy(self._named))
+        return removed
+
+    async def _drop(self, messages: list[int], until: float) -> int:
+        dropped = await self.committer.submit(lambda rows: drop_octets(rows, messages, until), Wanted.NOW)
+        for placed in dropped:
+            if placed.place is not Place.INLINE:
+                await asyncio.to_thread(self._blobs.remove, placed, erase=self._keep == 0)
+        return len(dropped)
+
+    async def _ended(self, messages: list[int]) -> None:
+        """Jobs of these messages ended: octets that no other job needs go at once if nothing is to be kept."""
+        if self._keep == 0 and messages:
+            await self._drop(messages, math.inf)
+
+    def _named(self, reference: str) -> int:
+        ((end,),) = self._reader.far(NAMED, which=reference)
+        return -1 if end is None else int(end)

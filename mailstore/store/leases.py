@@ -7,6 +7,8 @@ import sqlalchemy as sa
 from mailstore.job import Event, JobState, advance
 from mailstore.store.committer import Rows
 from mailstore.store.contract import Lease, LeaseLost, Role
+from mailstore.store.occurring import occurred
+from mailstore.store.outbox import Occasion
 from mailstore.store.schema import EVENT, JOB, LEASE
 from mailstore.store.statement import Statement, given, number, word
 
@@ -40,7 +42,9 @@ _OF_ROLE = Statement(
 )
 
 _LEFT = Statement(
-    sa.select(JOB.c.id, JOB.c.state, JOB.c.document).where(JOB.c.holder == given("which"), JOB.c.holder != word(""))
+    sa.select(JOB.c.id, JOB.c.printer, JOB.c.state, JOB.c.document).where(
+        JOB.c.holder == given("which"), JOB.c.holder != word("")
+    )
 )
 _SETTLE = Statement(
     sa.update(JOB)
@@ -84,7 +88,7 @@ def acquire(rows: Rows, resource: str, owner: str, role: Role, now: float, secon
 
 def settle(rows: Rows, resource: str, now: float) -> None:
     """Jobs that the resource's last holder left: past instant 3 nobody knows what was printed, else nothing was."""
-    for job_id, state, document in rows.all(_LEFT, which=resource):
+    for job_id, printer, state, document in rows.all(_LEFT, which=resource):
         if document >= 0:
             event, reasons = Event.DOUBT, "job-suspended x-delivery-unknown"
             sentence = f"the connection was lost while document {document + 1} was being sent"
@@ -100,6 +104,8 @@ def settle(rows: Rows, resource: str, now: float) -> None:
             sentence=sentence,
         )
         rows.change(ADD_EVENT, job_id=job_id, at=now, text=sentence or "let go untouched: its holder was lost")
+        if event is Event.DOUBT:
+            occurred(rows, Occasion.UNCERTAIN, printer, reasons.split(), sentence, now, job_id)
 
 
 def break_role(rows: Rows, role: Role, now: float) -> None:

@@ -9,9 +9,23 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
+from mailstore.directory.records import MAILDROP_OF_PERSON
 from mailstore.job import ENDED, DeliveryProof, Job, JobState
 from mailstore.store.schema import JOB, MESSAGE
 from mailstore.store.statement import Statement, given, number, word
+
+
+def of_printer(name: ColumnElement[Any]) -> ColumnElement[bool]:
+    """The maildrop `name` is a printer's.
+
+    A person's mail has rows in `job` too, so that quota, unique-ids, POP3 sessions and keeping are one way for both;
+    whatever tells of jobs says this.  The line in front of a printer asks by the printer's name and need not.
+    """
+    return sa.func.substr(name, number(1), number(len(MAILDROP_OF_PERSON))) != word(MAILDROP_OF_PERSON)
+
+
+def is_of_printer(name: str) -> bool:
+    return not name.startswith(MAILDROP_OF_PERSON)
 
 
 def among(states: Collection[JobState]) -> ColumnElement[bool]:
@@ -39,10 +53,14 @@ _JOB_COLUMNS = (
     JOB.c.sending_at,
     JOB.c.completed_at,
     JOB.c.next_attempt_at,
+    JOB.c.recipient,
+    MESSAGE.c.header_message_id,
+    MESSAGE.c.login,
+    MESSAGE.c.answerable,
 )
 _JOBS = sa.select(*_JOB_COLUMNS).join(MESSAGE, MESSAGE.c.id == JOB.c.message_id)
 
-ONE_JOB = Statement(_JOBS.where(JOB.c.id == given("job")))
+ONE_JOB = Statement(_JOBS.where(JOB.c.id == given("job"), of_printer(JOB.c.printer)))
 PENDING = Statement(
     _JOBS.where(JOB.c.printer == given("of"), JOB.c.state == word(JobState.PENDING), JOB.c.completed_at == number(0))
     .order_by(JOB.c.id)
@@ -54,7 +72,7 @@ PENDING = Statement(
 @cache
 def jobs(printer: bool, states: tuple[str, ...]) -> Statement:
     """Jobs, newest first."""
-    wanted = _JOBS
+    wanted = _JOBS.where(of_printer(JOB.c.printer))
     if printer:
         wanted = wanted.where(JOB.c.printer == given("of"))
     if states:
@@ -87,4 +105,8 @@ def job_of(row: Sequence[Any]) -> Job:
         sending_at=row[16],
         completed_at=row[17],
         next_attempt_at=row[18],
+        recipient=row[19],
+        header_message_id=row[20],
+        login=row[21],
+        answerable=bool(row[22]),
     )

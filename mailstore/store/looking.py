@@ -1,4 +1,4 @@
-"""What gauges, pages and commands ask, and the few rows that others may set: printers' states, the generation."""
+"""What gauges, pages and commands ask, and the generation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import sqlalchemy as sa
 
 from mailstore.job import JobState
 from mailstore.store.committer import Rows
-from mailstore.store.contract import JobEvent, PrinterState, Waiting
+from mailstore.store.contract import JobEvent, Waiting
+from mailstore.store.listing import of_printer
 from mailstore.store.reader import Reader
 from mailstore.store.schema import EVENT, JOB, MAILDROP, META, PRINTER_STATE
 from mailstore.store.statement import Statement, given, number, word
@@ -21,39 +22,28 @@ STANDING = Statement(  # always one row
 )
 PRINTERS_WAITING = Statement(  # one look at each maildrop, however many jobs wait there
     sa.select(MAILDROP.c.name).where(
+        of_printer(MAILDROP.c.name),
         sa.exists().where(
             JOB.c.printer == MAILDROP.c.name, JOB.c.state == word(JobState.PENDING), JOB.c.completed_at == number(0)
-        )
+        ),
     )
 )
 TRACE = Statement(sa.select(EVENT.c.at, EVENT.c.text).where(EVENT.c.job_id == given("job")).order_by(EVENT.c.id))
-PRINTER = Statement(sa.select(PRINTER_STATE).where(PRINTER_STATE.c.printer == given("of")))
-ALL_PRINTERS = Statement(sa.select(PRINTER_STATE).order_by(PRINTER_STATE.c.printer))
 META_VALUE = Statement(sa.select(META.c.value).where(META.c.name == given("which")))
 
-_MAILDROPS = Statement(sa.select(MAILDROP).order_by(MAILDROP.c.name))
+_MAILDROPS = Statement(sa.select(MAILDROP).where(of_printer(MAILDROP.c.name)).order_by(MAILDROP.c.name))
 _COUNTS = Statement(
     sa.select(JOB.c.printer, JOB.c.state, sa.func.count(JOB.c.id), sa.func.min(JOB.c.id))
-    .where(JOB.c.completed_at == number(0))
+    .where(JOB.c.completed_at == number(0), of_printer(JOB.c.printer))
     .group_by(JOB.c.printer, JOB.c.state)
 )
 _RECEIVED = Statement(sa.select(JOB.c.received_at).where(JOB.c.id == given("job")))
 
-_DROP_PRINTER = Statement(sa.delete(PRINTER_STATE).where(PRINTER_STATE.c.printer == given("of")))
-_ADD_PRINTER = Statement(sa.insert(PRINTER_STATE), *(column.name for column in PRINTER_STATE.c))
-_SET_POLL = Statement(
-    sa.update(PRINTER_STATE).where(PRINTER_STATE.c.printer == given("of")).values(last_poll=given("when"))
-)
-_SET_CONDITION = Statement(
-    sa.update(PRINTER_STATE)
-    .where(PRINTER_STATE.c.printer == given("of"))
-    .values(state=given("now"), state_reasons=given("why"), detail=given("sentence"))
-)
 _SET_META = Statement(sa.update(META).where(META.c.name == given("which")).values(value=given("new")))
 
 
 async def waiting(reader: Reader) -> list[Waiting]:
-    """One for every maildrop."""
+    """One for every maildrop of a printer."""
     states: dict[str, dict[str, int]] = {}
     oldest: dict[str, int] = {}
     for printer, state, count, first in await reader.scan(_COUNTS):
@@ -79,51 +69,6 @@ def _received(reader: Reader, job_id: int) -> float:
 
 def events_of(rows: list[Any]) -> list[JobEvent]:
     return [JobEvent(at=at, text=text) for at, text in rows]
-
-
-def printer_of(printer: str, row: Any | None) -> PrinterState:
-    """A row of `PRINTER`; a printer never heard of is idle."""
-    if row is None:
-        return PrinterState(printer=printer)
-    _, paused, accepting, last_poll, state, reasons, detail = row
-    return PrinterState(
-        printer=printer,
-        paused=bool(paused),
-        accepting=bool(accepting),
-        last_poll=last_poll,
-        state=state,
-        state_reasons=tuple(reasons.split()),
-        detail=detail,
-    )
-
-
-def set_printer(rows: Rows, state: PrinterState) -> None:
-    rows.change(_DROP_PRINTER, of=state.printer)
-    rows.change(
-        _ADD_PRINTER,
-        printer=state.printer,
-        paused=int(state.paused),
-        accepting=int(state.accepting),
-        last_poll=state.last_poll,
-        state=state.state,
-        state_reasons=" ".join(state.state_reasons),
-        detail=state.detail,
-    )
-
-
-def set_poll(rows: Rows, printer: str, at: float) -> None:
-    if not rows.change(_SET_POLL, of=printer, when=at):
-        set_printer(rows, PrinterState(printer=printer, last_poll=at))
-
-
-def set_condition(rows: Rows, condition: PrinterState) -> None:
-    why, sentence = " ".join(condition.state_reasons), condition.detail
-    if not rows.change(_SET_CONDITION, of=condition.printer, now=condition.state, why=why, sentence=sentence):
-        set_printer(rows, condition)
-
-
-def forget_printer(rows: Rows, printer: str) -> None:
-    rows.change(_DROP_PRINTER, of=printer)
 
 
 def raise_generation(rows: Rows) -> int:

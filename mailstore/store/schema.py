@@ -53,6 +53,8 @@ MESSAGE = sa.Table(
     _column("received_at", sa.Double),
     _column("waiting", sa.Integer),  # jobs that have not ended
     _column("ended_at", sa.Double),  # when the last one ended
+    _column("login", sa.Text),
+    _column("answerable", sa.Integer),
     sqlite_autoincrement=True,
 )
 
@@ -68,7 +70,7 @@ JOB = sa.Table(
     METADATA,
     sa.Column("id", _KEY, primary_key=True, autoincrement=True),
     sa.Column("message_id", _KEY, sa.ForeignKey("message.id"), nullable=False),
-    _column("printer", sa.Text),
+    _column("printer", sa.Text),  # or a person's maildrop: see `listing.of_printer`
     _column("recipient", sa.Text),
     _column("state", sa.Text),
     _column("reasons", sa.Text),  # separated by a space
@@ -137,6 +139,47 @@ PRINTER_STATE = sa.Table(
     _column("state", sa.Text),
     _column("state_reasons", sa.Text),
     _column("detail", sa.Text),
+    _column("poll_gap", sa.Double),
+)
+
+OCCURRENCE = sa.Table(  # few, and soon gone: what the appliance has not turned into notices yet
+    "occurrence",
+    METADATA,
+    sa.Column("id", _KEY, primary_key=True, autoincrement=True),
+    _column("at", sa.Double),
+    _column("occasion", sa.Text),
+    _column("printer", sa.Text),
+    _column("job_id", sa.BigInteger),  # 0 for a printer's
+    _column("reasons", sa.Text),
+    _column("detail", sa.Text),
+    sqlite_autoincrement=True,
+)
+
+OUTGOING = sa.Table(
+    "outgoing",
+    METADATA,
+    sa.Column("id", _KEY, primary_key=True, autoincrement=True),
+    _column("recipient", sa.Text),
+    _column("job_id", sa.BigInteger),  # 0 if about no job; a job's record may go before
+    _column("attempts", sa.Integer),
+    _column("created_at", sa.Double),
+    _column("expires_at", sa.Double),
+    _column("next_attempt_at", sa.Double),
+    _column("owner", sa.Text),
+    _column("token", sa.BigInteger),
+    _column("leased_until", sa.Double),  # 0 when nobody holds it
+    _column("last_error", sa.Text),
+    _column("octets", sa.LargeBinary),  # the last column, so that looking at the others reads no page of it
+    sqlite_autoincrement=True,
+)
+
+WEB_SESSION = sa.Table(
+    "web_session",
+    METADATA,
+    sa.Column("key", sa.Text, primary_key=True),
+    _column("person", sa.Text),
+    _column("created_at", sa.Double),
+    _column("expires_at", sa.Double),
 )
 
 
@@ -154,6 +197,7 @@ _index("job_message", JOB.c.message_id)
 _index("entry_maildrop", ENTRY.c.maildrop, ENTRY.c.job_id)
 _index("message_ended", MESSAGE.c.place, MESSAGE.c.ended_at, where="waiting = 0")
 _index("message_reference", MESSAGE.c.reference, where="reference <> ''")
+_index("outgoing_due", OUTGOING.c.next_attempt_at, OUTGOING.c.id)
 
 Step = Sequence[str] | Callable[[sqlite3.Connection], None]
 
@@ -171,7 +215,30 @@ _FEWER_PAGES = (
 """Version 2: events lie by job, without an index beside them, and a change of state leaves `job_unended` alone.  The
 first document of a job alone wrote 6.2 pages of the log before, and 3.5 since."""
 
-MIGRATIONS: tuple[Step, ...] = (_FEWER_PAGES,)
+_PEOPLE = (
+    "ALTER TABLE message ADD COLUMN login TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE message ADD COLUMN answerable INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE printer_state ADD COLUMN poll_gap DOUBLE NOT NULL DEFAULT 0",
+    (
+        'CREATE TABLE occurrence (id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, "at" DOUBLE NOT NULL,'
+        " occasion TEXT NOT NULL, printer TEXT NOT NULL, job_id BIGINT NOT NULL, reasons TEXT NOT NULL,"
+        " detail TEXT NOT NULL)"
+    ),
+    (
+        "CREATE TABLE outgoing (id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, recipient TEXT NOT NULL,"
+        " job_id BIGINT NOT NULL, attempts INTEGER NOT NULL, created_at DOUBLE NOT NULL, expires_at DOUBLE NOT NULL,"
+        " next_attempt_at DOUBLE NOT NULL, owner TEXT NOT NULL, token BIGINT NOT NULL, leased_until DOUBLE NOT NULL,"
+        " last_error TEXT NOT NULL, octets BLOB NOT NULL)"
+    ),
+    "CREATE INDEX outgoing_due ON outgoing (next_attempt_at, id)",
+    (
+        'CREATE TABLE web_session ("key" TEXT NOT NULL, person TEXT NOT NULL, created_at DOUBLE NOT NULL,'
+        ' expires_at DOUBLE NOT NULL, PRIMARY KEY ("key"))'
+    ),
+)
+"""Version 3: who sent a job and whether he may be answered, what people are told, who is logged in to the page."""
+
+MIGRATIONS: tuple[Step, ...] = (_FEWER_PAGES, _PEOPLE)
 """Step i brings version i + 1 to i + 2: SQL, SQLite's for as long as no other engine is there, or a function.  Never
 change a published one."""
 

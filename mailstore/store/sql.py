@@ -9,14 +9,14 @@ import asyncio
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from mailstore.failure import TransientFailure
 from mailstore.job import DeliveryProof, Event, Job
-from mailstore.store import accepting, jobs, keeping, leases, listing, looking, maildrop
-from mailstore.store.blobs import BLOCK_OCTETS, Blobs, Place, gone
+from mailstore.store import accepting, jobs, leases, listing, looking, maildrop, outgoing, printers
+from mailstore.store.blobs import Blobs
 from mailstore.store.committer import Committer, Rows, Wanted
 from mailstore.store.connection import connect, open_writer
 from mailstore.store.contract import (
@@ -25,7 +25,6 @@ from mailstore.store.contract import (
     JobEvent,
     Lease,
     Maildrop,
-    PrinterState,
     Recipient,
     Role,
     StoreUnusable,
@@ -33,17 +32,24 @@ from mailstore.store.contract import (
 )
 from mailstore.store.doorbell import Doorbell
 from mailstore.store.drafts import Spool, SpooledDraft
+from mailstore.store.outgoing import Telling
 from mailstore.store.place import RoleLock, open_file, prepare, sync_folder
+from mailstore.store.printers import Printers
 from mailstore.store.reader import Reader
 from mailstore.store.runtime import runtime_folder
+from mailstore.store.sessions import LoggedIn
+from mailstore.store.wishes import Wishes
 
 KEEP_SECONDS = 86400.0
 _PRINTERS_ON_LOOP = 16
 RESERVE_OCTETS = 256 * 1024 * 1024
 
 
-class SqlStore:
-    """A store that is open.  Made by `open_store`."""
+class SqlStore(Wishes, Printers, Telling, LoggedIn):
+    """A store that is open.  Made by `open_store`.
+
+    Taking in, draining and looking are here; each other part of the contract has a class and a file of its own.
+    """
 
     def __init__(
         self,
@@ -122,14 +128,6 @@ class SqlStore:
             return None
         lease, entries = opened
         return maildrop.HeldMaildrop(self.committer, lease, entries, seconds, self._read_message, self._ended)
-
-    async def polled(self, printer: str, at: float) -> None:
-        self._tell(lambda rows: looking.set_poll(rows, printer, at))
-
-    def _tell(self, work: Callable[[Rows], None]) -> None:
-        # Not waited for: nobody is told of it, and a poll must not cost a commit of its own.
-        noted = self.committer.submit(work, Wanted.LATER)
-        noted.add_done_callback(lambda future: future.cancelled() or future.exception())
 
     # -- draining
 
@@ -212,21 +210,7 @@ class SqlStore:
             lambda rows: jobs.move(rows, lease, job_id, event, reasons, next_attempt_at, detail, now)
         )
 
-    async def read(self, job_id: int) -> AsyncIterator[bytes]:
-        row = self._reader.one(keeping.PLACED_FOR_JOB, job=job_id)
-        if row is None:
-            raise gone()
-        async for block in self._blobs.read(keeping.placed_of(row)):
-            yield block
-
-    async def _read_message(self, message_id: int, block: int = BLOCK_OCTETS) -> AsyncIterator[bytes]:
-        row = self._reader.one(keeping.PLACED, message=message_id)
-        if row is None:
-            raise gone()
-        async for octets in self._blobs.read(keeping.placed_of(row), block):
-            yield octets
-
-    # -- looking, and wishes from outside
+    # -- looking
 
     async def job(self, job_id: int) -> Job | None:
         await self.committer.caught_up()
@@ -256,24 +240,11 @@ class SqlStore:
         await self.committer.caught_up()
         return await looking.waiting(self._reader)
 
-    async def printer_state(self, printer: str) -> PrinterState:
-        return looking.printer_of(printer, self._reader.one(looking.PRINTER, of=printer))
-
-    async def printer_states(self) -> Sequence[PrinterState]:
-        return [looking.printer_of(row[0], row) for row in await self._reader.scan(looking.ALL_PRINTERS)]
-
-    async def set_printer_state(self, state: PrinterState) -> None:
-        await self.committer.submit(lambda rows: looking.set_printer(rows, state), Wanted.NOW)
-
-    async def set_condition(self, printer: str, state: str, reasons: Sequence[str], detail: str) -> None:
-        condition = PrinterState(printer=printer, state=state, state_reasons=tuple(reasons), detail=detail)
-        self._tell(lambda rows: looking.set_condition(rows, condition))
-
     async def forget_printer(self, printer: str) -> None:
         now = time.time()
 
         def work(rows: Rows) -> list[int]:
-            looking.forget_printer(rows, printer)
+            printers.forget_printer(rows, printer)
             return jobs.forget(rows, printer, now)
 
         await self._ended(await self.committer.submit(work))
@@ -284,44 +255,6 @@ class SqlStore:
 
     async def changed(self) -> int:
         return await self.committer.submit(looking.raise_generation)
-
-    async def free_octets(self) -> int:
-        return self._spool.free()
-
-    async def used_octets(self) -> int:
-        return self._spool.used()
-
-    # -- what goes
-
-    async def sweep(self, now: float) -> int:
-        removed = 0
-        for place in (Place.INLINE, Place.SEGMENT, Place.FILE):
-            while found := self._reader.all(
-                keeping.EXPIRED, where=place.value, until=now - self._keep, most=keeping.AT_ONCE
-            ):
-                removed += await self._drop([message for (message,) in found])
-        while await self.committer.submit(
-            lambda rows: keeping.drop_records(rows, now - keeping.RECORD_SECONDS), Wanted.LATER
-        ):
-            pass
-        await self._reader.run(lambda: self._blobs.tidy(self._named))
-        return removed
-
-    async def _drop(self, messages: list[int]) -> int:
-        dropped = await self.committer.submit(lambda rows: keeping.drop_octets(rows, messages), Wanted.NOW)
-        for placed in dropped:
-            if placed.place is not Place.INLINE:
-                await asyncio.to_thread(self._blobs.remove, placed, erase=self._keep == 0)
-        return len(dropped)
-
-    async def _ended(self, messages: list[int]) -> None:
-        """Jobs of these messages ended: octets that no other job needs go at once if nothing is to be kept."""
-        if self._keep == 0 and messages:
-            await self._drop(messages)
-
-    def _named(self, reference: str) -> int:
-        ((end,),) = self._reader.far(keeping.NAMED, which=reference)
-        return -1 if end is None else int(end)
 
     # -- the doorbell
 
@@ -335,7 +268,13 @@ class SqlStore:
     async def succeed(self) -> None:
         """Settle what an earlier process of the role left.  The role's lock proves that it is dead."""
         now = time.time()
-        await self.committer.submit(lambda rows: leases.break_role(rows, self._role, now))
+
+        def work(rows: Rows) -> None:
+            leases.break_role(rows, self._role, now)
+            if self._role is Role.APPLIANCE:
+                outgoing.let_go(rows)
+
+        await self.committer.submit(work)
         await self._reader.run(lambda: self._blobs.tidy(self._named))
 
     async def close(self) -> None:
@@ -369,7 +308,7 @@ async def open_store(
             resources.callback(role_lock.release)
             lock = open_file(folder / "write.lock", os.O_RDWR | os.O_CREAT, folder)
             resources.callback(os.close, lock)
-            doorbell = Doorbell(runtime_folder(folder, runtime), role.value)
+            doorbell = Doorbell(runtime_folder(folder, runtime), role.value, heard_here=role is not Role.BRIDGE)
             resources.callback(doorbell.close)
             writer = await asyncio.to_thread(open_writer, path, lock, keep, anew=role_lock.held)
             # Closed last of all connections: the last one tidies the log, and only a writing one can.
