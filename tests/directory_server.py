@@ -1,7 +1,8 @@
 """Real slapds for tests, made from nothing in the test's own folder, gone when the test ends.
 
-`running_directory` is the embedded one.  `foreign_directory` is a site's own: set up by cn=config from the files that
-`deploy/ldap` offers, another base, one writing identity, TLS only, and slapd's usual size limit.
+`running_directory` is the embedded one, with printers and our own users.  `foreign_directory` is a site's own: set up
+by cn=config from the files that `deploy/ldap` offers, another base, one writing identity, TLS only, and slapd's usual
+size limit.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import ipaddress
 import shutil
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +25,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from mailstore.directory.ldap import LdapDirectory, embedded
-from mailstore.directory.openldap import Software, run
-from mailstore.directory.slapd import EmbeddedDirectory, Identity
+from mailstore.directory.logins import Pace
+from mailstore.directory.openldap import SUFFIX, Identity, Software, run
+from mailstore.directory.own_people import OwnPeople
+from mailstore.directory.people import LdapPeople
+from mailstore.directory.server import LdapServer
+from mailstore.directory.site_people import SitePeople
+from mailstore.directory.slapd import EmbeddedDirectory, secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +49,19 @@ class RunningDirectory:
     @property
     def runtime(self) -> Path:
         return self.server.runtime
+
+    @contextlib.asynccontextmanager
+    async def people(
+        self, site: SitePeople | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> AsyncIterator[LdapPeople]:
+        """A client for people, as the appliance; closes `site` at its end."""
+        password = secret(self.folder, Identity.APPLIANCE)
+        server = LdapServer(self.server.url, Identity.APPLIANCE.dn, password, clock=clock, random=lambda: 1.0)
+        people = LdapPeople(OwnPeople(server, SUFFIX, clock=clock, pace=Pace()), site)
+        try:
+            yield people
+        finally:
+            await people.close()
 
 
 @contextlib.asynccontextmanager
@@ -71,6 +91,7 @@ def short_folder() -> Iterator[Path]:
 FOREIGN_BASE = "dc=example,dc=com"
 FOREIGN_DN = f"cn=printpost,{FOREIGN_BASE}"
 FOREIGN_PASSWORD = "correct horse"
+_SCHEMAS = ("core", "cosine", "nis", "inetorgperson", "misc")
 _SCHEMA = Path(__file__).parent.parent / "deploy" / "ldap"
 
 
@@ -157,7 +178,7 @@ def make_certificate(folder: Path, name: str = "") -> Path:
 
 
 def _foreign_config(software: Software, folder: Path, limits: str) -> str:
-    schemas = [(software.schema / f"{name}.ldif").read_text() for name in ("core", "cosine", "inetorgperson", "misc")]
+    schemas = [(software.schema / f"{name}.ldif").read_text() for name in _SCHEMAS]
     schemas += [(_SCHEMA / f"{name}.ldif").read_text() for name in ("printer", "printpost")]
     tls = f"olcTLSCertificateFile: {folder / 'certificate.pem'}\nolcTLSCertificateKeyFile: {folder / 'key.pem'}"
     access = (

@@ -10,15 +10,12 @@ from hypothesis import strategies as st
 
 from mailstore.directory.entry import (
     ATTRIBUTES,
-    MalformedEntry,
     checked,
     from_attributes,
-    read_address,
-    read_network,
-    read_uri,
     to_attributes,
 )
 from mailstore.directory.records import Language, Printer, WhenUncertain
+from mailstore.directory.values import MalformedEntry, read_address, read_network, read_uri
 from mailstore.failure import PermanentFailure
 
 ENTRY = {"uid": [b"phaser360"], "mail": [b"phaser360@example.com"]}

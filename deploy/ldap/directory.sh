@@ -34,7 +34,7 @@ objectClass: olcSchemaConfig
 cn: schema
 
 LDIF
-    for file in $schema/core $schema/cosine $schema/inetorgperson $schema/misc "$own/printer" "$own/printpost"; do
+    for file in $schema/core $schema/cosine $schema/nis $schema/inetorgperson $schema/misc "$own/printer" "$own/printpost"; do
         cat "$file.ldif"
         echo
     done
@@ -71,7 +71,7 @@ dn: olcOverlay=unique,olcDatabase={1}mdb,cn=config
 objectClass: olcOverlayConfig
 objectClass: olcUniqueConfig
 olcOverlay: unique
-olcUniqueURI: ldap:///ou=printers,$base?uid,mail,mailLocalAddress?sub
+olcUniqueURI: ldap:///$base?uid,mail,mailLocalAddress?sub
 LDIF
 }
 

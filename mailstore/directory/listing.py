@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from mailstore.directory.entry import ATTRIBUTES, MalformedEntry, from_attributes
+from mailstore.directory.entry import ATTRIBUTES, from_attributes
 from mailstore.directory.records import Printer
 from mailstore.directory.results import Result
+from mailstore.directory.values import MalformedEntry
 
 WHOLE = 3600.0  # seconds after which stamps are not trusted
 _STAMP = "entryCSN"

@@ -109,7 +109,8 @@ class Software:
 def configuration(folder: Path, software: Software) -> str:
     """The text of slapd.conf(5)."""
     lines = [
-        f"include {_quoted(software.schema / f'{name}.schema')}" for name in ("core", "cosine", "inetorgperson", "misc")
+        f"include {_quoted(software.schema / f'{name}.schema')}"
+        for name in ("core", "cosine", "nis", "inetorgperson", "misc")
     ]
     for name in ("printer", "printpost"):
         lines += _schema_lines((_OWN_SCHEMA / f"{name}.ldif").read_text(encoding="ascii"))
@@ -134,7 +135,7 @@ def configuration(folder: Path, software: Software) -> str:
         *_ACCESS,
     ]
     if software.has("unique"):
-        lines += ["overlay unique", f"unique_uri ldap:///ou=printers,{SUFFIX}?uid,mail,mailLocalAddress?sub"]
+        lines += ["overlay unique", f"unique_uri ldap:///{SUFFIX}?uid,mail,mailLocalAddress?sub"]
     return "\n".join(lines) + "\n"
 
 

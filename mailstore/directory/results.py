@@ -32,11 +32,11 @@ class Refused(Exception):
         if self.code in _BUSY:
             return TransientFailure("4.4.3", "the directory is busy")
         if self.code == SIZE_LIMIT_EXCEEDED:
-            return TransientFailure("4.3.5", "the directory shows us not all printers: raise our bind DN's size limit")
+            return TransientFailure("4.3.5", "the directory shows us not all entries: raise our bind DN's size limit")
         if self.code == _NO_RIGHTS:
             return PermanentFailure("5.7.0", "the directory does not allow this: bind as an identity that may write")
         if self.code in _BAD_ENTRY and "unique" in str(self):
-            return PermanentFailure("5.1.1", "an address or the name is taken by another printer")
+            return PermanentFailure("5.1.1", "an address or the name is taken by another printer or user")
         if self.code in _BAD_ENTRY:
             return PermanentFailure("5.5.4", f"the directory does not take the entry: {self}")
         return TransientFailure("4.3.5", f"the directory is not set up as expected: {self}")

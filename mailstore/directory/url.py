@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from mailstore.failure import PermanentFailure
 
+_ADVICE = {"directory": "ldaps://HOST, ldap://HOST or embedded", "people": "ldaps://HOST or ldap://HOST"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerUrl:
@@ -19,7 +21,7 @@ class ServerUrl:
     start_tls: bool
 
     @classmethod
-    def parse(cls, text: str) -> ServerUrl:
+    def parse(cls, text: str, section: str = "directory") -> ServerUrl:
         """Raises `PermanentFailure` ("4.3.5") if it cannot be used."""
         try:
             parts = urlsplit(text)
@@ -27,9 +29,7 @@ class ServerUrl:
         except ValueError:
             parts, host = urlsplit(""), ""
         if parts.scheme not in ("ldapi", "ldaps", "ldap") or not host or parts.username or parts.path.strip("/"):
-            raise PermanentFailure(
-                "4.3.5", f"[directory] url {text!a} cannot be used: write ldaps://HOST, ldap://HOST or embedded"
-            )
+            raise PermanentFailure("4.3.5", f"[{section}] url {text!a} cannot be used: write {_ADVICE[section]}")
         start_tls = parts.scheme == "ldap" and not _is_this_machine(host)
         return cls(text=text, host=host, tls=parts.scheme == "ldaps" or start_tls, start_tls=start_tls)
 
