@@ -1,0 +1,165 @@
+"""What changes while somebody looks: one look at the store for all who look, told as server-sent events.
+
+An event `changed` names printers, and "*" for what concerns the whole house; the page then fetches its parts again.
+Nothing of what changed is in the event, so nobody learns what he may not see.
+
+Security: a stream costs a connection for as long as somebody likes.  Their number is bounded, what a slow one has not
+heard is a bounded set of names, and the store is looked at for all of them together, never more than a tenth of the
+time.  A stream ends when its session does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterable, Mapping
+
+import structlog
+from prometheus_client import Gauge
+
+from mailstore.failure import TransientFailure
+from mailstore.store.contract import Store
+
+LISTENERS_NOW = Gauge("printpost_web_live_streams", "Browsers that are told what changes.")
+
+LISTENERS = 64
+HEARTBEAT = 15.0
+"""Seconds of silence after which a stream says that it is still there, and asks whether its session is."""
+LOOK = 1.0
+"""Seconds between two looks at the store, while somebody listens."""
+EVERYTHING = "*"
+_REST = 9.0  # times the time that a look took
+_NAMES = 64  # that a listener has not heard; more are everything
+_JOBS = 200  # the newest, whose reasons are looked at
+
+log = structlog.get_logger()
+
+
+class Full(TransientFailure):
+    """Too many listen already."""
+
+    def __init__(self) -> None:
+        super().__init__("4.4.5", "too many browsers are told of changes already; reload the page to see them")
+
+
+class Listener:
+    """One stream's ear."""
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+        self._told = asyncio.Event()
+
+    def tell(self, names: Iterable[str]) -> None:
+        self._names.update(names)
+        if len(self._names) > _NAMES:
+            self._names = {EVERYTHING}
+        self._told.set()
+
+    async def heard(self, seconds: float) -> list[str]:
+        """The names told since the last time, sorted; none after `seconds` of silence."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._told.wait()
+        self._told.clear()
+        names, self._names = sorted(self._names), set()
+        return names
+
+
+class Live:
+    """The broadcaster.  It looks at the store while somebody listens, and not otherwise."""
+
+    def __init__(self, store: Store, look: float = LOOK) -> None:
+        self._store = store
+        self._look = look
+        self._listeners: set[Listener] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def close(self) -> None:
+        """Streams end at once."""
+        self._closed = True
+        for listener in self._listeners:
+            listener.tell([])
+        await self._stop()
+
+    def stream(self, still: Callable[[], Awaitable[bool]]) -> AsyncGenerator[bytes, None]:
+        """The octets of one stream, until `still` says no.  Raises `Full`."""
+        if len(self._listeners) >= LISTENERS:
+            raise Full
+        return self._told(still)
+
+    async def _told(self, still: Callable[[], Awaitable[bool]]) -> AsyncGenerator[bytes, None]:
+        listener = Listener()
+        self._listeners.add(listener)
+        LISTENERS_NOW.inc()
+        if self._task is None and not self._closed:
+            self._task = asyncio.create_task(self._watch())
+        try:
+            yield b"retry: 3000\n\n"
+            asked = time.monotonic()
+            while not self._closed:
+                names = await listener.heard(HEARTBEAT)
+                if time.monotonic() - asked >= HEARTBEAT:
+                    asked = time.monotonic()
+                    if not await still():
+                        yield b"event: over\ndata: \n\n"
+                        return
+                yield f"event: changed\ndata: {json.dumps(names)}\n\n".encode() if names else b": still here\n\n"
+        finally:
+            self._listeners.discard(listener)
+            LISTENERS_NOW.dec()
+            if not self._listeners:
+                await self._stop()
+
+    async def _stop(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _watch(self) -> None:
+        woken = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._hear(woken))
+            seen: Mapping[str, Hashable] | None = None
+            while True:
+                began = time.monotonic()
+                with contextlib.suppress(TransientFailure):  # the page itself says what the store does not answer
+                    now = await self._fingerprints()
+                    if seen is not None:
+                        self._tell({name for name in now.keys() | seen.keys() if now.get(name) != seen.get(name)})
+                    seen = now
+                took = time.monotonic() - began
+                await asyncio.sleep(took * _REST)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._look):
+                        await woken.wait()
+                woken.clear()
+
+    async def _hear(self, woken: asyncio.Event) -> None:
+        async for _ in self._store.rings():
+            woken.set()
+
+    def _tell(self, names: set[str]) -> None:
+        if names:
+            for listener in self._listeners:
+                listener.tell(names)
+
+    async def _fingerprints(self) -> Mapping[str, Hashable]:
+        """How everything stands: equal as long as nobody could see a difference."""
+        jobs: dict[str, int] = {}
+        for job in await self._store.jobs(limit=_JOBS):
+            jobs[job.printer] = hash((jobs.get(job.printer), job.id, job.state, job.reasons, job.detail, job.attempts))
+        waiting = {
+            row.printer: (tuple(sorted(row.states.items())), row.messages, row.last_completed)
+            for row in await self._store.waiting()
+        }
+        states = {state.printer: state for state in await self._store.printer_states()}
+        found: dict[str, Hashable] = {
+            name: (jobs.get(name), waiting.get(name), states.get(name))
+            for name in jobs.keys() | waiting.keys() | states.keys()
+        }
+        found[EVERYTHING] = (await self._store.generation(), await self._store.outgoing())
+        return found

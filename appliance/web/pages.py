@@ -1,0 +1,179 @@
+"""From what a page shows to HTML: the templates, their words for times, sizes and states, and messages said once.
+
+Security: names, subjects and printers' messages are strangers' text; every template escapes what it is given, and text
+of ours is never marked safe.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from appliance.rights import Act, may
+from mailstore import condition
+from mailstore.directory.records import Person
+from mailstore.job import REASONS, JobState
+
+FOLDER = Path(__file__).parent
+STATIC = FOLDER / "static"
+SESSION = "session"
+"""Where a request's state keeps the key of its session."""
+
+NAVIGATION: tuple[tuple[str, str, Act], ...] = (
+    ("/", "Printers", Act.SEE),
+    ("/jobs", "Jobs", Act.SEE),
+    ("/people", "People", Act.MANAGE),
+)
+"""Path, title, and what one must be allowed to find it useful; entries without a route are left out."""
+
+_UNITS = (("second", 60.0), ("minute", 60.0), ("hour", 24.0), ("day", 365.0), ("year", float("inf")))
+
+
+def sentence(text: str) -> str:
+    """A failure's text as a sentence of its own."""
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}"
+
+
+def duration(seconds: float) -> str:
+    """A length of time for people: its largest unit, whole."""
+    amount = max(0.0, seconds)
+    for unit, size in _UNITS:
+        if amount < size:
+            count = int(amount)
+            return f"{count} {unit}{'' if count == 1 else 's'}"
+        amount /= size
+    raise AssertionError
+
+
+def ago(at: float, now: float | None = None) -> str:
+    """How long since a time; "never" where it was not reached."""
+    passed = (time.time() if now is None else now) - at
+    if not at:
+        return "never"
+    return "just now" if passed < 5 else f"{duration(passed)} ago"
+
+
+def clock(at: float) -> str:
+    """A time for people, in the house's own zone; "" where it was not reached."""
+    return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S") if at else ""
+
+
+def stamp(at: float) -> str:
+    """A time for programs (RFC 3339)."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds") if at else ""
+
+
+def octets(amount: int) -> str:
+    """A size for people."""
+    size = float(amount)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" or size >= 10 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+JOB_STATES: dict[str, str] = {
+    JobState.PENDING: "waiting",
+    JobState.PENDING_HELD: "held",
+    JobState.PROCESSING: "printing",
+    JobState.PROCESSING_STOPPED: "stopped",
+    JobState.CANCELED: "canceled",
+    JobState.ABORTED: "given up",
+    JobState.COMPLETED: "printed",
+}
+"""`job-state` as people read it."""
+
+
+def job_reason(keyword: str) -> str:
+    """What a `job-state-reasons` keyword means."""
+    return REASONS.get(keyword, keyword.removeprefix("x-").replace("-", " "))
+
+
+@cache
+def static(name: str) -> str:
+    """The address of a file of ours, another one whenever the file is another one."""
+    return f"/static/{name}?{hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]}"
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "ago": ago,
+        "clock": clock,
+        "duration": duration,
+        "job_reason": job_reason,
+        "octets": octets,
+        "printer_reason": condition.in_words,
+        "printer_reasons": condition.all_in_words,
+        "sentence": sentence,
+        "stamp": stamp,
+    }
+    environment.globals |= {
+        "Act": Act,
+        "JOB_STATES": JOB_STATES,
+        "PRINTER_STATES": condition.PRINTER_STATES,
+        "may": may,
+        "static": static,
+    }
+    return environment
+
+
+def page(request: Request, template: str, *, status: int = 200, **context: Any) -> Response:
+    """An answer made from a template, which also sees `person` (None where nobody is logged in) and `path`."""
+    person: Person | None = getattr(request.state, "person", None)
+    text = (
+        _templates()
+        .get_template(template)
+        .render(
+            person=person,
+            path=request.url.path,
+            paths=request.app.state.paths,
+            address=_address(request),
+            navigation=_navigation(request, person),
+            flashes=_flashes(request),
+            **context,
+        )
+    )
+    return HTMLResponse(text, status_code=status)
+
+
+def flash(request: Request, text: str) -> None:
+    """Say `text` at the top of the next page of this session."""
+    if key := request.scope["state"].get(SESSION):
+        flashes = request.app.state.site.flashes
+        flashes[key] = [*flashes.get(key, []), text][-5:]
+
+
+def _flashes(request: Request) -> list[str]:
+    key = request.scope["state"].get(SESSION)
+    flashes: list[str] = request.app.state.site.flashes.pop(key, []) if key else []
+    return flashes
+
+
+def _address(request: Request) -> str:
+    """Where this page is, to be asked for again."""
+    query = request.url.query
+    return request.url.path + (f"?{query}" if query else "")
+
+
+def _navigation(request: Request, person: Person | None) -> list[tuple[str, str]]:
+    if person is None:
+        return []
+    known = request.app.state.paths
+    return [(path, title) for path, title, act in NAVIGATION if path in known and may(person, act)]

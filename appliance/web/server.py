@@ -1,0 +1,84 @@
+"""Starting the page.
+
+Security: plain HTTP is spoken on loopback alone; wherever else the listener stands, every octet is under TLS.  `guard`
+and `mailstore.monitoring` say what stands between a stranger and the pages.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from appliance.desk import Desk
+from appliance.tls import Certificate
+from appliance.web.app import make_app
+from appliance.web.live import Live
+from appliance.web.reach import Reach
+from appliance.web.site import Site
+from mailstore.config import Settings
+from mailstore.directory.contract import Directory, People
+from mailstore.monitoring import HttpServer, bind, start_http
+from mailstore.store.contract import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebServer:
+    """The page that is served.  `address` is (host, port)."""
+
+    site: Site
+    http: HttpServer
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return self.http.address
+
+    @property
+    def url(self) -> str:
+        """Where a browser finds it; a listener on all addresses is found by our name."""
+        host, port = self.address
+        if ip_address(host).is_unspecified:
+            host = self.site.settings.site.hostname
+        shown = f"[{host}]" if ":" in host else host
+        return f"{'https' if self.site.secure else 'http'}://{shown}:{port}/"
+
+    async def close(self, grace: float) -> None:
+        """Live streams end at once; requests under way have `grace` seconds."""
+        await self.site.live.close()
+        await self.http.close(grace)
+
+
+async def start_web(
+    settings: Settings,
+    store: Store,
+    directory: Directory,
+    people: People,
+    certificate: Certificate,
+    *,
+    refresh: Callable[[], None],
+) -> WebServer:
+    """Serve the page where `[web] listen` says; HTTPS with `certificate` unless that is on loopback.
+
+    `refresh` makes this process forget what it remembers of the directory, and is called after each change made here.
+    Raises `PermanentFailure` when the port is taken.
+    """
+    listener = bind(settings.web.listen, "[web] listen")
+    secure = not _on_loopback(listener)
+    site = Site(
+        settings=settings,
+        store=store,
+        directory=directory,
+        people=people,
+        desk=Desk(settings, store, directory),
+        live=Live(store),
+        reach=Reach(directory),
+        secure=secure,
+        self_signed=certificate.self_signed,
+        refresh=refresh,
+    )
+    return WebServer(site=site, http=start_http(make_app(site), listener, tls=certificate.context if secure else None))
+
+
+def _on_loopback(listener: socket.socket) -> bool:
+    return ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback

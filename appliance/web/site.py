@@ -1,0 +1,52 @@
+"""What every page needs: the one house that this process serves, as a dependency `Here`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from cachetools import TTLCache
+from fastapi import Depends, Request
+
+from appliance.desk import Desk
+from appliance.web.guesses import Guesses
+from appliance.web.live import Live
+from appliance.web.reach import Reach
+from mailstore.config import Settings
+from mailstore.directory.contract import Directory, People
+from mailstore.store.contract import Store
+
+_FLASHES, _FLASH_SECONDS = 1000, 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """The settings, what is at rest, and what the page itself remembers."""
+
+    settings: Settings
+    store: Store
+    directory: Directory
+    people: People
+    desk: Desk
+    live: Live
+    reach: Reach
+    secure: bool  # browsers come by HTTPS
+    self_signed: bool  # and find a certificate that nobody vouches for
+    refresh: Callable[[], None]  # forget in this process what is remembered of the directory
+    guesses: Guesses = field(default_factory=Guesses)
+    flashes: TTLCache[str, list[str]] = field(default_factory=lambda: TTLCache(_FLASHES, _FLASH_SECONDS))
+
+    async def changed(self) -> None:
+        """Somebody or something in the directory was changed: every process asks anew, this one at once."""
+        await self.store.changed()
+        self.refresh()
+
+
+def _site(request: Request) -> Site:
+    site = request.app.state.site
+    assert isinstance(site, Site)
+    return site
+
+
+Here = Annotated[Site, Depends(_site)]

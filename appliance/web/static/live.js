@@ -1,0 +1,43 @@
+// Fetches parts of the page again when they changed.  A part says what it shows: data-live="phaser360 office", or "*"
+// for the whole house; with data-live-any it is fetched whatever changed.  htmx does the fetching (hx-trigger="live").
+"use strict";
+(() => {
+  const address = document.body.dataset.liveFrom;
+  if (!address) return;
+  let source = null;
+
+  const shows = (part, names) => {
+    const own = (part.dataset.live || "").split(" ");
+    return "liveAny" in part.dataset || names.some((name) => name === "*" || own.includes(name));
+  };
+  const refresh = (names) => {
+    for (const part of document.querySelectorAll("[data-live]")) {
+      // Nobody's typing is taken away.
+      if (shows(part, names) && !part.querySelector("input:focus, textarea:focus, select:focus")) {
+        htmx.trigger(part, "live");
+      }
+    }
+  };
+  const open = () => {
+    source = new EventSource(address);
+    source.addEventListener("changed", (event) => refresh(JSON.parse(event.data)));
+    source.addEventListener("open", () => refresh(["*"])); // what changed while nobody told us
+    source.addEventListener("over", () => window.location.reload()); // the session ended
+  };
+  const close = () => {
+    if (source) source.close();
+    source = null;
+  };
+  // Browsers open few connections to one server: a page that nobody looks at needs none.
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) close();
+    else if (!source) open();
+  });
+  // What is the same is left alone: screen readers would read it out again.
+  document.body.addEventListener("htmx:oobBeforeSwap", (event) => {
+    const { target, fragment } = event.detail;
+    const fresh = fragment.firstElementChild;
+    if (target && fresh && target.innerHTML.trim() === fresh.innerHTML.trim()) event.detail.shouldSwap = false;
+  });
+  if (!document.hidden) open();
+})();
