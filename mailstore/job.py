@@ -66,6 +66,7 @@ TRANSITIONS: dict[tuple[JobState, Event], JobState] = {
     (_S.PROCESSING, Event.COMPLETE): _S.COMPLETED,
     (_S.PROCESSING, Event.ABORT): _S.ABORTED,
     (_S.PROCESSING, Event.CANCEL): _S.CANCELED,
+    (_S.PROCESSING_STOPPED, Event.STOP): _S.PROCESSING_STOPPED,  # for another reason
     (_S.PROCESSING_STOPPED, Event.RESUME): _S.PROCESSING,
     (_S.PROCESSING_STOPPED, Event.DOUBT): _S.PROCESSING_STOPPED,
     (_S.PROCESSING_STOPPED, Event.REPRINT): _S.PENDING,
@@ -106,6 +107,7 @@ REASONS: dict[str, str] = {
     "document-password-error": "the document is encrypted",
     "document-unprintable-error": "the document holds nothing that can be printed",
     "job-canceled-by-user": "canceled",
+    "job-canceled-at-device": "canceled at the printer",
 }
 """Every `job-state-reasons` keyword that Printpost writes, with its meaning in plain words."""
 

@@ -26,7 +26,9 @@ from mailstore.monitoring import monitor
 from mailstore.notify import notify
 from mailstore.store.contract import Role, StoreUnusable
 from mailstore.store.sql import open_store
+from printerbridge import virtual_faults
 from printerbridge.bridge import Bridge
+from printerbridge.guard import Guard
 from printerbridge.virtual import serve_forever
 
 GRACE_SECONDS = 20.0
@@ -58,6 +60,7 @@ async def serve(settings: Settings) -> None:
             spool=settings.store.folder / "spool-bridge",
             media=settings.site.media,
             converters=settings.bridge.converters,
+            guard=Guard(own_listeners(settings)),
         )
         await bridge.start()
         log.info("ready")
@@ -66,6 +69,20 @@ async def serve(settings: Settings) -> None:
         notify("STOPPING=1")
         log.info("stopping")
         await bridge.stop(GRACE_SECONDS)
+
+
+def own_listeners(settings: Settings) -> list[str]:
+    """Every HOST:PORT where Printpost listens: no printer stands there."""
+    sections = (
+        settings.smtp,
+        settings.submission,
+        settings.submissions,
+        settings.pop3,
+        settings.pop3s,
+        settings.web,
+        settings.metrics,
+    )
+    return [*(section.listen for section in sections), settings.bridge.metrics_listen]
 
 
 def main() -> int:
@@ -95,7 +112,12 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m printerbridge", description="Print what waits in the maildrops.")
     parser.add_argument("--config", type=Path, metavar="FILE", help="the configuration, printpost.toml by default")
-    virtual = parser.add_subparsers(dest="command").add_parser("virtual-printer", help="be a printer instead")
+    virtual = parser.add_subparsers(dest="command").add_parser(
+        "virtual-printer",
+        help="be a printer instead",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=virtual_faults.HELP,
+    )
     virtual.add_argument("--listen", required=True, metavar="HOST:PORT")
     virtual.add_argument("--output", required=True, type=Path, metavar="FOLDER")
     virtual.add_argument("--fault", action="append", default=[], metavar="NAME")

@@ -7,6 +7,9 @@ has *acknowledged* (`tcpi_bytes_acked` of Linux, RFC 4898 `tcpEStatsAppHCThruOct
 A printer without paper closes its window and keeps the connection alive, for hours.  That is reported and waited for.
 TCP_USER_TIMEOUT stays unset: it would kill exactly these jobs.
 
+A printer that speaks PJL is listened to while the job goes (`printerbridge.pjl`): while it says that it waits for
+somebody it is waited for, and our side stays open until it has said how the job ended.
+
 Security: the peer is a printer, or whatever answers at its address.  What it sends is read and thrown away but for the
 first 64 KiB, is never interpreted here, and every wait on it has a deadline, also when it never stops talking.  It can
 waste its own line's time and nothing else.
@@ -17,21 +20,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import ipaddress
-import os
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from mailstore.job import DeliveryProof
-from printerbridge.resolver import Address, Sockaddr, resolve
+from printerbridge.dialing import dial
+from printerbridge.guard import Guard
+from printerbridge.pjl import OK, Conversation
 
 SEND_BUFFER = 192 << 10  # fixed, so that the kernel does not let it grow and hide what the printer has taken
 BACK_CHANNEL_LIMIT = 64 << 10
 _BYTES_ACKED = 120  # struct tcp_info: offset of tcpi_bytes_acked, Linux 4.1
 _TCP_CLOSE = 7  # tcpi_state, its first octet
 _TICK = 1.0
+_PART_SECONDS = 1.0  # for a printer to take in order that a job ends in its middle
 _LINGER_NONE = struct.pack("ii", 1, 0)
 
 Stalled = Callable[[bool], Awaitable[None]]
@@ -45,7 +49,8 @@ class Patience:
     connect: float = 30.0
     stall: float = 30.0  # without an acknowledged octet, before it is reported
     give_up: float = 86400.0  # the same, before the job is given up
-    end: float = 90.0  # for the printer's closing, since its last sign of life
+    end: float = 90.0  # for the printer's closing, or its word that the job ended, since its last sign of life
+    answer: float = 10.0  # for any word from a printer that should speak PJL, and for its closing after the last word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,14 +60,8 @@ class Sent:
     octets: int
     proof: DeliveryProof  # acked or closed
     back_channel: bytes  # the first 64 KiB of what the printer said
-
-
-class NotConnected(Exception):
-    """No connection came about, so nothing was printed.  `busy`: the printer is there and refuses."""
-
-    def __init__(self, text: str, *, busy: bool = False) -> None:
-        super().__init__(text)
-        self.busy = busy
+    pages: int = 0  # that the printer counted, as far as it said
+    result: str = ""  # of PJL: OK, or why the printer ended the job
 
 
 class NothingTaken(Exception):
@@ -77,71 +76,10 @@ class Broken(Exception):
         self.acknowledged = acknowledged
 
 
-async def connect(host: str, port: int, patience: Patience | None = None) -> Connection:
-    """A connection over which nothing has gone yet.  Raises `NotConnected`."""
+async def connect(host: str, port: int, patience: Patience | None = None, guard: Guard | None = None) -> Connection:
+    """A connection over which nothing has gone yet.  Raises `NotConnected`, also where `guard` does not let go."""
     seconds = (patience or Patience()).connect
-    try:
-        async with asyncio.timeout(seconds):
-            return await _connect_any(await _resolve(host, port), seconds)
-    except TimeoutError:
-        raise NotConnected(f"the printer did not answer within {seconds:g} s") from None
-    except ConnectionRefusedError:
-        raise NotConnected("the printer refuses connections: busy, or not listening", busy=True) from None
-    except OSError as error:
-        raise NotConnected(f"the printer cannot be reached: {error.strerror or error}") from None
-
-
-async def _resolve(host: str, port: int) -> list[Address]:
-    with contextlib.suppress(ValueError):
-        if ipaddress.ip_address(host).version == 4:
-            return [(socket.AF_INET, (host, port))]
-    return await resolve(host, port)
-
-
-async def _connect_any(addresses: list[Address], seconds: float) -> Connection:
-    failure: OSError = OSError("its name has no address")
-    for family, address in addresses:
-        try:
-            async with asyncio.timeout(seconds / len(addresses)):
-                return await _connect_one(family, address)
-        except OSError as error:  # TimeoutError is one
-            failure = error
-    raise failure
-
-
-async def _connect_one(family: socket.AddressFamily, address: Sockaddr) -> Connection:
-    if (ip := ipaddress.ip_address(str(address[0]).partition("%")[0])).is_multicast or ip.is_unspecified:
-        raise OSError(f"{ip} is no printer's address")
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-        await _connected(sock, address)
-        return Connection(sock)
-    except BaseException:
-        sock.close()
-        raise
-
-
-async def _connected(sock: socket.socket, address: Sockaddr) -> None:
-    # As the loop's sock_connect, which takes ten times longer under uvloop; no name is looked up here.
-    code = sock.connect_ex(address)
-    if code == errno.EINPROGRESS:
-        loop = asyncio.get_running_loop()
-        told: asyncio.Future[int] = loop.create_future()
-
-        def tell() -> None:
-            # At once: a moment later it might be the reset of a connection that stood.
-            if not told.done():
-                told.set_result(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
-
-        loop.add_writer(sock, tell)
-        try:
-            code = await told
-        finally:
-            loop.remove_writer(sock)
-    if code:
-        raise OSError(code, os.strerror(code))
+    return Connection(await dial(host, port, seconds=seconds, guard=guard or Guard(), buffer=SEND_BUFFER))
 
 
 def _tcp_info(sock: socket.socket) -> bytes:
@@ -163,8 +101,11 @@ class Connection:
         self._eof_at = 0.0
         self._whole_at_eof = False
         self._lost: OSError | None = None
+        self._conversation: Conversation | None = None
+        self._said_all = False  # the document is written, and what goes behind it
         self._back_channel = bytearray()
         self._heard = 0.0
+        self.broken_off = False  # by us
         self._event = asyncio.Event()
         self._loop.add_reader(sock, self._readable)
 
@@ -182,12 +123,18 @@ class Connection:
             if data:
                 self._heard = self._loop.time()
                 self._back_channel += data[: BACK_CHANNEL_LIMIT - len(self._back_channel)]
+                self._listen(data)
                 return
             self._eof_at = self._loop.time()
             # Said before it could know the end, it proves nothing.
             self._whole_at_eof = self._fin and self.acknowledged == self._written
         self._loop.remove_reader(self._sock)
         self._event.set()
+
+    def _listen(self, data: bytes) -> None:
+        whole = self._said_all and self.complete
+        if self._conversation is not None and self._conversation.hear(data, whole=whole):
+            self._event.set()
 
     @property
     def acknowledged(self) -> int:
@@ -199,23 +146,63 @@ class Connection:
         """Whether the peer's TCP has acknowledged all that was written."""
         return self.acknowledged == self._written
 
-    async def send(self, blocks: Iterable[bytes], *, patience: Patience, stalled: Stalled | None = None) -> Sent:
+    async def send(
+        self,
+        blocks: Iterable[bytes],
+        *,
+        patience: Patience,
+        stalled: Stalled | None = None,
+        conversation: Conversation | None = None,
+    ) -> Sent:
         """Send one document, half-close, and wait until the printer closes.
 
+        With a `conversation` the document goes dressed in PJL, and what the printer says of it is heard out first.
         Raises `NothingTaken` or `Broken`.  Cancelling it leaves the connection to be aborted.
         """
-        watch = _Watch(self, patience, stalled)
-        for block in blocks:
+        self._conversation = conversation
+        watch = _Watch(self, patience, stalled, conversation)
+        for block in conversation.dress(blocks) if conversation is not None else blocks:
             await self._write(block, watch)
+        self._said_all = True
+        if conversation is not None:
+            await self._hear_out(conversation, watch)
         self._half_close()
         while not (self._eof_at and self.complete):
-            self._raise_if_lost()
-            if self.complete and watch.over(self._heard):
-                break
+            if conversation is not None and conversation.end is not None:
+                if self._lost is not None or watch.over(self._heard, patience.answer):
+                    break
+            else:
+                self._raise_if_lost()
+                if self.complete and watch.over(self._heard, patience.end):
+                    break
             await self._wait(watch)
         await watch.end()
+        return self._account(conversation)
+
+    async def _hear_out(self, conversation: Conversation, watch: _Watch) -> None:
+        """Keep our side open until the printer said how the job ended, or it is not to be expected any more."""
+        while conversation.awaited and not self._eof_at:
+            self._raise_if_lost()
+            patience = watch.patience.end if conversation.answered else watch.patience.answer
+            if self.complete and watch.over(self._heard, patience):
+                break
+            await self._wait(watch)
+        if not self._eof_at:
+            with contextlib.suppress(OSError):  # full, or gone: it is no part of the document
+                self._written += self._sock.send(conversation.farewell)
+
+    def _account(self, conversation: Conversation | None) -> Sent:
         proof = DeliveryProof.CLOSED if self._whole_at_eof else DeliveryProof.ACKED
-        return Sent(octets=self._written, proof=proof, back_channel=bytes(self._back_channel))
+        end = conversation.end if conversation is not None else None
+        if end is not None and end.result in ("", OK):  # older models do not say how
+            proof = DeliveryProof.JOB_END if end.result else DeliveryProof.INTERPRETED
+        return Sent(
+            octets=self._written,
+            proof=proof,
+            back_channel=bytes(self._back_channel),
+            pages=end.pages if end is not None else 0,
+            result=end.result if end is not None else "",
+        )
 
     async def _write(self, block: bytes, watch: _Watch) -> None:
         view = memoryview(block)
@@ -258,8 +245,28 @@ class Connection:
 
     def break_off(self, why: str) -> None:
         """Let whoever sends end at once with `NothingTaken` or `Broken`: the job is not wanted any more."""
+        self.broken_off = self._lost is None
         self._lost = self._lost or OSError(errno.ECANCELED, why)
         self._event.set()
+
+    async def part(self) -> None:
+        """End in the middle of a document: where PJL can say so in order, else by a reset.
+
+        A printer that is reset may stand in the middle of a job until its own time is over; told by PJL it is ready for
+        the next.  One that takes no more octets is not waited for.
+        """
+        last = self._conversation.breaking_off if self._conversation is not None else b""
+        if not last or not self.broken_off or self._eof_at:
+            return self.abort()
+        try:
+            async with asyncio.timeout(_PART_SECONDS):
+                await self._loop.sock_sendall(self._sock, last)
+                self._written += len(last)
+                self._sock.shutdown(socket.SHUT_WR)
+                while not self.complete:  # noqa: ASYNC110 - an acknowledgement is no event
+                    await asyncio.sleep(0.01)
+        except (TimeoutError, OSError):
+            self.abort()
 
     def _raise_if_lost(self) -> None:
         if self._lost is None and self._eof_at and self._gone():
@@ -291,22 +298,32 @@ class Connection:
 class _Watch:
     """Tells when a printer takes nothing, and when it goes on."""
 
-    def __init__(self, connection: Connection, patience: Patience, stalled: Stalled | None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        patience: Patience,
+        stalled: Stalled | None,
+        conversation: Conversation | None,
+    ) -> None:
         self.patience = patience
         self._connection = connection
         self._stalled = stalled
+        self._conversation = conversation
         self._time = asyncio.get_running_loop().time
         self._progress_at = self._time()
         self._acknowledged = 0
         self._reported = False
 
-    def over(self, heard: float) -> bool:
-        """Whether a printer that took all is waited for no longer.  `heard`: when it last spoke, a sign of life."""
-        now = self._time()
+    def over(self, heard: float, seconds: float) -> bool:
+        """Whether a printer that took all is waited for no longer.  `heard`: when it last spoke, a sign of life.
+
+        One that said what it waits for is waited for as long as one that takes nothing.
+        """
+        quiet = self._time() - self._progress_at
+        if self._conversation is not None and self._conversation.stands:
+            return False
         # A status every half minute, which somebody once switched on, would otherwise hold the line for ever.
-        return (
-            now - max(self._progress_at, heard) > self.patience.end or now - self._progress_at > self.patience.give_up
-        )
+        return self._time() - max(self._progress_at, heard) > seconds or quiet > self.patience.give_up
 
     async def look(self) -> None:
         acknowledged = self._connection.acknowledged
@@ -314,12 +331,15 @@ class _Watch:
             self._acknowledged, self._progress_at = acknowledged, self._time()
             await self.end()
             return
-        if self._connection.complete:
+        stands = self._conversation.stands if self._conversation is not None else ""
+        if self._connection.complete and not stands:
             return
         quiet = self._time() - self._progress_at
         if quiet > self.patience.give_up:
-            text = f"the printer took nothing for {quiet:.0f} s"
+            text = f"the printer {f'waited ({stands})' if stands else 'took nothing'} for {quiet:.0f} s"
             raise Broken(text, acknowledged) if acknowledged else NothingTaken(text)
+        if self._connection.complete:
+            return
         if quiet >= self.patience.stall and not self._reported:
             self._reported = True
             if self._stalled is not None:

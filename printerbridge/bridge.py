@@ -21,6 +21,7 @@ from mailstore.job import JobState
 from mailstore.store.contract import LeaseLost, Store
 from printerbridge import device
 from printerbridge.device import Device
+from printerbridge.guard import Guard
 from printerbridge.journal import UNKNOWN
 from printerbridge.line import Line, Timing
 from printerbridge.spool import Spool
@@ -36,7 +37,7 @@ class Bridge:
     """Drains the maildrops of all printers that have a device address.
 
     `spool` is a folder of the data disk that is this bridge's alone; `media` the PWG name of the paper for documents
-    that do not say; `converters` how many conversions may run at once.
+    that do not say; `converters` how many conversions may run at once; `guard` knows the addresses never to be dialed.
     """
 
     def __init__(
@@ -48,10 +49,12 @@ class Bridge:
         media: str,
         converters: int,
         timing: Timing | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self._store = store
         self._directory = directory
         self._timing = timing or Timing()
+        self._guard = guard or Guard()
         self._spool = Spool(store, spool, media=media, converters=converters)
         self._owner = f"bridge:{socket.gethostname()}:{os.getpid()}"
         self._seats: dict[str, Device] = {}  # printer -> where its jobs go
@@ -201,7 +204,8 @@ class Bridge:
             return
         line = self._lines.get(where)
         if line is None:
-            line = Line(where, self._store, self._spool, owner=f"{self._owner}:{where.uri}", timing=self._timing)
+            owner = f"{self._owner}:{where.uri}"
+            line = Line(where, self._store, self._spool, owner=owner, timing=self._timing, guard=self._guard)
             self._lines[where] = line
             self._running[where] = asyncio.create_task(self._run(line), name=where.uri)
         line.printers = self._entries[where]

@@ -1,8 +1,12 @@
 """Device addresses: what a printer's entry may name, and one canonical name for each, so that two entries that name
 one device share one line.
 
+Two names that mean one device are two lines here, and their jobs take turns at the device's port as strangers' do: what
+a name means may change with every look, so lines are not joined by it.
+
 Security: an address comes from the directory, which only the site's people write.  Still, nothing but a host and a port
-gets through; multicast, broadcast and unspecified addresses are refused here and once more after names are resolved.
+gets through; multicast, broadcast and unspecified addresses are refused here, and once more after names are resolved,
+with all else that must not be dialed (`printerbridge.guard`).
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from dataclasses import dataclass
 
 from mailstore.failure import PermanentFailure
 from printerbridge import appsocket
+from printerbridge.guard import Guard
 
 DEFAULT_PORT = 9100
 
@@ -39,12 +44,12 @@ class Device:
         """What is leased before anything is sent (`mailstore.store.contract.Lease`)."""
         return f"device:{self.uri}"
 
-    async def connect(self, patience: appsocket.Patience) -> appsocket.Connection:
+    async def connect(self, patience: appsocket.Patience, guard: Guard) -> appsocket.Connection:
         """Raises `appsocket.NotConnected`."""
-        return await SCHEMES[self.scheme](self.host, self.port, patience)
+        return await SCHEMES[self.scheme](self.host, self.port, patience, guard)
 
 
-SCHEMES: dict[str, Callable[[str, int, appsocket.Patience], Awaitable[appsocket.Connection]]] = {
+SCHEMES: dict[str, Callable[[str, int, appsocket.Patience, Guard], Awaitable[appsocket.Connection]]] = {
     "socket": appsocket.connect,
 }
 """The ways to a printer.  A new one is a file beside `appsocket` and a line here."""

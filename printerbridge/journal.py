@@ -146,6 +146,13 @@ class Journal:
             log.warning("job aborted", job=job.id, printer=job.printer, reason=reason, detail=failure.text)
             FAILED.labels(job.printer, reason).inc()
 
+    async def canceled_at_device(self, job: Job, text: str) -> None:
+        """Somebody pressed the button at the printer, or another host of its told it to."""
+        await self.settled()
+        reasons = ["job-canceled-at-device"]
+        if await self._end(self._held, job, Event.CANCEL, reasons, DeliveryProof.NONE, 0, text):
+            log.info("job canceled at the printer", job=job.id, printer=job.printer, detail=text)
+
     async def postpone(self, job: Job, text: str, next_attempt_at: float) -> None:
         """Back to pending, untouched, because of the printer."""
         await self._release(job, _NOT_READY, next_attempt_at=next_attempt_at, detail=text)
@@ -162,15 +169,15 @@ class Journal:
 
     async def wanted(self, job: Job) -> bool:
         """Whether the job still waits: it may have been canceled or held meanwhile."""
-        return await self._state(job) is JobState.PENDING
+        return await self._state(job.id) is JobState.PENDING
 
-    async def ended(self, job: Job) -> bool:
-        """Whether the job ended while it was being sent: it was canceled."""
-        state = await self._state(job)
+    async def ended(self, job_id: int) -> bool:
+        """Whether the job ended while it was being sent or converted: it was canceled."""
+        state = await self._state(job_id)
         return state is None or state.ended
 
-    async def _state(self, job: Job) -> JobState | None:
-        now = await self._store.job(job.id)
+    async def _state(self, job_id: int) -> JobState | None:
+        now = await self._store.job(job_id)
         return now.state if now is not None else None
 
     async def stalled(self, job: Job, text: str) -> None:

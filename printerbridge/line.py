@@ -17,23 +17,26 @@ from dataclasses import dataclass, field
 from prometheus_client import Counter, Histogram
 
 from mailstore.directory.records import Printer
-from mailstore.failure import PermanentFailure, TransientFailure
-from mailstore.header import clean
+from mailstore.failure import TransientFailure
 from mailstore.job import DeliveryProof, Job
 from mailstore.store.contract import LeaseLost, Store
-from printerbridge.appsocket import Broken, Connection, NotConnected, NothingTaken, Patience, Sent
+from printerbridge.appsocket import Broken, Connection, NothingTaken, Patience, Sent
 from printerbridge.device import Device
-from printerbridge.journal import Journal, again
+from printerbridge.dialing import NotConnected
+from printerbridge.guard import Guard
+from printerbridge.journal import Journal
 from printerbridge.leases import Leases
-from printerbridge.retry import SCHEDULES, Backoff, Schedule, Trouble, gives_up
+from printerbridge.pjl import OK
+from printerbridge.preparation import Preparation
+from printerbridge.retry import SCHEDULES, Backoff, Schedule, Trouble
 from printerbridge.spool import Prepared, Ready, Spool
+from printerbridge.transmission import Transmission
 
 log = logging.getLogger(__name__)
 
 ATTEMPT_FAILURES = Counter(
     "printpost_job_attempt_failures_total", "Attempts that did not bring a job through.", ["printer", "reason"]
 )
-SENT_BYTES = Counter("printpost_job_sent_bytes_total", "Octets that printers' TCP acknowledged.", ["printer"])
 PHASE = Histogram(
     "printpost_job_phase_duration_seconds",
     "What a job's time went into.",
@@ -42,10 +45,9 @@ PHASE = Histogram(
 )
 
 READ_AHEAD = 32
-_SAID = 300  # octets of the back channel that the job's trace keeps
 _SETTLE_SECONDS = 5.0  # for the end of the last job; one that cannot be written leaves it uncertain
 _STATE_SECONDS = 0.5  # how old the knowledge may be that a printer is not paused
-
+_HEED_SECONDS = 0.1  # between two looks at whether the jobs at hand are still wanted, however often it rings
 
 _DEVICE_TROUBLE = frozenset({Trouble.REFUSED, Trouble.UNREACHABLE, Trouble.NOTHING_TAKEN})
 
@@ -65,14 +67,18 @@ class Timing:
 class Line:
     """The jobs for one device.  `printers` are the entries that name it, kept up to date by the bridge."""
 
-    def __init__(self, device: Device, store: Store, spool: Spool, *, owner: str, timing: Timing) -> None:
+    def __init__(
+        self, device: Device, store: Store, spool: Spool, *, owner: str, timing: Timing, guard: Guard | None = None
+    ) -> None:
         self.device = device
+        self._guard = guard or Guard()
         self.printers: dict[str, Printer] = {}
         self._store = store
         self._spool = spool
         self._timing = timing
         self._backoff = Backoff(timing.schedules)
         self._woken = asyncio.Event()
+        self._rung = asyncio.Event()
         self._stopping = asyncio.Event()
         self._leases = Leases(store, owner, device.resource, timing.lease)
         self._queue: deque[Job] = deque()
@@ -81,6 +87,8 @@ class Line:
         self._looked: dict[str, tuple[float, bool]] = {}  # printer -> when asked, paused
         self._upcoming: asyncio.Future[Prepared | None] | None = None
         self._journal = Journal(store)
+        unprepared = timing.schedules[Trouble.NOT_PREPARED]
+        self._preparation = Preparation(spool, self._journal, unprepared, self._stopping)
 
     # -- what the bridge calls
 
@@ -92,6 +100,7 @@ class Line:
         """Something may have changed: a new job, a wish, a setting."""
         self._looked.pop(printer, None)
         self._woken.set()
+        self._rung.set()
 
     def stop(self) -> None:
         """End after the present job; `run` returns."""
@@ -123,14 +132,28 @@ class Line:
     # -- leases
 
     async def _look_after(self) -> None:
-        """While a job is being sent, for hours perhaps: keep the leases, let others have what is no longer ours."""
+        """While a job is being sent, for hours perhaps: keep the leases, let others have what is no longer ours, and
+        obey at once who wants a job no more."""
+        renewed = time.monotonic()
         while True:
-            await asyncio.sleep(self._timing.renew)
+            self._rung.clear()
             await self._leases.leave_maildrops_but(self.printers)
-            await self._leases.renew()
+            await self._heed()
+            if time.monotonic() - renewed >= self._timing.renew:
+                await self._leases.renew()
+                renewed = time.monotonic()
+            await asyncio.sleep(min(_HEED_SECONDS, self._timing.renew))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(_loop_time(renewed + self._timing.renew)):
+                    await self._rung.wait()
+
+    async def _heed(self) -> None:
+        """Break off what is being sent or converted and has ended meanwhile."""
+        with contextlib.suppress(TransientFailure):  # it is looked at again
             job, connection = self._current, self._connection
-            if job and connection and await self._journal.ended(job) and self._connection is connection:
+            if job and connection and await self._journal.ended(job.id) and self._connection is connection:
                 connection.break_off("the job was canceled")
+            await self._preparation.heed()
 
     async def _release(self) -> None:
         with contextlib.suppress(LeaseLost, TimeoutError):
@@ -218,30 +241,12 @@ class Line:
     # -- making ready
 
     async def _prepare(self, job: Job, printer: Printer) -> Prepared | None:
-        failures = 0
-        while not self._stopping.is_set():
-            try:
-                prepared = await self._spool.prepare(job, printer, lambda: self._journal.claim(job), again=again(job))
-            except PermanentFailure as failure:
-                await self._journal.abort(job, failure)
-                return None
-            except TransientFailure as failure:
-                failures += 1
-                if gives_up(failure.status, failures):
-                    await self._journal.abort(job, failure)
-                    return None
-                delay = self._timing.schedules[Trouble.NOT_PREPARED].delay(failures)
-                await self._journal.postpone(job, failure.text, time.time() + delay)
-                await self._pause(delay)
-                if not await self._journal.wanted(job):
-                    return None
-            else:
-                if prepared is not None and prepared.routes:
-                    PHASE.labels("convert").observe(prepared.converting)
-                    told = f"converted in {prepared.converting * 1000:.0f} ms: {'; '.join(prepared.routes)}"
-                    await self._journal.note(job, told)
-                return prepared
-        return None
+        prepared = await self._preparation.prepare(job, printer)
+        if prepared is not None and prepared.routes:
+            PHASE.labels("convert").observe(prepared.converting)
+            told = f"converted in {prepared.converting * 1000:.0f} ms: {'; '.join(prepared.routes)}"
+            await self._journal.note(job, told)
+        return prepared
 
     # -- sending
 
@@ -254,27 +259,41 @@ class Line:
             one = await self._send(prepared, number, document)
             if one is None:
                 return
+            if one.result not in ("", OK):
+                text = f"the printer ended document {number + 1} with {one.result} after {one.pages} pages"
+                await self._journal.canceled_at_device(job, text)
+                return
             sent.append(one)
         seconds = time.monotonic() - started
         PHASE.labels("send").observe(seconds)
         proof = min((each.proof for each in sent), key=list(DeliveryProof).index)
         octets = sum(each.octets for each in sent)
         detail = f"sent {octets} octets in {seconds * 1000:.0f} ms, proof: {proof.value}"
-        self._journal.complete(job, prepared.pages, proof, detail)
+        counted = sum(each.pages for each in sent)
+        if all(each.pages for each in sent):
+            detail = f"{detail}, the printer counted {counted} pages"
+        self._journal.complete(job, prepared.pages or counted, proof, detail)
 
     async def _send(self, prepared: Prepared, number: int, document: Ready) -> Sent | None:
         """One document, in as many attempts as it takes; None if the job is not to be sent any further."""
         job = prepared.job
         while number > 0 or await self._may_begin(prepared):
             try:
-                sent = await self._attempt(job, number, document)
+                connection = self._connection = await self.device.connect(self._timing.patience, self._guard)
+                sent = await self._attempt(connection, job, number, document)
             except NotConnected as error:
                 trouble, text = Trouble.REFUSED if error.busy else Trouble.UNREACHABLE, str(error)
             except NothingTaken as error:
+                if connection.broken_off:
+                    await self._canceled(job, number, str(error))
+                    return None
                 trouble, text = Trouble.NOTHING_TAKEN, str(error)
             except TransientFailure as error:  # the journal: nothing went out
                 trouble, text = Trouble.NOT_PREPARED, error.text
             except Broken as error:
+                if connection.broken_off:
+                    await self._canceled(job, number, str(error))
+                    return None
                 await self._broken(job, f"document {number + 1}: {error}")
                 return None
             else:
@@ -293,33 +312,25 @@ class Line:
             await self._journal.put_back(job)
         return False
 
-    async def _attempt(self, job: Job, number: int, document: Ready) -> Sent | None:
+    async def _attempt(self, connection: Connection, job: Job, number: int, document: Ready) -> Sent | None:
         """One connection; None if the journal says that the job is not to be sent."""
-        connection = self._connection = await self.device.connect(self._timing.patience)
         try:
-            if await self._journal.begin(job, number, self._foresee):
-                return await self._transmit(connection, job, document)
-            return None
+            if not await self._journal.begin(job, number, self._foresee):
+                return None
+            printer = self.printers.get(job.printer)
+            transmission = Transmission(
+                connection,
+                self._journal,
+                job,
+                number,
+                document,
+                pjl=printer is not None and printer.pjl,
+                printers=lambda: self.printers,
+            )
+            return await transmission.run(self._timing.patience)
         finally:
             self._connection = None
             connection.close()
-
-    async def _transmit(self, connection: Connection, job: Job, document: Ready) -> Sent:
-        async def stalled(stands: bool) -> None:
-            taken = f"the printer has taken {connection.acknowledged} of {document.octets} octets"
-            await self._journal.stalled(job, taken if stands else "")
-            await self._journal.fares(self.printers, "timed-out" if stands else "", taken if stands else "")
-
-        try:
-            sent = await connection.send(document.blocks(), patience=self._timing.patience, stalled=stalled)
-        except BaseException:
-            SENT_BYTES.labels(job.printer).inc(connection.acknowledged)
-            connection.abort()
-            raise
-        SENT_BYTES.labels(job.printer).inc(sent.octets)
-        if said := clean(sent.back_channel[:_SAID].decode("latin-1"), _SAID):
-            await self._journal.note(job, f"the printer said: {said}")
-        return sent
 
     # -- when it goes wrong
 
@@ -355,7 +366,12 @@ class Line:
             )
             await self._journal.doubt(job, None, text)
             return False
-        return not await self._journal.ended(job)
+        return not await self._journal.ended(job.id)
+
+    async def _canceled(self, job: Job, number: int, text: str) -> None:
+        """We broke it off because the job has ended: what the printer took is said, and the trouble is not its own."""
+        self._backoff.succeeded()
+        await self._journal.note(job, f"ended while it was being sent; document {number + 1}: {text}")
 
     async def _broken(self, job: Job, text: str) -> None:
         """Nobody knows what was printed.  A printer that breaks every job must not get them all at once."""
@@ -367,6 +383,10 @@ class Line:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
+
+
+def _loop_time(monotonic: float) -> float:
+    return asyncio.get_running_loop().time() + monotonic - time.monotonic()
 
 
 def _first(group: BaseExceptionGroup[TransientFailure]) -> TransientFailure:

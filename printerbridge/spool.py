@@ -12,9 +12,10 @@ If one document of a job cannot be had, nothing of the job is sent.  Names in th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
@@ -24,7 +25,7 @@ from mailstore.directory.records import Language, Printer
 from mailstore.documents import Document, Extractor, Surveyor, take
 from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.job import Job
-from mailstore.sniff import DocumentFormat
+from mailstore.sniff import PREFIX_OCTETS, DocumentFormat
 from mailstore.store.contract import Store
 from printerbridge import banner, convert
 
@@ -46,10 +47,21 @@ class Ready:
 
     octets: int
     pages: int  # 0 where nobody can tell
+    language: Language | None = None
     kept: tuple[bytes, ...] = ()
     path: Path | None = None
 
-    def blocks(self) -> Iterator[bytes]:
+    def head(self) -> bytes:
+        """Its first octets, as many as `mailstore.sniff` looks at."""
+        head = bytearray()
+        with contextlib.closing(self.blocks()) as blocks:
+            for block in blocks:
+                head += block[: PREFIX_OCTETS - len(head)]
+                if len(head) == PREFIX_OCTETS:
+                    break
+        return bytes(head)
+
+    def blocks(self) -> Generator[bytes]:
         """The octets, in blocks of at most `MESSAGE_AT_ONCE`."""
         if self.path is None:
             yield from self.kept
@@ -207,12 +219,12 @@ class Spool:
 
     async def _fit(self, part: _Part, printer: Printer, prepared: Prepared, claim: Claim) -> Ready | None:
         as_is = prepared.job.trust == _INSIDER or part.ours
-        spoken = convert.spoken(part.format, printer.languages) is not None
+        spoken = convert.spoken(part.format, printer.languages)
         # A PDF is looked into even where it passes: an encrypted or damaged one prints as garbage.
         if spoken and as_is and part.format is not DocumentFormat.PDF:
             if part.path is not None:
-                return Ready(octets=part.octets, pages=0, path=part.path)
-            return Ready(octets=part.octets, pages=part.pages, kept=tuple(part.waiting))
+                return Ready(octets=part.octets, pages=0, language=spoken, path=part.path)
+            return Ready(octets=part.octets, pages=part.pages, language=spoken, kept=tuple(part.waiting))
         if convert.route(part.format, printer.languages, as_is=as_is) is not None and not prepared.claimed:
             if not await claim():
                 return None
@@ -226,7 +238,7 @@ class Spool:
         if converted.route:
             prepared.routes.append(f"{part}: {' '.join(converted.route)}")
         octets = (await asyncio.to_thread(converted.path.stat)).st_size
-        return Ready(octets=octets, pages=converted.pages, path=converted.path)
+        return Ready(octets=octets, pages=converted.pages, language=converted.language, path=converted.path)
 
     async def _convert(self, part: _Part, printer: Printer, prepared: Prepared, *, as_is: bool) -> convert.Converted:
         folder = await self._own_folder(prepared)

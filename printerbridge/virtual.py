@@ -46,6 +46,9 @@ IDLE_SECONDS: Final = 90.0
 """JetDirect's default."""
 
 BACKLOG: Final = 100
+KEPT: Final = 10_000
+"""How many finished jobs are remembered."""
+
 _CARD_OCTETS: Final = 32 << 10  # a faulty card's receive buffer, so that a stall is felt soon
 _FIELDS: Final = tuple(field.name for field in fields(PrintedJob))
 _LINGER_SECONDS: Final = 2.0  # how long an early-closed connection stays half-open before it is reset
@@ -54,7 +57,7 @@ _LINGER_SECONDS: Final = 2.0  # how long an early-closed connection stays half-o
 class VirtualPrinter:
     """A printer on port 9100.  `output` None keeps nothing; `render` False draws nothing (pages are then 0).
 
-    Attributes: `jobs`, the finished ones by number; `pages`, the page counter.  Faults: `virtual_faults`.
+    Attributes: `jobs`, the last `KEPT` finished ones by number; `pages`, the page counter.  Faults: `virtual_faults`.
     """
 
     def __init__(
@@ -141,9 +144,14 @@ class VirtualPrinter:
             self._listen()
 
     def resume(self) -> None:
-        """Load paper; end a stall."""
+        """Load paper; end a stall.  A fault without a count that is `media-empty` is over, for later jobs too."""
+        self._script.load_paper()
         if self._current is not None:
             self._current.resume()
+
+    def take_paper(self) -> None:
+        """Take the paper out: jobs that come from now on find none, until `resume`."""
+        self.set_fault("media-empty")
 
     def _listen(self) -> None:
         """Listen, unless the next fault is that nobody does."""
@@ -275,6 +283,7 @@ class VirtualPrinter:
             except OSError as error:
                 log.error("the virtual printer cannot record", job=job.number, error=error.strerror)  # noqa: TRY400
         bisect.insort(self.jobs, job, key=lambda one: one.number)
+        del self.jobs[:-KEPT]
         if self._tell is not None:
             self._tell(job)
         waiting = self._waiting.pop(job.number, None)
@@ -291,7 +300,7 @@ async def serve_forever(
     idle_timeout: float = IDLE_SECONDS,
     tell: Callable[[str], object] | None = None,
 ) -> None:
-    """The command `printpost virtual-printer`: print until SIGINT or SIGTERM; SIGUSR1 loads paper.
+    """The command `printpost virtual-printer`: print until SIGINT or SIGTERM; SIGUSR1 loads paper, SIGUSR2 takes it.
 
     `listen` is HOST:PORT, port 0 for any; `tell` (the log) gets a line when it listens and one for each job.  Raises
     `PermanentFailure` if the address, the folder or a fault cannot be.
@@ -309,7 +318,12 @@ async def serve_forever(
         tell=lambda job: tell(describe(job)),
     )
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    signals = {signal.SIGINT: stop.set, signal.SIGTERM: stop.set, signal.SIGUSR1: printer.resume}
+    signals: dict[int, Callable[[], object]] = {
+        signal.SIGINT: stop.set,
+        signal.SIGTERM: stop.set,
+        signal.SIGUSR1: printer.resume,
+        signal.SIGUSR2: printer.take_paper,
+    }
     for number, act in signals.items():
         loop.add_signal_handler(number, act)
     try:

@@ -37,6 +37,13 @@ KINDS: Final[dict[str, FaultKind]] = {
 }
 """Every fault by name."""
 
+HELP: Final = """\
+Signals: SIGUSR1 loads paper (and ends any stall), SIGUSR2 takes the paper out: the next job finds none, and the
+printer says so by PJL.  As in: kill -USR1 PROCESS-ID
+
+Faults, written NAME[:N][*COUNT] (only the first COUNT connections):
+""" + "\n".join(f"  {name:<18} {kind.what}" for name, kind in KINDS.items())
+
 _FAULT = re.compile(r"(?P<name>[a-z-]+)(?::(?P<argument>[0-9]{1,15}))?(?:\*(?P<count>[0-9]{1,9}))?")
 
 
@@ -106,3 +113,8 @@ class FaultScript:
             else:
                 del self._left[0]
         return fault
+
+    def load_paper(self) -> None:
+        """Somebody did: paper that is out for every connection is there again; a count is still met."""
+        while self._left and self._left[0][0].name == "media-empty" and self._left[0][1] is None:
+            del self._left[0]

@@ -18,12 +18,12 @@ from printerbridge.appsocket import (
     BACK_CHANNEL_LIMIT,
     Broken,
     Connection,
-    NotConnected,
     NothingTaken,
     Patience,
     Sent,
     connect,
 )
+from printerbridge.dialing import NotConnected
 from tests.sink import Peer, Sink, free_port, sink, swallow
 
 QUICK = Patience(connect=5.0, stall=0.05, give_up=20.0, end=5.0)

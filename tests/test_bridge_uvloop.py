@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from printerbridge import sandbox
-from printerbridge.appsocket import NotConnected, Patience, connect
+from printerbridge.appsocket import Patience, connect
+from printerbridge.dialing import NotConnected
 from printerbridge.virtual import VirtualPrinter
 
 uvloop = pytest.importorskip("uvloop")

@@ -1,0 +1,69 @@
+"""Making one line's jobs ready: as often as it takes, and no longer than somebody wants them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+
+from mailstore.directory.records import Printer
+from mailstore.failure import PermanentFailure, TransientFailure
+from mailstore.job import Job
+from printerbridge.journal import Journal, again
+from printerbridge.retry import Schedule, gives_up
+from printerbridge.spool import Prepared, Spool
+
+
+class Preparation:
+    """Whatever fails is written to the `journal`; `schedule` says when to try again, until `stopping`."""
+
+    def __init__(self, spool: Spool, journal: Journal, schedule: Schedule, stopping: asyncio.Event) -> None:
+        self._spool = spool
+        self._journal = journal
+        self._schedule = schedule
+        self._stopping = stopping
+        self._running: dict[int, asyncio.Task[Prepared | None]] = {}  # job -> its being made ready
+
+    async def prepare(self, job: Job, printer: Printer) -> Prepared | None:
+        """None if the job is not to be printed now, or not any more."""
+        failures = 0
+        while not self._stopping.is_set():
+            try:
+                return await self._once(job, printer)
+            except PermanentFailure as failure:
+                await self._journal.abort(job, failure)
+                return None
+            except TransientFailure as failure:
+                failures += 1
+                if gives_up(failure.status, failures):
+                    await self._journal.abort(job, failure)
+                    return None
+                delay = self._schedule.delay(failures)
+                await self._journal.postpone(job, failure.text, time.time() + delay)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(delay):
+                        await self._stopping.wait()
+                if not await self._journal.wanted(job):
+                    return None
+        return None
+
+    async def heed(self) -> None:
+        """Break off what has ended meanwhile: somebody canceled it."""
+        for job_id, running in list(self._running.items()):
+            if await self._journal.ended(job_id):
+                running.cancel()
+
+    async def _once(self, job: Job, printer: Printer) -> Prepared | None:
+        work = self._spool.prepare(job, printer, lambda: self._journal.claim(job), again=again(job))
+        running = self._running[job.id] = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait([running])
+        except asyncio.CancelledError:
+            running.cancel()
+            await asyncio.wait([running])
+            if not running.cancelled() and running.exception() is None and (prepared := running.result()):
+                await self._spool.discard(prepared)
+            raise
+        finally:
+            del self._running[job.id]
+        return None if running.cancelled() else running.result()

@@ -1,0 +1,118 @@
+"""One document over one connection: sent, listened to, and what it means told to the store while it goes.
+
+A printer without paper is told of at once, by what it says where it speaks PJL, else by its taking nothing; whoever has
+to bring paper must not wait for a time-out.  What comes faster than a person reads is told by its last state only.
+
+Security: how a printer fares is what it says, and what a document makes it say (`printerbridge.pjl`): each change is a
+commit and may become a mail, so there are at most two in a second, and a job's end clears them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Collection
+
+from prometheus_client import Counter
+
+from mailstore.header import clean
+from mailstore.job import Job
+from mailstore.store.contract import LeaseLost
+from printerbridge.appsocket import Connection, Patience, Sent
+from printerbridge.journal import Journal
+from printerbridge.pjl import Conversation, job_name
+from printerbridge.spool import Ready
+
+SENT_BYTES = Counter("printpost_job_sent_bytes_total", "Octets that printers' TCP acknowledged.", ["printer"])
+
+_SAID = 300  # octets of the back channel that the job's trace keeps
+_APART = 0.5  # seconds between two things told of one printer
+
+
+class Transmission:
+    """Document `number` (from 0) of `job` on its way.  `printers` gives the entries that name the device."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        journal: Journal,
+        job: Job,
+        number: int,
+        document: Ready,
+        *,
+        pjl: bool,
+        printers: Callable[[], Collection[str]],
+    ) -> None:
+        self._connection = connection
+        self._journal = journal
+        self._job = job
+        self._document = document
+        self._printers = printers
+        self._conversation: Conversation | None = None
+        if pjl:
+            name = job_name(job.id, number + 1, job.name)
+            self._conversation = Conversation(document.head(), document.language, name, self._news_came)
+        self._stall = ""  # what to say of a printer that takes nothing
+        self._told = ("", "")
+        self._news = asyncio.Event()
+        self._over = asyncio.Event()
+
+    @property
+    def taken(self) -> str:
+        """How much of the document the printer has."""
+        octets = min(self._connection.acknowledged, self._document.octets)
+        return f"the printer has taken {octets} of {self._document.octets} octets"
+
+    async def run(self, patience: Patience) -> Sent:
+        """Raises `NothingTaken` or `Broken`; then the connection is ended."""
+        telling = asyncio.create_task(self._tell())
+        try:
+            sent = await self._connection.send(
+                self._document.blocks(), patience=patience, stalled=self._stalled, conversation=self._conversation
+            )
+        except BaseException:
+            telling.cancel()
+            SENT_BYTES.labels(self._job.printer).inc(self._connection.acknowledged)
+            await self._connection.part()
+            raise
+        self._over.set()
+        self._news.set()
+        await telling
+        SENT_BYTES.labels(self._job.printer).inc(sent.octets)
+        if said := clean(sent.back_channel[:_SAID].decode("latin-1"), _SAID):
+            await self._journal.note(self._job, f"the printer said: {said}")
+        return sent
+
+    def _news_came(self) -> None:
+        self._news.set()
+
+    async def _stalled(self, stands: bool) -> None:
+        self._stall = self.taken if stands else ""
+        self._news.set()
+
+    def _state(self) -> tuple[str, str]:
+        """How the printer fares: keyword and words, "" if it is well."""
+        if self._over.is_set():
+            return "", ""
+        if self._conversation is not None and (reason := self._conversation.stands):
+            return reason, str(self._conversation.status)
+        return ("timed-out", self._stall) if self._stall else ("", "")
+
+    async def _tell(self) -> None:
+        """The present state, whenever it changed, until the document is through."""
+        try:
+            while True:
+                await self._news.wait()
+                self._news.clear()
+                over, state = self._over.is_set(), self._state()
+                if state != self._told:
+                    self._told = state
+                    await self._journal.stalled(self._job, state[1])
+                await self._journal.fares(self._printers(), *state)
+                if over:
+                    return
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_APART):
+                        await self._over.wait()
+        except LeaseLost:
+            self._connection.break_off("somebody else holds the device")
