@@ -24,7 +24,7 @@ from mailstore.failure import PermanentFailure
 Network = IPv4Network | IPv6Network
 
 KINDS = "ada@example.com, @example.com, from:ada@example.com, ip:192.0.2.0/24, authenticated or *"
-ONLY_INSIDERS = "only clients in the site's own networks may print here until sender verification is available"
+ONLY_INSIDERS = "only logins and clients in the site's own networks may print here until senders can be verified"
 
 
 class Trust(StrEnum):
@@ -183,7 +183,7 @@ def _unmatched(printer: Printer, allow: list[Rule], who: _Sender, trust: Trust) 
     if any(rule.kind is Kind.AUTHOR for rule in allow):
         advice += "; from: rules look at the header, which is not done yet, so they match nobody"
     if any(rule.kind is Kind.AUTHENTICATED for rule in allow):
-        advice += "; the rule authenticated wants SMTP AUTH, which is not offered yet"
+        advice += "; the rule authenticated wants a login: send by submission, with user name and password"
     return _no(trust, _REFUSED, advice)
 
 
@@ -233,15 +233,23 @@ def _matches(rule: Rule, who: _Sender, *, proved: bool) -> bool:
             return False
 
 
-def why(printer: Printer, *, sender: str, client_ip: str = "", networks: Iterable[Network]) -> tuple[bool, str]:
+def why(
+    printer: Printer, *, sender: str, client_ip: str = "", networks: Iterable[Network], authenticated: str = ""
+) -> tuple[bool, str]:
     """Whether `sender` may print, and one sentence on it for the administrator.
 
-    Without `client_ip`, for a client in the site's networks.  Raises `PermanentFailure` for one that is no address.
+    `authenticated` is an address of the login that he uses, if any.  Without it and `client_ip`, for a client in the
+    site's networks.  Raises `PermanentFailure` for a client that is no address.
     """
     known = tuple(networks)
-    ip = client_ip or (str(known[0].network_address) if known else "0.0.0.0")  # noqa: S104 - an address nobody has
-    verdict = judge(printer, sender=sender, client_ip=ip, networks=known)
-    where = f"from {client_ip}" if client_ip else "from the site's own networks"
+    if authenticated and not (sender and addresses.canonical(sender) == addresses.canonical(authenticated)):
+        told = f"{sender or 'the null reverse-path <>'} may not be used by the login of {authenticated}"
+        return False, f"{told}: a login sends from its own addresses only"
+    nowhere = "0.0.0.0"  # noqa: S104 - an address nobody has
+    ip = client_ip or (str(known[0].network_address) if known and not authenticated else nowhere)
+    verdict = judge(printer, sender=sender, client_ip=ip, networks=known, authenticated=authenticated)
+    where = f"from {client_ip}" if client_ip else "from anywhere" if authenticated else "from the site's own networks"
+    where += " and logged in" if authenticated else ""
     may = "may" if verdict.allowed else "may not"
     told = f"{sender or 'the null reverse-path <>'}, connected {where}, {may} print on {printer.name}: {verdict.advice}"
     return verdict.allowed, told

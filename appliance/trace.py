@@ -21,7 +21,7 @@ def received(
 ) -> bytes:
     """`Received` (RFC 5321 section 4.4).
 
-    `protocol` is SMTP, ESMTP or UTF8SMTP (RFC 3848, RFC 6531); `recipient` is "" when there are several, who need not
+    `protocol` is what `protocol` gives; `recipient` is "" when there are several, who need not
     know of each other (section 7.6); `at` is seconds since the epoch.
     """
     literal = f"[IPv6:{client_ip}]" if ":" in client_ip else f"[{client_ip}]"
@@ -31,6 +31,13 @@ def received(
     return _field(
         f"Received: from {said} ({literal})\r\n\tby {hostname} with {protocol} id {queue_id}{wanted};\r\n\t{date}"
     )
+
+
+def protocol(*, extended: bool, smtputf8: bool, tls: bool, authenticated: bool) -> str:
+    """The transmission type: SMTP, ESMTP, ESMTPS, ESMTPA, ESMTPSA (RFC 3848), or UTF8SMTP and so on (RFC 6531)."""
+    if not extended:
+        return "SMTP"
+    return ("UTF8SMTP" if smtputf8 else "ESMTP") + "S" * tls + "A" * authenticated
 
 
 @lru_cache(maxsize=4)

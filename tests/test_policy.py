@@ -81,7 +81,7 @@ def test_outside_the_networks_no_address_is_proved(rule: str) -> None:
     assert not verdict.allowed
     assert verdict.status == "5.7.1"
     assert verdict.sentence == (
-        "only clients in the site's own networks may print here until sender verification is available"
+        "only logins and clients in the site's own networks may print here until senders can be verified"
     )
 
 
@@ -159,12 +159,37 @@ def test_why() -> None:
         (
             "ada@example.com, connected from 192.0.2.7, may not print on phaser360: "
             "192.0.2.7 is not in [site] networks, and no ip: rule names it: "
-            "only clients in the site's own networks may print here until sender verification is available"
+            "only logins and clients in the site's own networks may print here until senders can be verified"
         ),
     )
     may, told = why(entry, sender="", networks=NETWORKS)
     assert not may
     assert "may not print" in told
+
+
+def test_why_a_login_may_or_may_not() -> None:
+    entry = printer("authenticated", "ada@example.com", deny=("ip:198.51.100.0/24",))
+    assert why(entry, sender="eve@example.com", authenticated="Eve@example.com", networks=NETWORKS) == (
+        True,
+        (
+            "eve@example.com, connected from anywhere and logged in, may print on phaser360: "
+            "the rule --allow authenticated allows it"
+        ),
+    )
+    may, told = why(
+        entry, sender="ada@example.com", authenticated="ada@example.com", client_ip="198.51.100.1", networks=NETWORKS
+    )
+    assert not may
+    assert told.startswith("ada@example.com, connected from 198.51.100.1 and logged in, may not print")
+    for sender in ("ada@example.com", ""):
+        may, told = why(entry, sender=sender, authenticated="eve@example.com", networks=NETWORKS)
+        assert not may
+        assert told.endswith(
+            "may not be used by the login of eve@example.com: a login sends from its own addresses only"
+        )
+    assert why(entry, sender="eve@example.com", networks=NETWORKS)[1].endswith(
+        "the rule authenticated wants a login: send by submission, with user name and password"
+    )
 
 
 def test_a_client_that_is_no_address() -> None:

@@ -1,4 +1,4 @@
-"""One SMTP connection: command lines, deadlines, the way to the data sink (RFC 5321), on aiosmtpd's class.
+"""One SMTP connection: command lines, TLS, the way to the data sink (RFC 5321), on aiosmtpd's class.
 
 aiosmtpd gives the protocol class and its session.  Its reading loop, its constructor, its verbs and its DATA are
 replaced: lines are dispatched where the octets arrive, a task runs only for verbs that wait, and DATA goes to
@@ -6,8 +6,8 @@ replaced: lines are dispatched where the octets arrive, a task runs only for ver
 
 Security: whoever reaches the port can talk here.  Lines, pipelined input, connections, errors and waiting all have
 limits (`limits`).  A client that talks before it may is cut off, because that is how a web page or a smuggler talks to
-a mail server; so is one that speaks HTTP.  Nothing a client does can undo a commit that has begun: it runs as a task of
-the receiver, not of the connection.
+a mail server; so is one that speaks HTTP.  What came before a TLS handshake never counts after it.  Nothing a client
+does can undo a commit that has begun: it runs as a task of the receiver, not of the connection.
 """
 
 from __future__ import annotations
@@ -24,10 +24,15 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from appliance import policy
 from appliance.smtp import verbs
-from appliance.smtp.limits import NEVER, Patience
+from appliance.smtp.channel import Channel
+from appliance.smtp.client import Client
+from appliance.smtp.deadline import Deadline
+from appliance.smtp.door import Door
+from appliance.smtp.handshake import shake_hands
+from appliance.smtp.login import TOO_LONG
 from appliance.smtp.receiver import Receiver, talks_already
 from appliance.smtp.reply import Reply
-from appliance.smtp.transaction import INTERNAL, REJECTED, Client, Transaction, too_large
+from appliance.smtp.transaction import INTERNAL, REJECTED, Transaction, too_large
 from mailstore.failure import Failure
 
 CONNECTIONS = Counter("printpost_smtp_connections_total", "Connections that were made")
@@ -56,39 +61,34 @@ class Connection(SMTP):
     inherited verbs read is set here.
     """
 
-    def __init__(self, receiver: Receiver) -> None:
+    def __init__(self, receiver: Receiver, door: Door) -> None:
         self.loop = receiver.loop
         self.hostname = receiver.site.settings.site.hostname
         self.receiver = receiver
         self.site = receiver.site
         self.session: Session = self._create_session()
-        self.transport: asyncio.Transport | None = None
+        self.channel = Channel()
         self.dialogue = verbs.Dialogue(
             site=self.site,
-            client=Client(ip="0.0.0.0", insider=False),  # noqa: S104 - nobody yet
+            client=Client(ip="0.0.0.0", insider=False, door=door),  # noqa: S104 - nobody yet
             more_came=lambda: bool(self._input),
             discard=receiver.start,
         )
         self.ip = policy.plain_ip("0.0.0.0")  # noqa: S104
         self._input = bytearray()
-        self._out = bytearray()
         self._busy = False  # a verb waits, or our replies do
-        self._flooded = False  # reading is paused: by input that waits, or by a congested draft
-        self._unread = False  # the client does not read what we say
         self._overlong = False
         self._half_closed = False
         self._closing = False
         self._errors = 0
         self._idle_commands = 0
-        self._patience: Patience | None = None
-        self._deadline = NEVER
-        self._timer: asyncio.TimerHandle | None = None
+        self._deadline = Deadline(self.loop, self.site.limits, held=self._client_waits, passed=self._time_is_up)
 
     # -- the transport's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast("asyncio.Transport", transport)  # uvloop's is none by class
-        self.transport = transport
+        self.channel.transport = transport
         peer = transport.get_extra_info("peername")
         if not peer:  # gone already
             self._turn_away(b"")
@@ -103,30 +103,36 @@ class Connection(SMTP):
         OPEN.inc()
         self.receiver.enter(transport, self.shut_down)
         self.session.peer = peer
-        settings = self.site.settings
+        settings, door = self.site.settings, self.dialogue.client.door
         insider = policy.within(self.ip, settings.site.networks)
-        limit = settings.smtp.max_size if insider else settings.smtp.max_size_outside
-        self.dialogue.client = Client(ip=str(self.ip), insider=insider, max_size=limit)
-        self._expect(self.site.limits.command_seconds)
-        if talks_already(transport):
+        limit = settings.smtp.max_size if insider or door.login else settings.smtp.max_size_outside
+        self.dialogue.client = Client(ip=str(self.ip), insider=insider, door=door, max_size=limit)
+        self._deadline.expect(self.site.limits.command_seconds)
+        if door.implicit_tls:
+            self._begin_tls(greeting=True)
+        else:
+            self._greet(too_early=talks_already(transport))
+
+    def _greet(self, *, too_early: bool) -> None:
+        if too_early:
             self._say(verbs.NOT_IN_TURN)
         else:
-            self._out += f"220 {self.hostname} ESMTP Printpost\r\n".encode()
-        self._flush()
+            self.channel.say(f"220 {self.hostname} ESMTP Printpost\r\n".encode())
+        self.channel.flush()
 
     def _turn_away(self, words: bytes) -> None:
-        transport, self.transport, self._closing = self.transport, None, True
-        assert transport is not None
-        transport.write(words)
-        transport.close()
+        if not self.dialogue.client.door.implicit_tls:
+            self.channel.say(words)
+        self.channel.flush()
+        self.channel.close()
+        self.channel.transport, self._closing = None, True
 
     def connection_lost(self, _: Exception | None) -> None:
-        if self.transport is None:
+        transport, self.channel.transport = self.channel.transport, None
+        if transport is None:
             return
-        transport, self.transport = self.transport, None
         self._closing = True
-        if self._timer:
-            self._timer.cancel()
+        self._deadline.cancel()
         self.receiver.gate.leave(self.ip)
         self.receiver.leave(transport)
         OPEN.dec()
@@ -134,21 +140,25 @@ class Connection(SMTP):
             self.dialogue.reset()
 
     def eof_received(self) -> bool:
-        """The client sends no more, but may wait for our replies: work goes on until the input is used up."""
+        """The client sends no more, but may wait for our replies: work goes on until the input is used up.
+
+        Not so under TLS, which has no half-closed connections for us: a commit that has begun still ends.
+        """
         self._half_closed = True
+        self._closing = self._closing or self.dialogue.client.tls
         if not self._busy:
             self._end_of_input()
         return not self._closing
 
     def pause_writing(self) -> None:
-        self._unread = True
-        self._expect(self.site.limits.reply_seconds)
-        self._pause_reading()
+        self.channel.unread = True
+        self._deadline.expect(self.site.limits.reply_seconds)
+        self.channel.pause()
 
     def resume_writing(self) -> None:
-        self._unread = False
-        self._expect(self.site.limits.command_seconds)
-        self._resume_reading()
+        self.channel.unread = False
+        self._deadline.expect(self.site.limits.command_seconds)
+        self.channel.resume()
         self._work()
 
     def data_received(self, data: bytes) -> None:
@@ -160,51 +170,53 @@ class Connection(SMTP):
             return
         self._input += data
         if len(self._input) > self.site.limits.input:
-            self._pause_reading()
+            self.channel.pause()
         self._work()
 
-    def _pause_reading(self) -> None:
-        if self.transport is not None and not self._flooded and not self.transport.is_closing():
-            self._flooded = True
-            self.transport.pause_reading()
+    # -- deadlines
 
-    def _resume_reading(self) -> None:
-        if self.transport is not None and self._flooded and not self._unread and not self.transport.is_closing():
-            self._flooded = False
-            self.transport.resume_reading()
+    def _client_waits(self) -> bool:
+        return (self._busy or self.channel.paused) and not (self.channel.unread or self._closing)
 
-    # -- deadlines: one timer, put off lazily
-
-    def _expect(self, seconds: float) -> None:
-        self._patience = None
-        self._deadline = self.loop.time() + seconds
-        self._look_before(self._deadline)
-
-    def _look_before(self, deadline: float) -> None:
-        if self._timer is None or self._timer.when() > deadline:
-            # A little early is no harm, and the timer then serves for the data as well.
-            self._set_timer(min(deadline, self.loop.time() + self.site.limits.data_seconds))
-
-    def _set_timer(self, when: float) -> None:
-        if self._timer:
-            self._timer.cancel()
-        self._timer = self.loop.call_at(when, self._look_at_the_clock)
-
-    def _look_at_the_clock(self) -> None:
-        now = self.loop.time()
-        deadline = self._patience.deadline if self._patience else self._deadline
-        if (self._busy or self._flooded) and not (self._unread or self._closing):
-            deadline = now + self.site.limits.command_seconds  # the client waits for us
-        if now < deadline:
-            self._set_timer(deadline)
+    def _time_is_up(self) -> None:
+        if self.channel.transport is None:
             return
-        if self.transport is None:
-            return
-        if self._unread or self._closing:
-            self.transport.abort()
+        if self.channel.unread or self._closing:
+            self.channel.abort()
         else:
             log.info("connection timed out", client=self.dialogue.client.ip)
             self._say(verbs.TIMEOUT)
+
+    # -- TLS
+
+    def _begin_tls(self, *, greeting: bool) -> None:
+        """What comes from here on is the handshake, and our replies so far are out."""
+        self.channel.flush()
+        self._busy = True
+        self.channel.pause()
+        self.receiver.start(self._secure(greeting=greeting))
+
+    async def _secure(self, *, greeting: bool) -> None:
+        plain, certificate = self.channel.transport, self.site.certificate
+        assert certificate is not None
+        secured = None
+        if plain is not None:
+            secured = await shake_hands(plain, self, certificate, self.site.limits, self.dialogue.client.ip)
+        self._busy = False
+        if plain is None or secured is None or self.channel.transport is None:
+            self.connection_lost(None)
+            self.dialogue.reset()
+            return
+        self.receiver.enter(secured, self.shut_down)
+        self.receiver.leave(plain)
+        self.channel.transport, self.channel.paused = secured, False
+        self.dialogue.secured()
+        self._deadline.expect(self.site.limits.command_seconds)
+        if greeting:
+            self._greet(too_early=bool(self._input))
+        if self.receiver.closing:
+            self._say(verbs.SHUTTING_DOWN)
+        self._work()
 
     # -- dispatch
 
@@ -214,40 +226,43 @@ class Connection(SMTP):
 
     def _work(self) -> None:
         """Use up the input as far as nothing has to be waited for."""
-        while self._input and not (self._busy or self._closing or self._unread):
+        while self._input and not (self._busy or self._closing or self.channel.unread):
             if self._sinking:
                 data, self._input = self._input, bytearray()
                 self._sink(bytes(data))
                 continue
             end = self._input.find(b"\n")
             if end < 0:
-                if len(self._input) > self.site.limits.line:
+                if len(self._input) > self.dialogue.line:
                     self._overlong = True
                     self._input.clear()
                 break
             line = bytes(self._input[: end + 1])
             del self._input[: end + 1]
             self._command(line)
-        if not self._busy:
-            self._flush()
+        if not self._busy and not self._closing:
+            self.channel.flush()
         if len(self._input) <= self.site.limits.input and not self._busy:
-            self._resume_reading()
+            self.channel.resume()
         if self._half_closed and not self._busy:
             self._end_of_input()
 
     def _end_of_input(self) -> None:
-        if self._unread:
+        if self.channel.unread:
             return
-        if self.transport is not None and not self._closing:
+        if not self._closing:
             self._closing = True
-            self.transport.close()
+            self.channel.close()
         self.dialogue.reset()
 
     def _command(self, line: bytes) -> None:
-        overlong, self._overlong = self._overlong or len(line) > self.site.limits.line, False
+        overlong, self._overlong = self._overlong or len(line) > self.dialogue.line, False
         started = time.perf_counter()
+        exchange = self.dialogue.exchange
         if overlong:
-            self._answer("OTHER", Reply(code=500, status="5.5.2", text="the line is too long"), started)
+            self.dialogue.exchange = None
+            too_long = TOO_LONG if exchange else Reply(code=500, status="5.5.2", text="the line is too long")
+            self._answer("OTHER", too_long, started)
             return
         if _HTTP.match(line):
             log.info("connection speaks HTTP or TLS", client=self.dialogue.client.ip)
@@ -257,6 +272,10 @@ class Connection(SMTP):
             text = line[:-2].decode() if line.endswith(b"\r\n") else ""
         except UnicodeDecodeError:
             text = ""
+        if exchange is not None:
+            self._deadline.expect(self.site.limits.command_seconds)
+            self._take("AUTH", verbs.respond(self.dialogue, text), started)
+            return
         verb, _, argument = text.partition(" ")
         verb = verb.upper()
         method = verbs.VERBS.get(verb)
@@ -267,14 +286,20 @@ class Connection(SMTP):
         if self._idle_commands > self.site.limits.idle_commands:
             self._say(verbs.TOO_IDLE)
             return
-        self._expect(self.site.limits.command_seconds)
+        self._deadline.expect(self.site.limits.command_seconds)
         step = method(self.dialogue, argument.strip(" "))
         if verb == "MAIL" and self.receiver.closing:
             self._say(verbs.SHUTTING_DOWN)
-        elif isinstance(step, Coroutine):
+        else:
+            self._take(verb, step, started)
+
+    def _take(self, verb: str, step: verbs.Step, started: float) -> None:
+        if isinstance(step, Coroutine):
             self._run(verb, step, started)
         else:
             self._answer(verb, step, started)
+            if step.code == 220:
+                self._begin_tls(greeting=False)
 
     def _run(self, command: str, step: Awaitable[Reply], started: float) -> None:
         """Let a verb wait; input that comes meanwhile waits too.  The task is the receiver's, so it ends as it will.
@@ -290,7 +315,7 @@ class Connection(SMTP):
                 log.exception("command failed", command=command, client=self.dialogue.client.ip)
                 reply = INTERNAL
             self._busy = False
-            if self.transport is None:
+            if self.channel.transport is None:
                 self.dialogue.reset()
                 return
             self._answer(command, reply, started)
@@ -307,9 +332,7 @@ class Connection(SMTP):
         if reply.code >= 500:
             self._errors += 1
         elif reply.code == 354:
-            limits = self.site.limits
-            self._patience = Patience(limits.data_seconds, limits.data_rate, self.loop.time())
-            self._look_before(self._patience.deadline)
+            self._deadline.expect_data()
         self._say(reply)
         if self._errors >= self.site.limits.errors and not self._closing:
             self._say(verbs.TOO_MANY_ERRORS)
@@ -317,35 +340,17 @@ class Connection(SMTP):
     def _say(self, reply: Reply) -> None:
         if self._closing:
             return
-        self._out += reply.octets()
+        self.channel.say(reply.octets())
         if reply.close:
-            self._flush()
+            self.channel.flush()
             self._closing = True
             self._input.clear()
-            self._part(at_once=reply.code == 221 or reply is verbs.SHUTTING_DOWN)
+            if reply.code == 221 or reply is verbs.SHUTTING_DOWN or self._half_closed:
+                self.channel.close()
+            elif self.channel.half_close():
+                self._deadline.expect(self.site.limits.parting_seconds)
             if not self._busy:
                 self.dialogue.reset()
-
-    def _part(self, *, at_once: bool) -> None:
-        """Close.  A client that still sends would get a reset, and lose our last words: so its input is let run dry."""
-        if self.transport is None:
-            return
-        if at_once or self._half_closed or not self.transport.can_write_eof():
-            self.transport.close()
-            return
-        try:
-            self.transport.write_eof()
-        except OSError:  # the client is gone, which nobody has told us yet
-            self.transport.abort()
-            return
-        self._unread = False
-        self._resume_reading()
-        self._expect(self.site.limits.parting_seconds)
-
-    def _flush(self) -> None:
-        if self._out and self.transport is not None and not self._closing:
-            self.transport.write(bytes(self._out))
-        self._out.clear()
 
     # -- data
 
@@ -356,18 +361,17 @@ class Connection(SMTP):
         assert sink is not None
         assert intake is not None
         rest = sink.feed(data)
-        if self._patience:
-            self._patience.progress(len(data), self.loop.time())
+        self._deadline.progress(len(data))
         if rest is not None:
             self._input += rest
-            self._patience = None
+            self._deadline.data_ended()
             self._run("END", self._end(transaction), time.perf_counter())
-        elif sink.octets > self.dialogue.client.max_size + self.site.limits.excess:
-            reply = too_large(self.dialogue.client.max_size)
+        elif sink.octets > transaction.limit + self.site.limits.excess:
+            reply = too_large(transaction.limit)
             REJECTED.labels(reply.reason).inc()
             self._say(Reply(code=reply.code, status=reply.status, text=reply.text, close=True))
         elif intake.draft.congested and intake.failure is None:
-            self._pause_reading()
+            self.channel.pause()
             self.receiver.start(self._wait_for_disk(transaction))
 
     async def _wait_for_disk(self, transaction: Transaction) -> None:
@@ -378,9 +382,8 @@ class Connection(SMTP):
         except Failure as failure:
             intake.failure = intake.failure or failure
         finally:  # a connection that is not read has no deadline
-            if self._patience:
-                self._patience.restart(self.loop.time())
-            self._resume_reading()
+            self._deadline.resume()
+            self.channel.resume()
 
     async def _end(self, transaction: Transaction) -> Reply:
         reply = await transaction.end()
@@ -388,7 +391,7 @@ class Connection(SMTP):
         self.dialogue.transaction = None
         if not reply.refused:
             self._errors = self._idle_commands = 0
-        self._expect(self.site.limits.command_seconds)
+        self._deadline.expect(self.site.limits.command_seconds)
         return reply
 
     def shut_down(self) -> None:

@@ -41,15 +41,18 @@ class Intake:
         except Failure as failure:
             self.failure = failure
 
-    def finish(self) -> Sequence[Document]:
-        """All octets have come.  Raises the first failure, or `PermanentFailure` ("5.6.1") if nothing is printable."""
+    def finish(self, *, to_print: bool) -> Sequence[Document]:
+        """All octets have come.  Raises the first failure.
+
+        Raises `PermanentFailure` ("5.6.1") if nothing is printable that is `to_print`.
+        """
         if self.failure is None and self._header is not None:
             header_only, self._header = bytes(self._header), None
             self._begin(header_only, b"")
         if self.failure is not None:
             raise self.failure
         documents = self._survey.close()
-        if not documents:
+        if to_print and not documents:
             raise self._survey.refusal()
         return documents
 

@@ -7,7 +7,7 @@ IPv4 address or an IPv6 /64, which is what one customer gets.
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
@@ -27,9 +27,15 @@ class Limits:
     data_seconds: float = 180.0  # the patience that data begins with, and the most it ever has
     data_rate: int = 500  # octets that buy one second of patience
     reply_seconds: float = 60.0  # for a client that does not read what we say
+    handshake_seconds: float = 30.0
     parting_seconds: float = 2.0  # for a client to take our last words and close
     excess: int = 64 << 20  # octets past the largest size that are still swallowed for a reply's sake
     hops: int = 50  # Received fields
+    logins: int = 3  # wrong ones before the connection is closed
+    denial_seconds: float = 1.0  # what a wrong login costs
+    postmaster_octets: int = 256 << 10  # of a message
+    postmaster_hourly: int = 20  # messages of all clients
+    postmaster_hourly_per_client: int = 5
 
 
 class Gate:
@@ -85,3 +91,30 @@ class Patience:
 
 
 NEVER = math.inf
+
+
+class Allowance:
+    """How many messages an hour all clients together, and one of them, may send."""
+
+    def __init__(self, total: int, each: int) -> None:
+        self._total = total
+        self._each = each
+        self._taken: deque[tuple[float, int]] = deque()  # when and by whom, never more than `total`
+
+    def left(self, ip: IPv4Address | IPv6Address, now: float) -> bool:
+        """Whether this client may send one more."""
+        while self._taken and self._taken[0][0] <= now - _HOUR:
+            self._taken.popleft()
+        client = _client(ip)
+        own = sum(taker == client for _, taker in self._taken)
+        return len(self._taken) < self._total and own < self._each
+
+    def take(self, ip: IPv4Address | IPv6Address, now: float) -> bool:
+        """Count one, if it is left."""
+        left = self.left(ip, now)
+        if left:
+            self._taken.append((now, _client(ip)))
+        return left
+
+
+_HOUR = 3600.0

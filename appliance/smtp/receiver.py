@@ -1,4 +1,4 @@
-"""What all connections share, and what outlives them: the listener, the count, tasks that no disconnect may cancel.
+"""What all connections share, and what outlives them: the listeners, the count, tasks that no disconnect may cancel.
 
 Security: whoever reaches the port can talk here; what one client and all of them may take is in `limits`.
 """
@@ -12,13 +12,14 @@ import termios
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from appliance.smtp.door import SMTP, Door
 from appliance.smtp.limits import Gate
 from appliance.smtp.site import Site
 from mailstore.monitoring import bind
 
 
 class Receiver:
-    """The listener and its connections.  `server.start_smtp` makes it."""
+    """The listeners and their connections.  `server.start_smtp` makes it."""
 
     def __init__(self, site: Site) -> None:
         self.loop = asyncio.get_running_loop()
@@ -26,17 +27,23 @@ class Receiver:
         self.gate = Gate(site.limits)
         self.connections: dict[asyncio.Transport, Callable[[], None]] = {}
         self.closing = False
-        self.address: tuple[str, int] = ("", 0)
+        self.addresses: dict[str, tuple[str, int]] = {}
+        """Where each door is, by its name."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
         self._empty.set()
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
 
-    async def listen(self, where: str, protocol: Callable[[Receiver], asyncio.BaseProtocol]) -> None:
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where mail from everywhere comes in."""
+        return self.addresses[SMTP.name]
+
+    async def listen(self, where: str, door: Door, protocol: Callable[[Receiver, Door], asyncio.BaseProtocol]) -> None:
         """Every connection gets a `protocol` of its own.  Raises `PermanentFailure` when the port cannot be used."""
-        listener = bind(where, "[smtp] listen")
-        self.address = listener.getsockname()[:2]
-        self._server = await self.loop.create_server(lambda: protocol(self), sock=listener, backlog=1024)
+        listener = bind(where, f"[{door.name}] listen")
+        self.addresses[door.name] = listener.getsockname()[:2]
+        self._servers.append(await self.loop.create_server(lambda: protocol(self, door), sock=listener, backlog=1024))
 
     def enter(self, transport: asyncio.Transport, shut_down: Callable[[], None]) -> None:
         """A connection is open; `shut_down` asks it to come to its end."""
@@ -60,8 +67,8 @@ class Receiver:
         Commits that have begun are waited for, however long they take.
         """
         self.closing = True
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         for shut_down in list(self.connections.values()):
             shut_down()
         with contextlib.suppress(TimeoutError):

@@ -23,6 +23,7 @@ REASONS = (
     "disk",
     "directory",
     "too-many-recipients",
+    "rate-limited",
     "not-printable",
     "malformed",
     "loop",
@@ -85,7 +86,9 @@ def refusal(failure: Failure, *, permanent: int = 554, reason: str = "") -> Repl
 
 def accepted(jobs: list[int]) -> Reply:
     """The one reply that makes us answerable for a message."""
-    if len(jobs) == 1:
+    if not jobs:
+        text = "accepted"  # by people, which makes no job
+    elif len(jobs) == 1:
         text = f"accepted as job {jobs[0]}"
     elif len(jobs) <= 20:
         text = f"accepted as jobs {', '.join(map(str, jobs))}"

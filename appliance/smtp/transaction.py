@@ -1,7 +1,7 @@
 """One mail transaction: who sends, who gets it, whether we take it.  Knows the directory and the store, no connection.
 
-Security: there is no relaying to switch off.  A recipient is a printer that the directory has under one of our domains,
-looked up by an address that the grammar let through, or it is refused; nothing else can enter a transaction.
+Security: addresses are a stranger's and are read by the grammar of `mailstore.address` alone.  A recipient stands under
+one of our domains or is refused (`recipients`); a login sends from its own addresses and from no other.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from appliance import policy, trace
+from appliance.smtp.client import Client
 from appliance.smtp.datasink import DataSink
+from appliance.smtp.destination import TOO_OFTEN, Destination, Wanted
 from appliance.smtp.intake import Intake
 from appliance.smtp.reply import REASONS, Reply, accepted, refusal
 from appliance.smtp.site import Site
 from mailstore import address as addresses
-from mailstore.directory.records import Printer
+from mailstore.directory.records import Person
 from mailstore.failure import Failure, PermanentFailure
-from mailstore.store.contract import Draft, Envelope, Recipient
+from mailstore.store.contract import Draft, Envelope
 
 ACCEPTED = Counter("printpost_smtp_messages_accepted_total", "Messages answered with 250 at the end of data")
 REJECTED = Counter(
@@ -41,25 +43,6 @@ log = structlog.get_logger()
 _serial = itertools.count(secrets.randbits(24))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Client:
-    """Who is connected, and what it said of itself."""
-
-    ip: str
-    insider: bool
-    helo: str = ""
-    extended: bool = False
-    max_size: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Recipient:
-    printer: Printer
-    address: str  # as given
-    key: str  # canonical, by which the same recipient is known again
-    trust: policy.Trust
-
-
 @dataclass(slots=True, kw_only=True)
 class Transaction:
     """From MAIL to the end of the data.  `begin` makes one."""
@@ -71,7 +54,7 @@ class Transaction:
     body: str
     smtputf8: bool
     id: str = field(default_factory=lambda: f"{int(time.time()):X}{next(_serial) & 0xFFFFFF:06X}")
-    recipients: list[_Recipient] = field(default_factory=list)
+    recipients: list[Destination] = field(default_factory=list)
     sink: DataSink | None = None
     intake: Intake | None = None
 
@@ -79,14 +62,14 @@ class Transaction:
     def room(self) -> bool:
         return len(self.recipients) < self.site.limits.recipients
 
-    async def rcpt(self, argument: str) -> Reply:
-        """RCPT TO."""
-        reply = await self._recipient(argument)
-        if reply.refused:
-            self._log_refused("recipient refused", reply)
-        return reply
+    @property
+    def limit(self) -> int:
+        """Octets that the message may have."""
+        to_postmaster = bool(self.recipients) and self.recipients[0].postmaster
+        return min(self.client.max_size, self.site.limits.postmaster_octets) if to_postmaster else self.client.max_size
 
-    async def _recipient(self, argument: str) -> Reply:
+    def wanted(self, argument: str) -> Wanted | Reply:
+        """RCPT TO: what is asked for, to be looked up; or the reply to it."""
         try:
             path, parameters = addresses.parse_rcpt_to(argument, utf8=self.smtputf8)
         except PermanentFailure as failure:
@@ -103,38 +86,13 @@ class Transaction:
             return Reply(
                 code=452, status="4.5.3", text="too many recipients, send the rest again", reason="too-many-recipients"
             )
-        try:
-            return await self._printer(given, key)
-        except Failure as failure:
-            return refusal(failure, permanent=550)
+        return Wanted(address=given, key=key, sender=self.reverse_path, declared=self.declared)
 
-    async def _printer(self, given: str, key: str) -> Reply:
-        plain, _ = addresses.split_subaddress(key)
-        printer = await self.site.directory.printer_by_address(plain)
-        if printer is None:
-            return Reply(code=550, status="5.1.1", text="no such printer here", reason="unknown-recipient")
-        verdict = policy.judge(
-            printer,
-            sender=self.reverse_path,
-            client_ip=self.client.ip,
-            networks=self.site.settings.site.networks,
-        )
-        if not verdict.allowed:
-            return Reply(code=550, status=verdict.status, text=verdict.sentence, reason="not-allowed")
-        if refused := await self._no_room(printer):
-            return refused
-        self.recipients.append(_Recipient(printer=printer, address=given, key=key, trust=verdict.trust))
+    def add(self, found: Destination) -> Reply:
+        if self.recipients and (found.postmaster or self.recipients[0].postmaster):
+            return _ALONE
+        self.recipients.append(found)
         return _RECIPIENT_OK
-
-    async def _no_room(self, printer: Printer) -> Reply | None:
-        if self.declared > printer.quota:
-            return Reply(code=552, status="5.2.3", text="larger than this printer's mailbox", reason="quota")
-        accepting, octets = await self.site.store.standing(printer.name)
-        if not accepting:
-            return Reply(code=450, status="4.2.1", text="the printer takes no jobs now", reason="not-accepting")
-        if octets + self.declared > printer.quota:
-            return Reply(code=452, status="4.2.2", text="the printer's mailbox is full", reason="quota")
-        return None  # the reserve of disk is asked for by `data`, before the client sends anything
 
     async def data(self) -> Reply:
         """DATA: make the draft and the sink."""
@@ -147,7 +105,12 @@ class Transaction:
 
     def begin_data(self, draft: Draft) -> None:
         hostname = self.site.settings.site.hostname
-        protocol = "UTF8SMTP" if self.smtputf8 else "ESMTP" if self.client.extended else "SMTP"
+        protocol = trace.protocol(
+            extended=self.client.extended,
+            smtputf8=self.smtputf8,
+            tls=self.client.tls,
+            authenticated=self.client.login is not None,
+        )
         received = trace.received(
             helo=self.client.helo,
             client_ip=self.client.ip,
@@ -158,7 +121,7 @@ class Transaction:
             at=time.time(),
         )
         self.intake = Intake(draft, trace=received, hostname=hostname, hops=self.site.limits.hops)
-        self.sink = DataSink(self.intake.write, limit=self.client.max_size)
+        self.sink = DataSink(self.intake.write, limit=self.limit)
 
     async def end(self) -> Reply:
         """The data has ended: the verdict, and instant 1.  Not to be cancelled; the draft is gone after it."""
@@ -172,17 +135,21 @@ class Transaction:
             reply = INTERNAL
         if reply.refused:
             await self.intake.draft.discard()
-            self._log_refused("mail refused", reply)
+            self.log_refused("mail refused", reply)
         return reply
 
     async def _verdict(self, intake: Intake) -> Reply:
         assert self.sink is not None
         if self.sink.too_large:
-            return too_large(self.client.max_size)
+            return too_large(self.limit)
         if self.sink.fault:
             text = f"the message holds {self.sink.fault.value}; lines end with both"
             return Reply(code=550, status="5.6.0", text=text, reason="line-ends")
-        documents = intake.finish()
+        printers = [recipient.printer.name for recipient in self.recipients if recipient.printer]
+        documents = intake.finish(to_print=bool(printers))
+        if self.recipients[0].postmaster and not self._may_bother_the_postmaster():
+            return TOO_OFTEN
+        login = self.client.login
         envelope = Envelope(
             reverse_path=self.reverse_path,
             client_ip=self.client.ip,
@@ -190,21 +157,25 @@ class Transaction:
             trust=self.recipients[0].trust,  # the client's, the same for all
             smtputf8=self.smtputf8,
             body=self.body,
+            login=login.name if login else "",
+            answerable=login is not None,  # its own address is proved; a network proves none
             name=intake.subject,
             header_message_id=intake.message_id,
             documents=len(documents),
         )
         octets = intake.draft.octets
-        jobs = list(await self.site.store.accept(intake.draft, envelope, self._maildrops()))
+        maildrops = [maildrop for recipient in self.recipients for maildrop in recipient.maildrops(self.reverse_path)]
+        numbers = await self.site.store.accept(intake.draft, envelope, maildrops)
+        jobs = [number for number, maildrop in zip(numbers, maildrops, strict=True) if maildrop.maildrop in printers]
         ACCEPTED.inc()
         SIZE.observe(octets)
-        for recipient in self.recipients:
-            RECEIVED.labels(recipient.printer.name).inc()
+        for printer in printers:
+            RECEIVED.labels(printer).inc()
         log.info(
             "mail accepted",
             id=self.id,
             jobs=jobs,
-            printers=[recipient.printer.name for recipient in self.recipients],
+            printers=printers,
             sender=self.reverse_path,
             client=self.client.ip,
             octets=octets,
@@ -212,19 +183,10 @@ class Transaction:
         )
         return accepted(jobs)
 
-    def _maildrops(self) -> list[Recipient]:
-        return [
-            Recipient(
-                maildrop=recipient.printer.name,
-                address=recipient.address,
-                quota=recipient.printer.quota,
-                fields=trace.return_path(self.reverse_path) + trace.delivered_to(recipient.address),
-                reason="job-queued" if recipient.printer.drained_by_bridge else "job-fetchable",
-            )
-            for recipient in self.recipients
-        ]
+    def _may_bother_the_postmaster(self) -> bool:
+        return self.site.postmaster.take(policy.plain_ip(self.client.ip), time.monotonic())
 
-    def _log_refused(self, what: str, reply: Reply) -> None:
+    def log_refused(self, what: str, reply: Reply) -> None:
         why = {"status": reply.status, "reason": reply.reason}
         log.info(what, id=self.id, client=self.client.ip, sender=self.reverse_path, **why)
 
@@ -238,6 +200,12 @@ class Transaction:
 
 
 _RECIPIENT_OK = Reply(code=250, status="2.1.5", text="recipient ok")
+_ALONE = Reply(
+    code=452,
+    status="4.5.3",
+    text="mail to the postmaster goes alone, send the rest again",
+    reason="too-many-recipients",
+)
 INTERNAL = Reply(code=451, status="4.3.0", text="something went wrong here, try again later", reason="internal")
 
 
@@ -254,6 +222,11 @@ def begin(site: Site, client: Client, argument: str) -> Transaction | Reply:
         return Reply(code=501, status=failure.status, text=failure.text, reason="malformed")
     if parameters and not client.extended:
         return Reply(code=555, status="5.5.4", text="parameters want EHLO", reason="malformed")
+    if client.login is not None:
+        if refused := _not_his_own(client.login, path.address):
+            return refused
+        # RFC 4954 section 5: whoever offers AUTH must take it; nobody is told of it.
+        parameters.pop("AUTH", "")
     size, body, utf8 = (
         parameters.pop("SIZE", "0"),
         parameters.pop("BODY", "7BIT").upper(),
@@ -268,3 +241,14 @@ def begin(site: Site, client: Client, argument: str) -> Transaction | Reply:
     return Transaction(
         site=site, client=client, reverse_path=path.address, declared=int(size), body=body, smtputf8=smtputf8
     )
+
+
+def _not_his_own(login: Person, address: str) -> Reply | None:
+    """Why a login may not send as `address`, "" for the null reverse-path."""
+    if not login.addresses:
+        text = f"{login.name} has no mail address to send from; ask the administrator for one"
+    elif addresses.canonical(address) in map(addresses.canonical, login.addresses):
+        return None
+    else:
+        text = f"a login sends from its own addresses only; write MAIL FROM:<{login.addresses[0]}>"
+    return Reply(code=553, status="5.7.1", text=text, reason="not-allowed")

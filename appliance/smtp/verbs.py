@@ -11,9 +11,13 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from appliance.smtp import login
+from appliance.smtp.client import Client
+from appliance.smtp.recipients import find
 from appliance.smtp.reply import Reply
+from appliance.smtp.sasl import LINE_OCTETS, MECHANISMS, Credentials, Exchange
 from appliance.smtp.site import Site
-from appliance.smtp.transaction import Client, Transaction, begin
+from appliance.smtp.transaction import Transaction, begin
 
 Step = Reply | Coroutine[Any, Any, Reply]
 
@@ -27,6 +31,27 @@ class Dialogue:
     more_came: Callable[[], bool]  # the client has sent something behind the command that is being answered
     discard: Callable[[Coroutine[Any, Any, None]], None]  # runs to its end, whatever becomes of the dialogue
     transaction: Transaction | None = None
+    exchange: Exchange | None = None  # an AUTH that is under way: lines are its responses
+    denials: int = 0
+
+    @property
+    def offers_tls(self) -> bool:
+        return self.site.certificate is not None and not self.client.tls
+
+    @property
+    def offers_login(self) -> bool:
+        client = self.client
+        return client.door.login and client.tls and client.login is None and self.site.people is not None
+
+    @property
+    def line(self) -> int:
+        """The longest line that is read now, CRLF included."""
+        return LINE_OCTETS if self.offers_login else self.site.limits.line
+
+    def secured(self) -> None:
+        """TLS stands: nothing that was said before it counts (RFC 3207 section 4.2)."""
+        self.reset()
+        self.client = replace(self.client, tls=True, helo="", extended=False)
 
     def reset(self) -> None:
         """Give up the transaction, if there is one, and all that has come of its message."""
@@ -37,6 +62,10 @@ class Dialogue:
 
 OK: Final = Reply(code=250, status="2.0.0", text="ok")
 NO_MAIL: Final = Reply(code=503, status="5.5.1", text="send MAIL first")
+NO_EHLO: Final = Reply(code=503, status="5.5.1", text="send EHLO first")
+NOT_OFFERED: Final = Reply(code=502, status="5.5.1", text="not offered here")
+NO_TLS: Final = Reply(code=530, status="5.7.0", text="send STARTTLS first")
+NO_LOGIN: Final = Reply(code=530, status="5.7.0", text="log in first, with AUTH")
 NOT_IN_TURN: Final = Reply(code=554, status="5.5.0", text="you spoke before it was your turn", close=True)
 SHUTTING_DOWN: Final = Reply(code=421, status="4.3.2", text="the server is going down, try again soon", close=True)
 
@@ -55,7 +84,17 @@ def ehlo(dialogue: Dialogue, name: str) -> Step:
     if refused := _greeted(dialogue, name, extended=True):
         return refused
     # RFC 5321 section 4.1.1.1: only what is true is said; the first line is the domain and has no room for a status.
-    offered = ("PIPELINING", f"SIZE {dialogue.client.max_size}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES")
+    offered: tuple[str, ...] = (
+        "PIPELINING",
+        f"SIZE {dialogue.client.max_size}",
+        "8BITMIME",
+        "SMTPUTF8",
+        "ENHANCEDSTATUSCODES",
+    )
+    if dialogue.offers_tls:
+        offered = (*offered, "STARTTLS")
+    if dialogue.offers_login:
+        offered = (*offered, f"AUTH {' '.join(MECHANISMS)}")
     return Reply(code=250, status="", text=dialogue.site.settings.site.hostname, more=offered)
 
 
@@ -70,13 +109,16 @@ def _greeted(dialogue: Dialogue, name: str, *, extended: bool) -> Reply | None:
 
 
 def mail(dialogue: Dialogue, argument: str) -> Step:
-    if not dialogue.client.helo:
-        return Reply(code=503, status="5.5.1", text="send EHLO first")
+    client = dialogue.client
+    if not client.helo:
+        return NO_EHLO
+    if client.door.login and client.login is None:
+        return NO_LOGIN if client.tls else NO_TLS
     if dialogue.transaction is not None:
         return Reply(code=503, status="5.5.1", text="a mail has begun already; RSET gives it up")
     if argument[:5].upper() != "FROM:":
         return Reply(code=501, status="5.5.4", text="write MAIL FROM:<you@example.com>")
-    begun = begin(dialogue.site, dialogue.client, argument[5:])
+    begun = begin(dialogue.site, client, argument[5:])
     if isinstance(begun, Reply):
         return begun
     dialogue.transaction = begun
@@ -88,7 +130,16 @@ def rcpt(dialogue: Dialogue, argument: str) -> Step:
         return NO_MAIL
     if argument[:3].upper() != "TO:":
         return Reply(code=501, status="5.5.4", text="write RCPT TO:<printer@example.com>")
-    return dialogue.transaction.rcpt(argument[3:])
+    return _rcpt(dialogue.transaction, argument[3:])
+
+
+async def _rcpt(transaction: Transaction, argument: str) -> Reply:
+    wanted = transaction.wanted(argument)
+    found = wanted if isinstance(wanted, Reply) else await find(transaction.site, transaction.client, wanted)
+    reply = found if isinstance(found, Reply) else transaction.add(found)
+    if reply.refused:
+        transaction.log_refused("recipient refused", reply)
+    return reply
 
 
 def data(dialogue: Dialogue, argument: str) -> Step:
@@ -119,6 +170,62 @@ def rset(dialogue: Dialogue, _: str) -> Step:
     return OK
 
 
+def starttls(dialogue: Dialogue, argument: str) -> Step:
+    """RFC 3207.  The connection begins the handshake behind the reply."""
+    if dialogue.site.certificate is None:
+        return NOT_OFFERED
+    if dialogue.more_came():
+        return NOT_IN_TURN  # section 5: what is sent in clear must not be read as if it had come under TLS
+    if argument:
+        return Reply(code=501, status="5.5.4", text="STARTTLS takes no argument")
+    if dialogue.client.tls:
+        return Reply(code=503, status="5.5.1", text="TLS stands already")
+    if not dialogue.client.extended:
+        return NO_EHLO
+    return Reply(code=220, status="2.0.0", text="begin TLS")
+
+
+def auth(dialogue: Dialogue, argument: str) -> Step:
+    """RFC 4954 section 4."""
+    client = dialogue.client
+    if not client.door.login or dialogue.site.people is None:
+        return NOT_OFFERED
+    if not client.tls:
+        return Reply(code=538, status="5.7.11", text="no password in clear: send STARTTLS first")
+    if not client.extended:
+        return NO_EHLO
+    if client.login is not None:
+        return Reply(code=503, status="5.5.1", text="you are logged in already")
+    mechanism, _, initial = argument.partition(" ")
+    if mechanism.upper() not in MECHANISMS:
+        return Reply(code=504, status="5.5.4", text=f"known mechanisms are {', '.join(MECHANISMS)}")
+    dialogue.exchange = Exchange(mechanism.upper())
+    if not initial:
+        return Reply(code=334, status="", text=dialogue.exchange.challenge)
+    return respond(dialogue, "" if initial == "=" else initial)
+
+
+def respond(dialogue: Dialogue, response: str) -> Step:
+    """A line of the exchange that is under way."""
+    assert dialogue.exchange is not None
+    answer = login.respond(dialogue.exchange, response)
+    if isinstance(answer, Reply):
+        if answer.refused:
+            dialogue.exchange = None
+        return answer
+    dialogue.exchange = None
+    return _verify(dialogue, answer)
+
+
+async def _verify(dialogue: Dialogue, credentials: Credentials) -> Reply:
+    answer = await login.verify(dialogue.site, credentials, dialogue.client.ip)
+    if not isinstance(answer, Reply):
+        dialogue.client = replace(dialogue.client, login=answer)
+        return login.WELCOME
+    dialogue.denials += answer is login.DENIED
+    return replace(answer, close=dialogue.denials >= dialogue.site.limits.logins)
+
+
 def noop(_: Dialogue, __: str) -> Step:
     return OK
 
@@ -139,8 +246,8 @@ def help_(_: Dialogue, __: str) -> Step:
 def unknown(line: bytes, verb: str) -> Reply:
     if not line.endswith(b"\r\n"):
         return Reply(code=500, status="5.5.2", text="a line ends with CR and LF")
-    if verb in ("EXPN", "TURN", "ETRN", "AUTH", "STARTTLS", "BDAT"):
-        return Reply(code=502, status="5.5.1", text="not offered here")
+    if verb in ("EXPN", "TURN", "ETRN", "BDAT"):
+        return NOT_OFFERED
     return Reply(code=500, status="5.5.2", text="no such command")
 
 
@@ -151,6 +258,8 @@ VERBS: Final[dict[str, Callable[[Dialogue, str], Step]]] = {
     "RCPT": rcpt,
     "DATA": data,
     "RSET": rset,
+    "STARTTLS": starttls,
+    "AUTH": auth,
     "NOOP": noop,
     "QUIT": quit_,
     "VRFY": vrfy,

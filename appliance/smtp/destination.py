@@ -1,0 +1,58 @@
+"""A recipient as a value: as it was asked for, and as it was accepted.
+
+Security: `address` is a stranger's spelling that the grammar let through; everything else is the directory's word.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from appliance import policy, trace
+from appliance.smtp.reply import Reply
+from mailstore.directory.records import Person, Printer
+from mailstore.store.contract import Recipient
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """A recipient that was accepted: one printer, or people."""
+
+    address: str  # as given
+    key: str  # canonical, by which the same recipient is known again
+    trust: policy.Trust
+    printer: Printer | None = None
+    people: tuple[Person, ...] = ()
+    postmaster: bool = False
+
+    def maildrops(self, reverse_path: str) -> list[Recipient]:
+        fields = trace.return_path(reverse_path) + trace.delivered_to(self.address)
+        if self.printer is None:
+            return [
+                Recipient(maildrop=person.maildrop, address=self.address, quota=person.quota, fields=fields)
+                for person in self.people
+            ]
+        return [
+            Recipient(
+                maildrop=self.printer.name,
+                address=self.address,
+                quota=self.printer.quota,
+                fields=fields,
+                reason="job-queued" if self.printer.drained_by_bridge else "job-fetchable",
+            )
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What RCPT asks for, after the grammar and the domain were found right."""
+
+    address: str
+    key: str
+    sender: str  # the reverse-path
+    declared: int  # SIZE, 0 if none
+
+
+TOO_OFTEN: Final = Reply(
+    code=450, status="4.7.1", text="too many messages to the postmaster, come again later", reason="rate-limited"
+)

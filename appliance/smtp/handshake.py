@@ -1,0 +1,45 @@
+"""A connection goes under TLS: by STARTTLS (RFC 3207), or at once where the door wants it (RFC 8314).
+
+Security: a handshake costs us more than the client, so it has a deadline and the connection is counted before it
+begins.  Whoever reads from a transport that is handed in here must have paused it and taken everything out: what came
+in clear must not be read as if it had come under TLS.  A handshake that fails is the client's affair and no error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from prometheus_client import Counter
+
+from appliance.smtp.limits import Limits
+from appliance.tls import Certificate
+
+SECURED = Counter("printpost_smtp_tls_connections_total", "Connections that came under TLS")
+FAILED = Counter("printpost_smtp_tls_failures_total", "TLS handshakes that failed")
+
+log = structlog.get_logger()
+
+
+async def shake_hands(
+    transport: asyncio.Transport, protocol: asyncio.Protocol, certificate: Certificate, limits: Limits, client_ip: str
+) -> asyncio.Transport | None:
+    """The transport to use from now on; None, and the connection is closed, if they did not come to terms."""
+    try:
+        secured = await asyncio.get_running_loop().start_tls(
+            transport,
+            protocol,
+            certificate.context,
+            server_side=True,
+            ssl_handshake_timeout=limits.handshake_seconds,
+            ssl_shutdown_timeout=limits.parting_seconds,
+        )
+    except OSError as error:  # ssl.SSLError among them
+        FAILED.inc()
+        log.info("TLS handshake failed", client=client_ip, why=getattr(error, "reason", None) or type(error).__name__)
+        transport.abort()
+        return None
+    if secured is None:  # uvloop's and asyncio's answer to a connection that was lost in this moment
+        return None
+    SECURED.inc()
+    return secured
