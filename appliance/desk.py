@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import secrets
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from mailstore.directory.contract import Directory
 from mailstore.directory.entry import checked
 from mailstore.directory.records import Person, Printer
 from mailstore.directory.turn import our_turn
-from mailstore.failure import PermanentFailure
+from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.job import Job, JobState
 from mailstore.store.contract import Envelope, JobEvent, PrinterState, Recipient, Store, Waiting
 
@@ -86,6 +86,7 @@ class JobFile:
     trace: Sequence[JobEvent]
     kept_until: float  # until when it can be printed again, 0.0 if it cannot
     own: bool
+    operated: bool  # who looks may also hold and release it
 
 
 class Desk:
@@ -118,26 +119,35 @@ class Desk:
         waiting = next((row for row in await self._store.waiting() if row.printer == printer.name), None)
         return Standing(printer=printer, state=await self._store.printer_state(printer.name), waiting=waiting)
 
-    async def jobs(self, person: Person, printer: str = "", limit: int = 100) -> Sequence[Job]:
-        """The newest jobs that he may see, newest first."""
+    async def jobs(
+        self, person: Person, printer: str = "", limit: int = 100, *, states: Collection[str] = (), before: int = 0
+    ) -> Sequence[Job]:
+        """The newest jobs that he may see, newest first; `before`: only those with a smaller number.
+
+        Of what is old only as much as `_OLD` jobs is looked through.
+        """
         if printer:
             entry = await self._existing(printer)
             printer, everybodys = entry.name, may(person, Act.OPERATE, entry)
         else:
             everybodys = person.administrator
-        if everybodys:
-            return await self._store.jobs(printer=printer, limit=limit)
-        entries = {entry.name: entry for entry in await self._directory.printers()}
-        found = await self._store.jobs(printer=printer, limit=_OLD)
-        return [job for job in found if may_have(person, job, entries.get(job.printer))][:limit]
+        wanted = limit if everybodys and not before else _OLD
+        found = await self._store.jobs(printer=printer, states=states, limit=wanted)
+        if before:
+            found = [job for job in found if job.id < before]
+        if not everybodys:
+            entries = {entry.name: entry for entry in await self._directory.printers()}
+            found = [job for job in found if may_have(person, job, entries.get(job.printer))]
+        return found[:limit]
 
     async def job(self, person: Person, number: int) -> JobFile:
-        job = await self._job(person, number)
+        job, printer = await self._job(person, number)
         return JobFile(
             job=job,
             trace=await self._store.trace(number),
             kept_until=await self._store.kept_until(number),
             own=own(person, job),
+            operated=may(person, Act.OPERATE, printer),
         )
 
     async def try_sender(
@@ -258,7 +268,7 @@ class Desk:
 
     async def print_again(self, person: Person, number: int) -> int:
         """Returns the new job's number."""
-        job = await self._job(person, number)
+        job, _ = await self._job(person, number)
         printer = await self._existing(job.printer)
         if not may(person, Act.OPERATE, printer):  # the rules of today count for a sender, not those of the first time
             networks = self._settings.site.networks
@@ -286,17 +296,24 @@ class Desk:
         demand(person, Act.OPERATE, printer)
         return printer
 
-    async def _job(self, person: Person, number: int) -> Job:
-        job = await self._store.job(number)
-        if job is None or not may_have(person, job, await self._directory.printer(job.printer)):
+    async def _job(self, person: Person, number: int) -> tuple[Job, Printer | None]:
+        """The job, and its printer if there still is one that is known of."""
+        job = await self._store.job(number) if 0 < number < 1 << 63 else None
+        printer = None
+        if job is not None:
+            try:
+                printer = await self._directory.printer(job.printer)
+            except TransientFailure:
+                if not may_have(person, job, None):
+                    raise
+        if job is None or not may_have(person, job, printer):
             raise Missing(f"there is no job {number}")
-        return job
+        return job, printer
 
-    async def _operated_job(self, person: Person, number: int) -> Job:
-        job = await self._job(person, number)
-        if not may(person, Act.OPERATE, await self._directory.printer(job.printer)):
+    async def _operated_job(self, person: Person, number: int) -> None:
+        _, printer = await self._job(person, number)
+        if not may(person, Act.OPERATE, printer):
             raise NotAllowed(f"{person.name} may stop this job, not hold or release it")
-        return job
 
     async def _wish(self, wish: Awaitable[bool], number: int, why: str) -> None:
         if not await wish:

@@ -19,7 +19,7 @@ from starlette.types import Scope
 
 from appliance.desk import Conflict, Missing, TooLate
 from appliance.rights import NotAllowed
-from appliance.web import account, login, overview, people, stream
+from appliance.web import account, api, jobs, login, overview, people, printer, printer_settings, stream
 from appliance.web.guard import Guard
 from appliance.web.login import NotLoggedIn, TooManyGuesses, current_person, own_path
 from appliance.web.pages import STATIC, page, sentence
@@ -28,8 +28,12 @@ from mailstore.failure import Failure, TransientFailure
 
 PAGES: tuple[APIRouter, ...] = (
     overview.router,
+    printer_settings.router,
+    printer.router,
+    jobs.router,
     account.router,
     people.router,
+    api.router,
     stream.router,
 )
 """Every page: one file, one line.  Whoever asks for one of these is logged in."""

@@ -1,0 +1,152 @@
+"""A printer's own page: how it fares, who may send, what waits; and what keeps it going: pause, refuse, test page.
+
+Security: how a printer fares everybody who is logged in may see; its rules only whoever operates it, for the lists are
+nobody else's business.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import RedirectResponse, Response
+
+from appliance import facts, policy
+from appliance.rights import Act, demand, may
+from appliance.web.jobs import LABELS, rows
+from appliance.web.login import Me
+from appliance.web.pages import flash, page, sentence
+from appliance.web.site import Here, Site
+from appliance.web.words import rhythm, rule_in_words
+from mailstore.address import parse_path
+from mailstore.directory.records import Person
+from mailstore.failure import PermanentFailure
+
+router = APIRouter(include_in_schema=False)
+
+_NEWEST = 25  # jobs on a printer's page
+
+
+class Where(StrEnum):
+    """Where the mail of a tried address comes from."""
+
+    SITE = "site"
+    IP = "ip"
+    LOGIN = "login"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """An address that somebody tries, and what came of it."""
+
+    sender: str = ""
+    where: Where = Where.SITE
+    ip: str = ""
+    allowed: bool = False
+    verdict: str = ""
+    errors: dict[str, str] = field(default_factory=dict)
+
+
+class Wish(StrEnum):
+    """What keeps a printer going, by the last part of the address."""
+
+    TEST_PAGE = "test-page"
+    PAUSE = "pause"
+    RESUME = "resume"
+    ACCEPT = "accept"
+    REFUSE = "refuse"
+
+
+_DONE: dict[Wish, str] = {
+    Wish.PAUSE: "{name} is paused: mail is taken and waits. What is being printed now is finished.",
+    Wish.RESUME: "{name} goes on printing.",
+    Wish.ACCEPT: "{name} takes mail again.",
+    Wish.REFUSE: "{name} takes no mail: senders are told so. What waits is still printed.",
+}
+
+
+@router.get("/printers/{name}")
+async def printer_page(request: Request, site: Here, person: Me, name: str) -> Response:
+    return await _show(request, site, person, name, Trial())
+
+
+@router.get("/printers/{name}/try")
+async def try_address(
+    request: Request,
+    site: Here,
+    person: Me,
+    name: str,
+    sender: Annotated[str, Query(max_length=320)] = "",
+    where: Where = Where.SITE,
+    ip: Annotated[str, Query(max_length=60)] = "",
+) -> Response:
+    demand(person, Act.OPERATE, (await site.desk.printer(person, name)).printer)
+    trial = await _tried(site, person, name, sender.strip(), where, ip.strip())
+    # htmx takes nothing out of an answer that is an error, and this one shows in the page what is wrong.
+    status = 422 if trial.errors and "hx-request" not in request.headers else 200
+    return await _show(request, site, person, name, trial, status)
+
+
+async def _tried(site: Site, person: Person, name: str, sender: str, where: Where, ip: str) -> Trial:
+    errors = {}
+    try:
+        if sender or where is Where.LOGIN:
+            sender = parse_path(f"<{sender}>", utf8=True, null_allowed=False).address
+    except PermanentFailure:
+        errors["sender"] = "This is not an address: write it like ada@example.com."
+    try:
+        if where is Where.IP:
+            policy.plain_ip(ip)
+    except PermanentFailure as failure:
+        errors["ip"] = sentence(failure.text)
+    if errors:
+        return Trial(sender=sender, where=where, ip=ip, errors=errors)
+    allowed, verdict = await site.desk.try_sender(
+        person,
+        name,
+        sender,
+        client_ip=ip if where is Where.IP else "",
+        authenticated=sender if where is Where.LOGIN else "",
+    )
+    return Trial(sender=sender, where=where, ip=ip, allowed=allowed, verdict=sentence(verdict))
+
+
+async def _show(request: Request, site: Site, person: Person, name: str, trial: Trial, status: int = 200) -> Response:
+    standing = await site.desk.printer(person, name)
+    printer, now = standing.printer, time.time()
+    operates = may(person, Act.OPERATE, printer)
+    return page(
+        request,
+        "printer.html",
+        status=status,
+        standing=standing,
+        printer=printer,
+        operates=operates,
+        rhythm=[] if printer.drained_by_bridge else rhythm(printer, standing.state, now),
+        allow=[(rule, rule_in_words(rule)) for rule in printer.allow],
+        warnings=facts.warnings(printer, ()) if operates else [],
+        deny=[(rule, rule_in_words(rule)) for rule in printer.deny],
+        trial=trial,
+        rows=await rows(site, person, await site.desk.jobs(person, printer.name, _NEWEST)),
+        LABELS=LABELS,
+        silent=await site.reach.silent(),
+    )
+
+
+@router.post("/printers/{name}/{wish}")
+async def wish_for(request: Request, site: Here, person: Me, name: str, wish: Wish) -> Response:
+    name = name.lower()
+    match wish:
+        case Wish.TEST_PAGE:
+            number = await site.desk.test_page(person, name)
+            flash(request, f"The test page is job {number}.")
+            return RedirectResponse(f"/jobs/{number}", 303)
+        case Wish.PAUSE | Wish.RESUME:
+            await site.desk.set_paused(person, name, wish is Wish.PAUSE)
+        case Wish.ACCEPT | Wish.REFUSE:
+            await site.desk.set_accepting(person, name, wish is Wish.ACCEPT)
+    flash(request, _DONE[wish].format(name=name))
+    return RedirectResponse(f"/printers/{name}", 303)

@@ -1,0 +1,78 @@
+"""Rules, proofs, trust and rhythms in plain words.  No I/O."""
+
+from __future__ import annotations
+
+from appliance.policy import Kind, Trust, parse_rule
+from mailstore.directory.records import Printer
+from mailstore.failure import PermanentFailure
+from mailstore.job import DeliveryProof
+from mailstore.store.contract import PrinterState
+
+PROOFS: dict[DeliveryProof, str] = {
+    DeliveryProof.NONE: "Nothing but that it was sent off: the printer did not confirm it.",
+    DeliveryProof.ACKED: "The printer received every octet. Whether paper came out it does not say.",
+    DeliveryProof.CLOSED: "The printer took all of it and closed the connection in order.",
+    DeliveryProof.INTERPRETED: "The printer answered a question that stood behind the job: it has worked through it.",
+    DeliveryProof.IDLE_PAGES: "The printer's page counter rose, and it was ready again.",
+    DeliveryProof.JOB_END: "The printer itself reported that the job is printed.",
+    DeliveryProof.FETCHED: "The printer fetched the mail from its mailbox and deleted it there.",
+}
+"""What is known of the paper."""
+
+TRUST: dict[str, str] = {
+    Trust.INSIDER: "From inside: with a login, or from the site's own networks.",
+    Trust.VERIFIED: "From outside, and it is proved that the sender sent it.",
+    Trust.STRANGER: "From outside, and nobody proved who sent it.",
+}
+"""What was concluded at receipt; it decides what reaches the printer."""
+
+_KINDS: dict[Kind, str] = {
+    Kind.ADDRESS: "mail sent from {value}",
+    Kind.DOMAIN: "mail sent from any address at {value}",
+    Kind.AUTHOR: "mail whose From field names {value}",
+    Kind.IP: "mail that comes from {value}, whoever sends it",
+    Kind.AUTHENTICATED: "everybody who sends with a user name and password",
+    Kind.ANYONE: "everybody who proves the address he sends from",
+}
+
+
+def rule_in_words(text: str) -> str:
+    """Whom a rule means; one that cannot be read says so."""
+    try:
+        rule = parse_rule(text)
+    except PermanentFailure:
+        return "cannot be read, and while it stands here nobody may send"
+    network = rule.network
+    if network is not None and network.num_addresses == 1:
+        return _KINDS[rule.kind].format(value=f"the computer at {network.network_address}")
+    if network is not None and network.prefixlen == 0:
+        return _KINDS[rule.kind].format(value=f"any IPv{network.version} address")
+    return _KINDS[rule.kind].format(value=f"the network {network}" if network is not None else rule.value)
+
+
+def rhythm(printer: Printer, state: PrinterState, now: float) -> list[str]:
+    """How often a printer that polls should, and how often it does."""
+    told = [f"It should poll every {duration(printer.poll_interval)}."]
+    if not state.last_poll:
+        return [*told, "It has not polled yet."]
+    gap = state.poll_gap or printer.poll_interval
+    if state.poll_gap:
+        told.append(f"Of late it polls every {duration(gap)}.")
+    due = state.last_poll + gap
+    told.append(f"The last time was {duration(now - state.last_poll)} ago.")
+    if now <= due:
+        told.append(f"The next is expected in {duration(due - now)}.")
+    elif now - due > 2 * gap:
+        told.append(f"It is late: the next was expected {duration(now - due)} ago. Is it switched on?")
+    else:
+        told.append("The next is expected any moment.")
+    return told
+
+
+def duration(seconds: float) -> str:
+    """A length of time for people who compare two of them: seconds up to two minutes, then the next unit."""
+    for unit, size in (("second", 1), ("minute", 60), ("hour", 3600), ("day", 86400)):
+        if seconds < 120 * size or unit == "day":
+            count = round(max(0.0, seconds) / size)
+            return f"{count} {unit}{'' if count == 1 else 's'}"
+    raise AssertionError
