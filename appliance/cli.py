@@ -17,7 +17,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
-from appliance import cli_job, cli_printer, shell
+from appliance import cli_job, cli_printer, cli_user, shell
 from mailstore import config, logs
 from mailstore.failure import Failure, TransientFailure
 from mailstore.store.contract import StoreUnusable
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_printer.app, name="printer")
 app.add_typer(cli_job.app, name="job")
+app.add_typer(cli_user.app, name="user")
 configuration = typer.Typer(no_args_is_help=True, help="Check and show the configuration.")
 app.add_typer(configuration, name="config")
 
@@ -122,7 +123,7 @@ def send(
 
     settings = context.obj.settings()
     try:
-        host, port = config.split_endpoint(server or settings.smtp.listen)
+        where = config.reached_at(server or settings.smtp.listen)
     except ValueError as error:
         shell.fail(f"--server: {error}", 2)
     columns = ("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn())
@@ -132,10 +133,21 @@ def send(
             files,
             recipient=to if "@" in to else f"{to}@{settings.domains[0]}",
             sender=sender or f"{getpass.getuser()}@{settings.site.hostname}",
-            server=(_reachable(host), port),
+            server=where,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     typer.echo(answer.removeprefix("2.0.0 "))
+
+
+@app.command()
+def doctor(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Look at everything that keeps paper from coming out.  Exit status 0, or 69 if something is an error."""
+    from appliance.doctor.command import run as run_doctor
+
+    raise typer.Exit(asyncio.run(run_doctor(context.obj.settings(), as_json=as_json)))
 
 
 @app.command()
@@ -149,9 +161,9 @@ def healthcheck(
     if role != "all" and role not in listeners:
         shell.fail(f"{role} is not a role; all, serve and bridge are", 2)
     for name in [role] if role != "all" else listeners:
-        host, port = config.split_endpoint(listeners[name])
+        host, port = config.reached_at(listeners[name])
         try:
-            urllib.request.urlopen(f"http://{_bracketed(_reachable(host))}:{port}/livez", timeout=5).close()
+            urllib.request.urlopen(f"http://{config.bracketed(host)}:{port}/livez", timeout=5).close()
         except (OSError, urllib.error.URLError) as error:
             shell.fail(f"{name} does not answer on {host}:{port}: {error}", os.EX_UNAVAILABLE)
 
@@ -184,15 +196,6 @@ def _become_bridge(file: Path | None, *words: str) -> NoReturn:
     """Commands of the bridge are processes of the bridge: neither package imports the other."""
     option = ["--config", str(file)] if file else []
     os.execv(sys.executable, [sys.executable, "-m", "printerbridge", *option, *words])  # noqa: S606
-
-
-def _reachable(host: str) -> str:
-    """Where a client on this machine reaches a listener on `host`."""
-    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _status(failure: Failure) -> int:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, TypeVar
 
 import typer
 
-from appliance import shell
+from appliance import described, shell
+from appliance.desk import COMMAND_LINE, Desk
 from mailstore.job import REASONS, Job, JobState
 from mailstore.store.contract import JobEvent
 
-app = typer.Typer(no_args_is_help=True, help="See jobs.")
+app = typer.Typer(no_args_is_help=True, help="See jobs, stop them, print them again.")
 
+T = TypeVar("T")
+
+Number = Annotated[int, typer.Argument(help="The job's number.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -35,7 +40,7 @@ def list_(
 
     jobs = shell.run(work())
     if as_json:
-        shell.show_json([described(job) for job in jobs])
+        shell.show_json([described.job(job) for job in jobs])
         return
     rows = [
         (j.id, j.printer, j.state.value, plain(j), j.sender or "<>", j.name, shell.clock(j.received_at)) for j in jobs
@@ -44,23 +49,18 @@ def list_(
 
 
 @app.command()
-def show(
-    context: typer.Context, number: Annotated[int, typer.Argument(help="The job's number.")], as_json: Json = False
-) -> None:
+def show(context: typer.Context, number: Number, as_json: Json = False) -> None:
     """Show one job and what happened to it."""
 
-    async def work() -> tuple[Job | None, list[JobEvent]]:
+    async def work() -> tuple[Job | None, list[JobEvent], float]:
         async with shell.opened_store(context.obj.settings()) as store:
-            return await store.job(number), list(await store.trace(number))
+            return await store.job(number), list(await store.trace(number)), await store.kept_until(number)
 
-    job, trace = shell.run(work())
+    job, trace, kept_until = shell.run(work())
     if job is None:
         shell.fail(f"there is no job {number}; printpost job list shows those there are", os.EX_NOINPUT)
     if as_json:
-        events = [{"at": shell.moment(event.at), "text": event.text} for event in trace]
-        shell.show_json(
-            described(job) | {"detail": job.detail, "pages": job.pages, "trust": job.trust, "trace": events}
-        )
+        shell.show_json(described.job_file(job, trace, kept_until))
         return
     shell.show_fields(
         [
@@ -68,6 +68,7 @@ def show(
             ("from", job.sender or "<>"), ("name", job.name), ("octets", job.octets), ("documents", job.documents),
             ("pages", job.pages or ""), ("attempts", job.attempts), ("delivery proof", job.delivery_proof.value),
             ("received", shell.clock(job.received_at)), ("ended", shell.clock(job.completed_at)),
+            ("can be printed again until", shell.clock(kept_until)),
         ]
     )  # fmt: skip
     for event in trace:
@@ -80,19 +81,49 @@ def plain(job: Job) -> str:
     return f"{words}: {job.detail}" if words and job.detail else words or job.detail
 
 
-def described(job: Job) -> dict[str, Any]:
-    """A job for scripts: the fields that the design promises."""
-    return {
-        "id": job.id,
-        "printer": job.printer,
-        "state": job.state.value,
-        "reasons": list(job.reasons),
-        "sender": job.sender,
-        "name": job.name,
-        "octets": job.octets,
-        "documents": job.documents,
-        "attempts": job.attempts,
-        "delivery_proof": job.delivery_proof.value,
-        "received_at": shell.moment(job.received_at),
-        "completed_at": shell.moment(job.completed_at),
-    }
+@app.command()
+def cancel(context: typer.Context, number: Number) -> None:
+    """Stop a job, whatever it is doing."""
+    _wish(context, lambda desk: desk.cancel(COMMAND_LINE, number))
+
+
+@app.command()
+def hold(context: typer.Context, number: Number) -> None:
+    """Let a waiting job wait until it is released."""
+    _wish(context, lambda desk: desk.hold(COMMAND_LINE, number))
+
+
+@app.command()
+def release(context: typer.Context, number: Number) -> None:
+    """Let a held job go on."""
+    _wish(context, lambda desk: desk.unhold(COMMAND_LINE, number))
+
+
+@app.command()
+def retry(context: typer.Context, number: Number) -> None:
+    """Print again: a job in doubt under a banner that says so, an ended one as a new job while its octets are kept."""
+
+    async def work(desk: Desk) -> int:
+        job = (await desk.job(COMMAND_LINE, number)).job
+        if job.state.ended:
+            return await desk.print_again(COMMAND_LINE, number)
+        await desk.decide(COMMAND_LINE, number, printed=False)
+        return number
+
+    typer.echo(f"Job {_wish(context, work)} is to be printed.")
+
+
+@app.command()
+def printed(context: typer.Context, number: Number) -> None:
+    """Say of a job in doubt that it was printed."""
+    _wish(context, lambda desk: desk.decide(COMMAND_LINE, number, printed=True))
+
+
+def _wish(context: typer.Context, wish: Callable[[Desk], Coroutine[Any, Any, T]]) -> T:
+    settings = context.obj.settings()
+
+    async def work() -> T:
+        async with shell.opened(settings) as (store, directory):
+            return await wish(Desk(settings, store, directory))
+
+    return shell.run(work())

@@ -1,4 +1,4 @@
-"""The appliance's process: SMTP, POP3 and the metrics on one loop, until SIGTERM.
+"""The appliance's process: SMTP, POP3, the page, notices and the metrics on one loop, until SIGTERM.
 
 The directory need not run and no printer need answer for it to be ready; the store must.
 """
@@ -9,19 +9,26 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 
 from appliance.gauges import StoreGauges
+from appliance.people import first_administrator
 from appliance.pop3.server import start_pop3
 from appliance.reactor import reactor
+from appliance.relay import Relay
 from appliance.smtp.server import start_smtp
-from mailstore.config import Settings, split_endpoint
-from mailstore.directory.contract import Directory
-from mailstore.directory.opening import connect
-from mailstore.failure import TransientFailure
+from appliance.telling import Teller
+from appliance.tls import open_certificate
+from appliance.web.server import start_web
+from mailstore.config import Settings
+from mailstore.directory.contract import Directory, People
+from mailstore.directory.opening import connect, connect_people
+from mailstore.directory.turn import our_turn
+from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.monitoring import monitor
 from mailstore.notify import notify
 from mailstore.store.contract import Role, Store
@@ -45,13 +52,8 @@ async def serve(settings: Settings) -> None:
     reactor.start()
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(reactor.shutdown)
-        store = await open_store(
-            settings.store.folder, role=Role.APPLIANCE, keep=settings.store.keep, reserve=settings.store.reserve
-        )
-        stack.push_async_callback(store.close)
-        directory = connect(settings, "appliance")
-        stack.push_async_callback(directory.close)
-        gauges = StoreGauges(store, directory)
+        kept = await _open(settings, stack)
+        gauges = StoreGauges(kept.store, kept.directory)
         stack.callback(gauges.close)
 
         async def readiness() -> str:
@@ -60,22 +62,81 @@ async def serve(settings: Settings) -> None:
         where = await stack.enter_async_context(
             monitor(settings.metrics.listen, "[metrics] listen", readiness, gauges.refresh)
         )
+        certificate = await asyncio.to_thread(open_certificate, settings)
+        relay = Relay(settings, kept.store, kept.people)
+        teller = Teller(settings, kept.store, kept.directory, queued=relay.ring)
         open_ports: list[_Listener] = []
         stack.push_async_callback(_close, open_ports)
-        smtp = await start_smtp(settings, store, directory)
+        store, directory, people = kept.store, kept.directory, kept.people
+        smtp = await start_smtp(settings, store, directory, people=people, certificate=certificate)
         open_ports.append(smtp)
-        host, port = split_endpoint(settings.pop3.listen)
-        pop3 = await start_pop3(settings, store, directory, host=host, port=port)
+        pop3 = await start_pop3(settings, store, directory, people=people, certificate=certificate)
         open_ports.append(pop3)
+        web = await start_web(settings, store, directory, people, certificate, refresh=kept.forget)
+        open_ports.append(web)
         async with asyncio.TaskGroup() as tasks:
-            chores = [tasks.create_task(_heed(store, directory)), tasks.create_task(_sweep(store))]
-            log.info("ready", smtp=smtp.address, pop3=pop3.address, metrics=where)
+            work = (
+                _heed(kept, teller.ring, relay.ring),
+                _sweep(kept.store),
+                _welcome(settings, kept, web.url),
+                certificate.watch(),
+                teller.run(),
+                relay.run(),
+            )
+            chores = [tasks.create_task(chore) for chore in work]
+            log.info("ready", **smtp.addresses, **pop3.addresses, web=web.url, metrics=where)
             notify("READY=1")
             await stop.wait()
             notify("STOPPING=1")
             log.info("stopping")
             for chore in chores:
                 chore.cancel()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """What is at rest."""
+
+    store: Store
+    directory: Directory
+    people: People
+
+    def forget(self) -> None:
+        """Somebody changed the directory."""
+        self.directory.forget()
+        self.people.forget()
+
+
+async def _open(settings: Settings, stack: contextlib.AsyncExitStack) -> _Kept:
+    store = await open_store(
+        settings.store.folder, role=Role.APPLIANCE, keep=settings.store.keep, reserve=settings.store.reserve
+    )
+    stack.push_async_callback(store.close)
+    directory = connect(settings, "appliance")
+    stack.push_async_callback(directory.close)
+    people = connect_people(settings)
+    stack.push_async_callback(people.close)
+    return _Kept(store=store, directory=directory, people=people)
+
+
+async def _welcome(settings: Settings, kept: _Kept, page: str) -> None:
+    """At the first start there is nobody who could log in: make an administrator, and say his password once."""
+    while True:
+        try:
+            async with our_turn(settings.store.folder):
+                made = await first_administrator(kept.people, settings.domains[0])
+                if made:
+                    await kept.store.changed()
+            break
+        except TransientFailure:  # the directory is not there yet; its own metrics count it
+            await asyncio.sleep(LOOK)
+        except PermanentFailure as failure:
+            log.warning("no administrator could be made", why=failure.text)
+            return
+    if made:
+        name, password = made
+        # On stdout, in words: a log is kept for longer than a password should be.
+        print(f"The page is {page}\nLog in as {name} with the password {password} (shown only now).", flush=True)  # noqa: T201
 
 
 class _Listener(Protocol):
@@ -90,20 +151,20 @@ async def _close(listeners: Sequence[_Listener]) -> None:
             raise end
 
 
-async def _heed(store: Store, directory: Directory) -> None:
-    """Forget what is remembered of the directory as soon as somebody changed it through Printpost."""
+async def _heed(kept: _Kept, *ring: Callable[[], None]) -> None:
+    """Forget what is remembered of the directory as soon as somebody changed it through Printpost; pass rings on."""
     known = -1
 
     async def look() -> None:
         nonlocal known
         try:
-            now = await store.generation()
+            now = await kept.store.generation()
         except TransientFailure as failure:  # the next look may succeed; what is remembered ages by itself
             log.warning("not looked whether the directory was changed", why=str(failure))
             return
         if now != known:
             known = now
-            directory.forget()
+            kept.forget()
 
     async def look_now_and_then() -> None:  # a ring is a hint that may be lost
         while True:
@@ -113,9 +174,11 @@ async def _heed(store: Store, directory: Directory) -> None:
     await look()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(look_now_and_then())
-        async for name in store.rings():
-            if name == "*":  # the others are jobs, one for each mail
+        async for name in kept.store.rings():
+            if name == "*":  # the others are printers, of which something happened
                 await look()
+            for each in ring:
+                each()
 
 
 async def _sweep(store: Store) -> None:

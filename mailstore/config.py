@@ -54,6 +54,17 @@ def split_endpoint(value: str) -> tuple[str, int]:
     return match[1] or match[2], int(match[3])
 
 
+def reached_at(listen: str) -> tuple[str, int]:
+    """("HOST", PORT) by which a client on this machine reaches a listener on "HOST:PORT".  Raises ValueError."""
+    host, port = split_endpoint(listen)
+    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port  # noqa: S104
+
+
+def bracketed(host: str) -> str:
+    """A host as it stands before ":PORT"."""
+    return f"[{host}]" if ":" in host else host
+
+
 def _network(value: object) -> object:
     return ip_network(value, strict=False) if isinstance(value, str) else value
 
