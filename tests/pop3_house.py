@@ -1,37 +1,63 @@
-"""A POP3 server over a real store and a real slapd, for tests: `running_pop3` for one event loop."""
+"""A POP3 server with TLS over a real store and a real slapd, for tests: `running_pop3` for one event loop."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import itertools
+import ssl
+import time
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 from appliance.pop3.connection import Limits
 from appliance.pop3.server import Pop3Service, start_pop3
+from appliance.tls import Certificate, open_certificate
 from mailstore.config import Settings
+from mailstore.directory.contract import People
 from mailstore.directory.ldap import LdapDirectory
-from mailstore.directory.records import Printer
+from mailstore.directory.logins import Pace
+from mailstore.directory.openldap import SUFFIX, Identity
+from mailstore.directory.own_people import OwnPeople
+from mailstore.directory.people import LdapPeople
+from mailstore.directory.records import Person, Printer
+from mailstore.directory.server import LdapServer
+from mailstore.directory.slapd import secret, socket_url
 from mailstore.job import Job
 from mailstore.store.contract import Envelope, Recipient, Role
 from mailstore.store.sql import SqlStore, open_store
-from tests.directory_server import running_directory
+from tests.directory_server import RunningDirectory, running_directory
 
 SECRET = "correct horse"
-LIMITS = Limits(failure_delay=0.01)
+LIMITS = Limits(failure_delay=0.01, poll_share=0.0)
 FIELDS = b"Return-Path: <ada@example.com>\r\nDelivered-To: phaser@print.example.com\r\n"
 
 
 class Pop3House:
     """Where it listens, and hands to put printers, mail and servers into it."""
 
-    def __init__(self, store: SqlStore, directory: LdapDirectory) -> None:
+    def __init__(
+        self,
+        store: SqlStore,
+        directory: LdapDirectory,
+        people: People | None = None,
+        certificate: Certificate | None = None,
+        settings: Settings | None = None,
+    ) -> None:
         self.store = store
         self.directory = directory
-        self.settings = Settings.model_validate({"site": {"hostname": "print.example.com"}})
+        self.people = people
+        self.certificate = certificate
+        self.settings = settings or Settings.model_validate({"site": {"hostname": "print.example.com"}})
         self.host, self.port = "127.0.0.1", 0
+        self.secure_port = 0
         self._names = (f"phaser{number}" for number in itertools.count(1))
+
+    @property
+    def trust(self) -> ssl.SSLContext:
+        """A client that believes our certificate alone."""
+        assert self.certificate
+        return ssl.create_default_context(cafile=str(self.certificate.files[0]))
 
     async def printer(self, **settings: object) -> str:
         """A new printer with the password SECRET; its name."""
@@ -39,6 +65,14 @@ class Pop3House:
         given: dict[str, object] = {"name": name, "addresses": (f"{name}@print.example.com",), **settings}
         await self.directory.add(Printer(**given), SECRET)  # type: ignore[arg-type]
         return name
+
+    async def person(self, name: str, **settings: object) -> Person:
+        """A new user with the password SECRET."""
+        assert self.people
+        given: dict[str, object] = {"name": name, "addresses": (f"{name}@print.example.com",), **settings}
+        person = Person(**given)  # type: ignore[arg-type]
+        await self.people.add(person, SECRET)
+        return person
 
     async def mail(self, printer: str, octets: bytes, fields: bytes = b"") -> int:
         """Put a message into the maildrop; the job's number."""
@@ -66,7 +100,16 @@ class Pop3House:
     @contextlib.asynccontextmanager
     async def serving(self, limits: Limits = LIMITS, host: str = "127.0.0.1") -> AsyncIterator[Pop3Service]:
         """One more server, with other limits."""
-        service = await start_pop3(self.settings, self.store, self.directory, host=host, port=0, limits=limits)
+        service = await start_pop3(
+            self.settings,
+            self.store,
+            self.directory,
+            people=self.people,
+            certificate=self.certificate,
+            limits=limits,
+            host=host,
+            port=0,
+        )
         try:
             yield service
         finally:
@@ -87,15 +130,31 @@ class Pop3House:
 
 @contextlib.asynccontextmanager
 async def running_pop3(folder: Path) -> AsyncIterator[Pop3House]:
+    settings = Settings.model_validate(
+        {
+            "site": {"hostname": "print.example.com"},
+            "store": {"url": f"sqlite:{folder / 'store'}"},
+            "pop3s": {"listen": "127.0.0.1:0"},
+        }
+    )
     async with running_directory(folder) as directory:
-        store = await open_store(folder / "store", role=Role.APPLIANCE, reserve=0, runtime=folder / "run")
-        house = Pop3House(store, directory.appliance)
+        people = own_people(directory)
+        store = await open_store(settings.store.folder, role=Role.APPLIANCE, reserve=0, runtime=folder / "run")
+        house = Pop3House(store, directory.appliance, people, open_certificate(settings), settings)
         try:
             async with house.serving() as service:
                 house.host, house.port = service.address
+                house.secure_port = service.addresses["pop3s"][1]
                 yield house
         finally:
             await store.close()
+            await people.close()
+
+
+def own_people(directory: RunningDirectory) -> LdapPeople:
+    password = secret(directory.folder, Identity.APPLIANCE)
+    server = LdapServer(socket_url(directory.runtime), Identity.APPLIANCE.dn, password)
+    return LdapPeople(OwnPeople(server, SUFFIX, clock=time.monotonic, pace=Pace()))
 
 
 class Client:
@@ -140,24 +199,32 @@ class Client:
         async with asyncio.timeout(10):
             try:
                 return await self.reader.read()
-            except ConnectionResetError:
+            except (ConnectionResetError, ssl.SSLError):
                 return b""
+
+    async def stls(self, trust: ssl.SSLContext) -> None:
+        """STLS, and then TLS."""
+        assert (await self.ask("STLS")).startswith("+OK")
+        async with asyncio.timeout(10):
+            await self.writer.start_tls(trust, server_hostname="print.example.com")
+
+    async def capabilities(self) -> list[str]:
+        assert (await self.ask("CAPA")).startswith("+OK")
+        return [line.decode().rstrip() for line in await self.lines()]
 
     def drop(self) -> None:
         self.writer.transport.abort()
 
 
 @contextlib.asynccontextmanager
-async def client(address: tuple[str, int] | Pop3House | Pop3Service, name: str = "") -> AsyncIterator[Client]:
-    """Connected and greeted, logged in if `name` is given."""
-    host, port = (
-        (address.host, address.port)
-        if isinstance(address, Pop3House)
-        else address.address
-        if isinstance(address, Pop3Service)
-        else address
+async def client(
+    where: tuple[str, int] | Pop3House | Pop3Service, name: str = "", trust: ssl.SSLContext | None = None
+) -> AsyncIterator[Client]:
+    """Connected and greeted, under TLS from the first octet with `trust`, logged in if `name` is given."""
+    host, port = _address(where, bool(trust))
+    reader, writer = await asyncio.open_connection(
+        host, port, limit=1 << 23, ssl=trust, server_hostname="print.example.com" if trust else None
     )
-    reader, writer = await asyncio.open_connection(host, port, limit=1 << 23)
     found = Client(reader, writer)
     try:
         assert (await found.line()).startswith("+OK")
@@ -168,3 +235,11 @@ async def client(address: tuple[str, int] | Pop3House | Pop3Service, name: str =
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
+
+
+def _address(where: tuple[str, int] | Pop3House | Pop3Service, secure: bool) -> tuple[str, int]:
+    if isinstance(where, Pop3House):
+        return where.host, where.secure_port if secure else where.port
+    if isinstance(where, Pop3Service):
+        return where.addresses["pop3s" if secure else "pop3"]
+    return where

@@ -319,9 +319,14 @@ async def test_11_an_empty_maildrop_is_one(house: House) -> None:
 # -- 12
 
 
-async def test_12_stls_is_refused_while_there_is_none(ours: Pop3House) -> None:
-    async with House(ours, 0).client() as client:
-        assert (await client.ask("STLS")).startswith("-ERR")
+async def test_12_stls_is_refused_where_there_is_none(ours: Pop3House) -> None:
+    """And where there is some it cannot be injected into: see `test_pop3_tls`."""
+    without = Pop3House(ours.store, ours.directory)
+    async with without.serving() as service:
+        without.host, without.port = service.address
+        async with House(without, 0).client() as client:
+            assert (await client.ask("STLS")) == "-ERR STLS is not offered"
+            assert "STLS" not in await client.capabilities()
 
 
 # -- the base class

@@ -39,3 +39,26 @@ def test_a_session_on_uvloop(tmp_path: Path) -> None:
     name = asyncio.run(prepare())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(fetch(name))
+
+
+@pytest.mark.slow
+def test_tls_on_uvloop(tmp_path: Path) -> None:
+    async def fetch() -> None:
+        async with running_pop3(tmp_path) as house:
+            name = await house.printer()
+            await house.mail(name, MAIL)
+            async with client(house) as lost:
+                await lost.stls(house.trust)
+                await lost.login(name)
+                assert await lost.retr(1) == MAIL
+                lost.drop()
+            await house.becomes_free(name)
+            async with client(house, name, trust=house.trust) as printer:
+                assert await printer.retr(1) == MAIL
+                await printer.ask("DELE 1")
+                assert (await printer.ask("QUIT")).startswith("+OK")
+            async with client(house, name, trust=house.trust) as printer:
+                assert await printer.ask("STAT") == "+OK 0 0"
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(fetch())

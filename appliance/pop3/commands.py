@@ -1,4 +1,4 @@
-"""What a POP3 client says: octets to lines, lines to commands, by a table of states (RFC 1939, RFC 2449).
+"""What a POP3 client says: octets to lines, lines to commands, by a table of states (RFC 1939, RFC 2449, RFC 2595).
 
 Security: every octet here is a stranger's.  A line is 255 octets at most (RFC 2449 section 4) and a longer one is
 dropped as it comes in, so nothing grows; a line is matched whole against the pattern of its verb, and only verbs of the
@@ -49,6 +49,7 @@ _TABLE: dict[str, tuple[frozenset[State], re.Pattern[str], str]] = {
     for verb, states, pattern, usage in (
         ("CAPA", _ANY, r"", "CAPA"),
         ("QUIT", _ANY, r"", "QUIT"),
+        ("STLS", _BEFORE, r"", "STLS"),
         ("USER", _BEFORE, r" +([^ ]+)", "USER name"),
         ("PASS", _BEFORE, r" (.+)", "PASS password"),  # blanks belong to it, RFC 1939 section 7
         ("STAT", _AFTER, r"", "STAT"),
@@ -66,7 +67,6 @@ VERBS = frozenset(_TABLE)
 _ABSENT = {
     "APOP": "APOP is not offered, use USER and PASS",
     "AUTH": "AUTH is not offered, use USER and PASS",
-    "STLS": "STLS is not offered",
     "LAST": "LAST is obsolete (RFC 1725), use UIDL",
     "RPOP": "RPOP is obsolete, use USER and PASS",
     "XTND": "XTND is not offered",

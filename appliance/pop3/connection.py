@@ -6,7 +6,8 @@ takes a line when it is ready for one.  The task is never cancelled: a lost conn
 
 Security: everything read is a stranger's.  What waits to be read is bounded (reading stops), what waits to be sent is
 bounded (the task stops), and a client that says nothing or takes nothing is cut.  Only a whole command and what was
-taken of an answer count as life, so a client that dribbles octets is cut all the same.
+taken of an answer count as life, so a client that dribbles octets is cut all the same.  When TLS begins, what was read
+in clear is gone; until it stands nothing is read as a command.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
+from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener, IPushProducer
 from twisted.internet.protocol import connectionDone
 from twisted.mail.pop3 import POP3
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from appliance.pop3.commands import LINE_OCTETS, LineBuffer
+from appliance.pop3.tls import FAILED, TlsServer
 
 _LINES_AT_ONCE = 16
 
@@ -30,9 +32,11 @@ _LINES_AT_ONCE = 16
 class Limits:
     """What a client may cost.  Times in seconds."""
 
-    before_login: float = 60.0  # from the greeting to the login
+    handshake: float = 15.0  # of TLS
+    before_login: float = 60.0  # from the greeting, or the end of the handshake, to the login
     autologout: float = 600.0  # without a command, or without taking octets; RFC 1939 section 3: at least 10 minutes
     lease: float = 90.0  # the maildrop's, renewed at a third of it
+    poll_share: float = 0.8  # of a printer's poll interval that must pass between logins
     failure_delay: float = 1.0  # of the answer to a wrong password
     failures: int = 3  # wrong passwords
     bad_before: int = 10  # senseless lines before the login
@@ -46,15 +50,22 @@ class Gone(Exception):
     """The connection is lost; the task ends."""
 
 
-@implementer(IPushProducer, IHalfCloseableProtocol)
+@implementer(IPushProducer, IHalfCloseableProtocol, IHandshakeListener)
 class Connection(POP3):
     """One connection; `_serve` of the subclass is its task."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, tls: TlsServer | None = None, *, implicit: bool = False) -> None:
+        """`implicit`: TLS from the first octet."""
         self._limits = limits
+        self._tls = tls
+        self._implicit = implicit
+        self._tcp: Any = None  # under TLS, if there is any
+        self._shaking = False  # a handshake is under way
+        self._secure = False
         self._lines = LineBuffer()
         self._lost = False  # nobody is spoken to any more
         self._ended = False  # nothing more will come in
+        self._deaf = False  # the client hears nothing any more; what it said before is still done
         self._reading_stopped = False
         self._taken = 0  # lines
         self._room = True  # to write
@@ -72,9 +83,12 @@ class Connection(POP3):
     # -- what Twisted calls
 
     def connectionMade(self) -> None:
-        self._wire.setTcpNoDelay(True)
-        self._wire.registerProducer(self, True)
+        self._tcp = self._wire
+        self._tcp.setTcpNoDelay(True)
+        self._tcp.registerProducer(self, True)
         self._allow(self._limits.before_login)
+        if self._implicit:
+            self._start_tls()
         self.task = asyncio.get_running_loop().create_task(self._serve())
 
     def dataReceived(self, data: bytes) -> None:
@@ -92,14 +106,26 @@ class Connection(POP3):
     def writeConnectionLost(self) -> None:
         """Only we could have closed that half, and we never do."""
 
+    def handshakeCompleted(self) -> None:
+        self._shaking, self._secure = False, True
+        self._allow(self._limits.before_login)
+        self._wake()
+
+    def _closing_alert(self) -> None:
+        """TLS was closed by the client as it should be (RFC 8446 section 6.1), and nothing can be sent any more."""
+        self._ended = self._deaf = self._room = True
+        self._wake()
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
-        self._lost = True
+        if self._shaking:
+            FAILED.inc()
+        self._lost = self._lost or not self._deaf
         self._allow(None)
         self._wake()
 
     def timeoutConnection(self) -> None:
         """Autologout: no answer, and nothing is removed (RFC 1939 section 3)."""
-        if self._room and not self._lost:
+        if self._room and not (self._shaking or self._deaf or self._lost):
             self._part()  # not cut: a slow line may still carry what the kernel has
             self._lost = True
             self._wake()
@@ -126,15 +152,26 @@ class Connection(POP3):
 
     def abort(self) -> None:
         """End now; what was not sent is not sent."""
-        self._wire.unregisterProducer()
-        self._wire.abortConnection()
+        self._tcp.unregisterProducer()
+        self._tcp.abortConnection()
 
     def _part(self) -> None:
         """End once what was written is taken, or time is up: that may be a whole message to a slow line."""
-        if not self._lost:
+        if not (self._deaf or self._lost):
             self._allow(self._limits.autologout)
             self._wire.unregisterProducer()
             self._wire.loseConnection()
+            self._tcp.loseConnection()  # the answer to our closing alert is not waited for, RFC 8446 section 6.1
+
+    def _start_tls(self) -> None:
+        """What was read in clear is forgotten, and nothing is read in clear from now on."""
+        assert self._tls
+        self._lines = LineBuffer()
+        self._shaking = True
+        self._allow(self._limits.handshake)
+        self._tcp.unregisterProducer()
+        self.transport = self._tls.begin(self._tcp, self, self._closing_alert)
+        self._wire.registerProducer(self, True)
 
     # -- what the task calls
 
@@ -178,6 +215,19 @@ class Connection(POP3):
     async def _writable(self) -> None:
         """Wait until there is room to write.  Raises `Gone`."""
         while not (self._room or self._lost):
+            await self._woken()
+        if self._lost:
+            raise Gone
+
+    async def _heard(self) -> None:
+        """Wait until there is room to write, for what must not be lost.  Raises `Gone`."""
+        await self._writable()
+        if self._deaf:
+            raise Gone
+
+    async def _shaken(self) -> None:
+        """Wait for the end of a handshake.  Raises `Gone`."""
+        while self._shaking and not self._lost:
             await self._woken()
         if self._lost:
             raise Gone

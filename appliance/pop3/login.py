@@ -2,19 +2,22 @@
 
 Security: names and passwords are strangers' guesses.  Each wrong one costs the same time, whether the name exists or
 not, and a session has few; where a password may not be sent in clear the name is refused before it is, with one answer
-for all names.
+for all names.  Only printers are looked up before the password, and only where one of them may send it in clear.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-from mailstore.directory.contract import Directory
-from mailstore.directory.records import Printer
+from mailstore.directory.contract import Directory, People
+from mailstore.directory.records import Person, Printer
 
 Address = IPv4Address | IPv6Address
+Account = Printer | Person
+"""Who has a maildrop."""
 
 
 def peer_address(host: str) -> Address:
@@ -23,26 +26,53 @@ def peer_address(host: str) -> Address:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def may_send_in_clear(peer: Address, printer: Printer | None) -> bool:
-    """Whether USER and PASS are taken from here without TLS."""
+def may_send_in_clear(peer: Address, account: Account | None) -> bool:
+    """Whether this account's USER and PASS are taken from here without TLS; None is one that does not exist."""
     if peer.is_loopback:
         return True
-    networks = [ip_network(network, strict=False) for network in (printer.plain_from if printer else ())]
+    named = account.plain_from if isinstance(account, Printer) else ()
+    networks = [ip_network(network, strict=False) for network in named]
     return any(peer in network for network in networks if network.version == peer.version)
 
 
-async def find(directory: Directory, name: str) -> Printer | None:
-    """The printer of a user name: its own name, or one of its addresses.  Raises `TransientFailure`."""
-    name = name.lower()
-    return await (directory.printer_by_address(name) if "@" in name else directory.printer(name))
+def maildrop_of(account: Account) -> str:
+    """The store's name of the account's maildrop."""
+    return account.maildrop if isinstance(account, Person) else account.name
 
 
-async def verify(directory: Directory, name: str, printer: Printer | None, password: str, delay: float) -> bool:
-    """Whether it is this printer's password; a "no" takes `delay` seconds in all.  Raises `TransientFailure`."""
-    began = time.monotonic()
-    # A name that does not exist is asked for all the same: the directory must not be quicker to say no.
-    right = await directory.verify(printer.name if printer else name.lower(), password)
-    if right and printer:
-        return True
-    await asyncio.sleep(max(0.0, began + delay - time.monotonic()))
-    return False
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accounts:
+    """Printers and people by user name, which is a name or an address.  A printer's goes before a person's.
+
+    Every call raises `TransientFailure` if a directory does not answer.
+    """
+
+    directory: Directory
+    people: People | None
+
+    async def printer(self, name: str) -> Printer | None:
+        name = name.lower()
+        return await (self.directory.printer_by_address(name) if "@" in name else self.directory.printer(name))
+
+    async def find(self, name: str) -> Account | None:
+        if (printer := await self.printer(name)) or self.people is None:
+            return printer
+        name = name.lower()
+        return await (self.people.person_by_address(name) if "@" in name else self.people.person(name))
+
+    async def verify(self, name: str, password: str, delay: float) -> tuple[Account | None, bool]:
+        """The account of this name, and whether it is its password; a "no" takes `delay` seconds in all."""
+        began = time.monotonic()
+        account = await self.find(name)
+        right = await self._is_right(account, name, password)
+        if not right:
+            await asyncio.sleep(max(0.0, began + delay - time.monotonic()))
+        return account, right
+
+    async def _is_right(self, account: Account | None, name: str, password: str) -> bool:
+        if isinstance(account, Person):
+            assert self.people
+            return await self.people.verify(account.name, password) is not None
+        # A name that does not exist is asked for all the same: the directory must not be quicker to say no.
+        right = await self.directory.verify(account.name if account else name.lower(), password)
+        return right and account is not None

@@ -1,5 +1,5 @@
 # ruff: noqa: N802 - Twisted's names
-"""The POP3 listener: takes connections, counts them, and ends them when the process does.
+"""The POP3 listeners: take connections, count them, and end them when the process does.
 
 Security: who connects is a stranger.  Connections are counted in all and for each address, and those above the limit
 get one line.  What they say is the business of `session`.
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import Counter as Tally
+from collections.abc import Mapping
 
 from prometheus_client import Counter, Gauge
 from twisted.internet import defer
@@ -17,10 +18,15 @@ from twisted.internet.interfaces import IAddress, IListeningPort
 from twisted.internet.protocol import Factory, Protocol
 
 from appliance.pop3.connection import Limits
+from appliance.pop3.login import Accounts
+from appliance.pop3.rhythm import Rhythm
 from appliance.pop3.session import House, Session
+from appliance.pop3.tls import TlsServer
 from appliance.reactor import reactor
+from appliance.tls import Certificate
 from mailstore.config import Settings
-from mailstore.directory.contract import Directory
+from mailstore.directory.contract import Directory, People
+from mailstore.failure import PermanentFailure
 from mailstore.monitoring import bind
 from mailstore.store.contract import Store
 
@@ -29,31 +35,43 @@ REFUSED = Counter("printpost_pop3_connections_refused_total", "POP3 connections 
 OPEN = Gauge("printpost_pop3_open_connections", "POP3 connections open now.")
 
 SEND_BUFFER = 256 * 1024
+_TOO_MANY = b"-ERR [SYS/TEMP] too many connections, try again later\r\n"
 
 
-class Pop3Service(Factory):
-    """The listener and its sessions."""
+class Pop3Service:
+    """The listeners and their sessions.  `addresses` are (host, port) of "pop3" and, with a certificate, "pop3s"."""
 
-    noisy = False
-
-    def __init__(self, house: House, listener: socket.socket) -> None:
+    def __init__(self, house: House, listeners: Mapping[str, socket.socket]) -> None:
+        self.addresses: dict[str, tuple[str, int]] = {
+            name: listener.getsockname()[:2] for name, listener in listeners.items()
+        }
         self._house = house
         self._sessions: dict[Session, str] = {}
         self._tally: Tally[str] = Tally()
-        self.address: tuple[str, int] = listener.getsockname()[:2]
-        self._port: IListeningPort = reactor.adoptStreamPort(  # type: ignore[no-untyped-call]
-            listener.fileno(), listener.family, self
-        )
-        listener.close()
+        self._ports: list[IListeningPort] = []
+        for name, listener in listeners.items():
+            # Sessions inherit it.  What the kernel holds counts as taken: it must go over a slow line within the
+            # autologout.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+            factory = _Listener(self, implicit=name == "pop3s")
+            self._ports.append(
+                reactor.adoptStreamPort(listener.fileno(), listener.family, factory)  # type: ignore[no-untyped-call]
+            )
+            listener.close()
 
-    def buildProtocol(self, addr: IAddress | None) -> Protocol:
-        host: str = getattr(addr, "host", "")
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens without TLS."""
+        return self.addresses["pop3"]
+
+    def session(self, host: str, *, implicit: bool) -> Session | None:
+        """For a client at this address, None if there are too many."""
         limits = self._house.limits
         CONNECTIONS.inc()
         if len(self._sessions) >= limits.connections or self._tally[host] >= limits.connections_each:
             REFUSED.inc()
-            return _Refusal()
-        session = Session(self._house, host, self._ended)
+            return None
+        session = Session(self._house, host, self._ended, implicit=implicit)
         self._sessions[session] = host
         self._tally[host] += 1
         OPEN.inc()
@@ -71,7 +89,8 @@ class Pop3Service(Factory):
 
         Sessions that are cut lose their marks: nothing of theirs is deleted.
         """
-        await defer.maybeDeferred(self._port.stopListening).asFuture(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*(defer.maybeDeferred(port.stopListening).asFuture(loop) for port in self._ports))
         tasks = [session.task for session in self._sessions if session.task]
         for session in list(self._sessions):
             session.leave()
@@ -80,27 +99,71 @@ class Pop3Service(Factory):
         for session in list(self._sessions):
             session.abort()
         await asyncio.gather(*tasks)
+        if self._house.tls:
+            self._house.tls.close()
+
+
+class _Listener(Factory):
+    """What Twisted asks for a protocol for each connection."""
+
+    noisy = False
+
+    def __init__(self, service: Pop3Service, *, implicit: bool) -> None:
+        self._service = service
+        self._implicit = implicit
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
+        session = self._service.session(getattr(addr, "host", ""), implicit=self._implicit)
+        return session or _Refusal(b"" if self._implicit else _TOO_MANY)
 
 
 class _Refusal(Protocol):
-    """One line and good-bye."""
+    """One line, where it can be read, and good-bye."""
+
+    def __init__(self, line: bytes) -> None:
+        self._line = line
 
     def connectionMade(self) -> None:
         assert self.transport
-        self.transport.write(b"-ERR [SYS/TEMP] too many connections, try again later\r\n")
+        self.transport.write(self._line)
         self.transport.loseConnection()
 
 
 async def start_pop3(
-    settings: Settings, store: Store, directory: Directory, *, host: str, port: int, limits: Limits | None = None
+    settings: Settings,
+    store: Store,
+    directory: Directory,
+    *,
+    people: People | None = None,
+    certificate: Certificate | None = None,
+    limits: Limits | None = None,
+    host: str = "",
+    port: int = 0,
 ) -> Pop3Service:
-    """Listen on host and port (0: any) of the running loop.
+    """Listen on the running loop where [pop3] and [pop3s] say; `host` and `port` (0: any) stand for the former.
 
-    Raises `PermanentFailure` if the port is taken or may not be used.
+    Without `certificate` there is neither STLS nor [pop3s], without `people` only printers log in.
+    Raises `PermanentFailure` if a port is taken or may not be used.
     """
-    listener = bind(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", "[pop3] listen")
-    # Sessions inherit it.  What the kernel holds counts as taken, so it must go over a slow line within the autologout.
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     reactor.start()
-    house = House(hostname=settings.site.hostname, store=store, directory=directory, limits=limits or Limits())
-    return Pop3Service(house, listener)
+    limits = limits or Limits()
+    plain = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}") if host else settings.pop3.listen
+    listeners = {"pop3": bind(plain, "[pop3] listen")}
+    tls = None
+    if certificate:
+        try:
+            listeners["pop3s"] = bind(settings.pop3s.listen, "[pop3s] listen")
+        except PermanentFailure:
+            listeners["pop3"].close()
+            raise
+        tls = TlsServer(certificate)
+    house = House(
+        hostname=settings.site.hostname,
+        store=store,
+        accounts=Accounts(directory=directory, people=people),
+        rhythm=Rhythm(store, directory, limits.poll_share),
+        limits=limits,
+        tls=tls,
+        secure_port=listeners["pop3s"].getsockname()[1] if tls else 0,
+    )
+    return Pop3Service(house, listeners)

@@ -5,9 +5,11 @@ A session takes one line after the other and awaits each command to its end, so 
 order, a login included (RFC 2449 section 6.6).  Whatever it got hold of, a lease above all, it gives back in one
 `finally`.
 
-Security: a stranger's commands until the login, a printer's after it.  No line can raise anything but an answer; wrong
-passwords and senseless lines are few and then end the session; a browser's line ends it at once.  Nothing is removed
-but by QUIT.  Lines are judged in `commands`, dots in `stuffing`, passwords in `login`.
+Security: a stranger's commands until the login, a printer's or a person's after it.  No line can raise anything but an
+answer; wrong passwords and senseless lines are few and then end the session; a browser's line ends it at once.  Nothing
+is removed but by QUIT.  Lines are judged in `commands`, dots in `stuffing`, passwords in `login`.  STLS is the last
+thing said in clear: octets behind it could be somebody else's, to be taken under TLS for the client's own, so they end
+the session.
 """
 
 from __future__ import annotations
@@ -24,16 +26,20 @@ from prometheus_client import Counter, Histogram
 
 from appliance.pop3.commands import VERBS, BadCommand, NotPop3, State, parse
 from appliance.pop3.connection import Connection, Gone, Limits
-from appliance.pop3.login import find, may_send_in_clear, peer_address, verify
+from appliance.pop3.login import Account, Accounts, maildrop_of, may_send_in_clear, peer_address
 from appliance.pop3.messages import Messages, NoSuchMessage
+from appliance.pop3.renewal import Renewal
+from appliance.pop3.rhythm import Rhythm
 from appliance.pop3.stuffing import Stuffer, Top
-from mailstore.directory.contract import Directory
-from mailstore.directory.records import Printer
+from appliance.pop3.tls import TlsServer
+from mailstore.directory.records import Person, Printer
 from mailstore.failure import Failure, PermanentFailure, TransientFailure
 from mailstore.store.contract import Entry, LeaseLost, Maildrop, Store
 
 ATTEMPTS = Counter("printpost_pop3_auth_attempts_total", "POP3 logins tried.")
 FAILURES = Counter("printpost_pop3_auth_failures_total", "POP3 logins with a wrong name or password.")
+DELAYED = Counter("printpost_pop3_logins_delayed_total", "POP3 logins refused for they came before the poll interval.")
+IN_CLEAR = Counter("printpost_pop3_clear_logins_total", "POP3 logins over the network with the password in clear.")
 DURATION = Histogram(
     "printpost_pop3_command_duration_seconds", "From a POP3 command to the end of its answer.", ["command"]
 )
@@ -47,8 +53,8 @@ _numbers = itertools.count(1)
 _WRITE_OCTETS = 32 * 1024
 _JOBS_LOGGED = 20
 _NOT_IN_CLEAR = (
-    "[AUTH] passwords in clear are not taken from here, and TLS is not offered yet;"
-    " a printer may if its entry names its network (--plain-from)"
+    "[AUTH] passwords in clear are not taken from here: say STLS first, or use port {port} with TLS;"
+    " a printer that cannot needs an entry that names its network (--plain-from)"
 )
 
 
@@ -58,34 +64,40 @@ class House:
 
     hostname: str
     store: Store
-    directory: Directory
+    accounts: Accounts
+    rhythm: Rhythm
     limits: Limits
+    tls: TlsServer | None
+    secure_port: int
 
 
 class Session(Connection):
     """One client."""
 
-    def __init__(self, house: House, host: str, ended: Callable[[Session], None]) -> None:
-        super().__init__(house.limits)
+    def __init__(self, house: House, host: str, ended: Callable[[Session], None], *, implicit: bool) -> None:
+        super().__init__(house.limits, house.tls, implicit=implicit)
         self._house = house
         self._peer = peer_address(host)
         self._on_end = ended
         self._state = State.AUTHORIZATION
         self._leaving = False
         self._bad = self._failures = 0
-        self._user: tuple[str, Printer | None] | None = None
+        self._user = ""
+        self._account: Account | None = None
+        self._came = 0.0  # when it logged in
+        self._delay = ""  # what CAPA says of it
         self._maildrop: Maildrop | None = None
         self._messages = Messages(())
-        self._renewal: asyncio.TimerHandle | None = None
-        self._renewing: asyncio.Task[None] | None = None
+        self._renewal: Renewal | None = None
         self._log = log.bind(client=str(self._peer))
 
     # -- the task
 
     async def _serve(self) -> None:
-        # No timestamp in the greeting: APOP is not offered (RFC 1939 section 7).
-        self._ok(f"{self._house.hostname} Printpost POP3 ready")
         try:
+            await self._shaken()
+            # No timestamp in the greeting: APOP is not offered (RFC 1939 section 7).
+            self._ok(f"{self._house.hostname} Printpost POP3 ready")
             while not self._leaving and await self._obey_next():
                 pass
         except Gone:
@@ -100,7 +112,8 @@ class Session(Connection):
                 self._on_end(self)
 
     def timeoutConnection(self) -> None:
-        self._log.info("pop3 connection timed out", state=self._state.value)
+        if not self._shaking:  # whoever does not come to an end with that is counted, not told of
+            self._log.info("pop3 connection timed out", state=self._state.value)
         super().timeoutConnection()
 
     def _alive(self) -> None:
@@ -154,46 +167,30 @@ class Session(Connection):
 
     # -- the maildrop
 
-    async def _open(self, printer: Printer) -> bool:
+    async def _open(self, account: Account) -> bool:
         if self._lost:
             raise Gone
         owner = f"pop3:{os.getpid()}:{next(_numbers)}"
-        self._maildrop = await self._house.store.open_maildrop(printer.name, owner, self._limits.lease)
+        self._maildrop = await self._house.store.open_maildrop(maildrop_of(account), owner, self._limits.lease)
         if self._maildrop is None:
             return False
+        self._account, self._came = account, time.time()
         self._messages = Messages(self._maildrop.entries)
         self._state = State.TRANSACTION
         self._bad = 0
         self._allow(self._limits.autologout)
-        self._renew_later()
+        self._renewal = Renewal(self._maildrop, self._limits.lease / 3, self._lease_lost, self._log)
         return True
 
-    def _renew_later(self) -> None:
-        self._renewal = asyncio.get_running_loop().call_later(self._limits.lease / 3, self._start_renewing)
-
-    def _start_renewing(self) -> None:
-        self._renewing = asyncio.get_running_loop().create_task(self._renew())
-
-    async def _renew(self) -> None:
-        try:
-            if self._maildrop and not self._leaving:
-                await self._maildrop.renew()
-        except LeaseLost:
-            if not self._leaving:
-                self._log.warning("pop3 maildrop lost to another session")
-                self.abort()
-            return
-        except TransientFailure as failure:
-            self._log.warning("pop3 lease not renewed", reason=failure.text)
-        if self._maildrop:
-            self._renew_later()
+    def _lease_lost(self) -> None:
+        if not self._leaving:
+            self._log.warning("pop3 maildrop lost to another session")
+            self.abort()
 
     async def _let_go(self) -> None:
         maildrop, self._maildrop, self._leaving = self._maildrop, None, True
         if self._renewal:
-            self._renewal.cancel()
-        if self._renewing:
-            await self._renewing
+            await self._renewal.end()
         if maildrop:
             try:
                 await maildrop.close()
@@ -203,50 +200,90 @@ class Session(Connection):
     # -- commands, RFC 1939
 
     def listCapabilities(self) -> list[bytes]:
-        """RFC 2449 section 6.  Nothing in a maildrop expires, and logins have no delay yet."""
-        capabilities = "TOP", "USER", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER"
-        return [word.encode() for word in (*capabilities, "IMPLEMENTATION Printpost")]
+        """RFC 2449 section 6, RFC 2595 section 4.  Nothing in a maildrop expires."""
+        words = ["TOP", "USER", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER"]
+        if self._state is State.AUTHORIZATION and self._house.tls and not self._secure:
+            words.append("STLS")
+        if self._delay:
+            words.append(self._delay)
+        return [word.encode() for word in (*words, "IMPLEMENTATION Printpost")]
+
+    async def do_CAPA(self) -> None:
+        if self._account is None:
+            largest = await self._house.rhythm.largest()
+            self._delay = f"LOGIN-DELAY {largest} USER" if largest else ""
+        else:
+            interval = self._account.poll_interval if isinstance(self._account, Printer) else 0
+            self._delay = f"LOGIN-DELAY {interval}"
+        super().do_CAPA()  # type: ignore[no-untyped-call]
+
+    def do_STLS(self) -> None:
+        if self._secure:
+            self._err("TLS is active already")
+        elif self._house.tls is None:
+            self._err("STLS is not offered")
+        elif len(self._lines):
+            self._log.warning("pop3 connection closed, something followed STLS in clear")
+            self._err("nothing may follow STLS before its answer")
+            self._leaving = True
+        else:
+            self._ok("begin TLS")
+            self._user = ""
+            self._start_tls()
 
     async def do_USER(self, name: str) -> None:
         # Each name is a question to the directory, so a stranger may ask only a few.
         self._bad += 1
         self._leaving = self._bad >= self._limits.bad_before
-        printer = await find(self._house.directory, name)
-        if may_send_in_clear(self._peer, printer):
-            self._user = name, printer
+        self._user = ""
+        # Nobody but a printer may send its password in clear over the network, so nobody else is looked up.
+        local = self._secure or self._peer.is_loopback
+        if local or self._may_log_in(await self._house.accounts.printer(name)):
+            self._user = name
             self._ok("send PASS")
         else:
-            self._user = None
-            self._err(_NOT_IN_CLEAR)
+            self._err(_NOT_IN_CLEAR.format(port=self._house.secure_port))
+
+    def _may_log_in(self, account: Account | None) -> bool:
+        return self._secure or may_send_in_clear(self._peer, account)
 
     async def do_PASS(self, password: str) -> None:
-        if self._user is None:
+        if not self._user:
             self._err("USER comes before PASS")
             return
-        (name, printer), self._user = self._user, None
+        name, self._user = self._user, ""
         ATTEMPTS.inc()
-        right = await verify(self._house.directory, name, printer, password, self._limits.failure_delay)
-        if not (right and printer):
+        account, right = await self._house.accounts.verify(name, password, self._limits.failure_delay)
+        if not (right and account):
             FAILURES.inc()
             self._failures += 1
             self._leaving = self._failures >= self._limits.failures
-            self._log.warning("pop3 login failed", printer=printer.name if printer else "")
+            self._log.warning("pop3 login failed", **_who(account))
             self._err("[AUTH] wrong name or password")
-        elif printer.drained_by_bridge:
-            raise PermanentFailure("5.3.0", f"jobs for {printer.name} are sent to its device address, not fetched")
-        elif not await self._open(printer):
+        elif not self._may_log_in(account):  # its entry changed since USER
+            self._err(_NOT_IN_CLEAR.format(port=self._house.secure_port))
+        elif isinstance(account, Printer) and account.drained_by_bridge:
+            raise PermanentFailure("5.3.0", f"jobs for {account.name} are sent to its device address, not fetched")
+        elif isinstance(account, Printer) and (wait := await self._house.rhythm.wait(account, time.time())):
+            DELAYED.inc()
+            self._log.info("pop3 login too early", printer=account.name, wait=wait)
+            self._err(f"[LOGIN-DELAY] the poll interval is {account.poll_interval} seconds, wait {wait} more")
+        elif not await self._open(account):
             self._err("[IN-USE] another session has the maildrop, try again later")
         else:
-            await self._welcome(printer)
+            await self._welcome(account)
 
-    async def _welcome(self, printer: Printer) -> None:
-        self._log = self._log.bind(printer=printer.name)
-        self._log.info("pop3 login", messages=len(self._messages))
+    async def _welcome(self, account: Account) -> None:
+        self._log = self._log.bind(**_who(account))
+        self._log.info("pop3 login", messages=len(self._messages), tls=self._secure)
+        if not (self._secure or self._peer.is_loopback):
+            IN_CLEAR.inc()
         self._ok(self._summary())
-        try:
-            await self._house.store.polled(printer.name, time.time())
-        except Failure as failure:
-            self._log.warning("pop3 poll not recorded", reason=failure.text)
+        if isinstance(account, Printer):
+            try:
+                await self._house.store.polled(account.name, self._came)
+            except Failure as failure:
+                self._log.warning("pop3 poll not recorded", reason=failure.text)
 
     def do_STAT(self) -> None:
         self._ok(f"{len(self._messages)} {self._messages.octets}")
@@ -294,7 +331,7 @@ class Session(Connection):
                 if len(pending) >= _WRITE_OCTETS:
                     self._wire.write(pending)
                     pending, begun = b"", True
-                    await self._writable()
+                    await self._heard()
         except (Failure, LeaseLost) as failure:
             if not begun:
                 raise
@@ -302,7 +339,7 @@ class Session(Connection):
             self.abort()
             raise Gone from None
         self._wire.write(pending + stuffer.end())
-        await self._writable()
+        await self._heard()
 
     def do_DELE(self, i: int) -> None:
         self._messages.delete(i)
@@ -319,6 +356,8 @@ class Session(Connection):
         """Section 6: UPDATE is one transaction; if it fails nothing was removed."""
         self._leaving = True
         removed = await self._update(self._messages.deleted)
+        if removed and isinstance(self._account, Printer):
+            self._house.rhythm.counts(self._account, self._came)
         # Before the answer: who has it may log in again at once.
         await self._let_go()
         if removed:
@@ -337,6 +376,11 @@ class Session(Connection):
         DELETED.inc(len(deleted))
         self._log.info("pop3 deleted", messages=len(deleted), jobs=[entry.job_id for entry in deleted[:_JOBS_LOGGED]])
         return True
+
+
+def _who(account: Account | None) -> dict[str, str]:
+    """What the log says of an account; of a name that does not exist nothing, it may be a mistyped password."""
+    return {"person" if isinstance(account, Person) else "printer": account.name if account else ""}
 
 
 def _sentence(failure: Failure) -> str:
