@@ -5,17 +5,19 @@ from __future__ import annotations
 import dataclasses
 import os
 import secrets
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 import typer
 
 from appliance import policy, shell
+from appliance.described import DescribedPrinterFile, printer_file
+from appliance.desk import COMMAND_LINE, Desk
 from appliance.policy import parse_rule
 from mailstore.config import Settings
 from mailstore.directory.contract import Directory
 from mailstore.directory.records import Language, Printer, WhenUncertain
-from mailstore.job import JobState
-from mailstore.store.contract import PrinterState, Waiting
+from mailstore.store.contract import Store
 
 app = typer.Typer(no_args_is_help=True, help="Make, see and change printers.")
 
@@ -26,7 +28,9 @@ Uri = Annotated[
 Languages = Annotated[list[Language] | None, typer.Option("--language", help="A language it speaks; may be repeated.")]
 Allow = Annotated[list[str] | None, typer.Option("--allow", help="A rule that lets senders print; may be repeated.")]
 Deny = Annotated[list[str] | None, typer.Option("--deny", help="A rule that keeps senders out; may be repeated.")]
+SysAdmin = Annotated[list[str] | None, typer.Option("--sysadmin", help="Who may change its settings; may be repeated.")]
 Service = Annotated[list[str] | None, typer.Option("--service-person", help="Who hears of trouble; may be repeated.")]
+KeyUser = Annotated[list[str] | None, typer.Option("--key-user", help="Who looks after it; may be repeated.")]
 Interval = Annotated[int | None, typer.Option("--poll-interval", help="How often it polls, in seconds.")]
 PlainFrom = Annotated[
     list[str] | None,
@@ -34,6 +38,16 @@ PlainFrom = Annotated[
 ]
 Uncertain = Annotated[
     WhenUncertain | None, typer.Option("--when-uncertain", help="What to do when nobody can know what was printed.")
+]
+TellPrinted = Annotated[
+    bool | None, typer.Option("--tell-printed/--no-tell-printed", help="Tell senders that their jobs were printed.")
+]
+Pjl = Annotated[bool | None, typer.Option("--pjl/--no-pjl", help="It speaks PJL and is asked how it fares.")]
+NetworkAddress = Annotated[str | None, typer.Option("--network-address", help="Its IP address.")]
+Netmask = Annotated[str | None, typer.Option("--netmask", help="Its netmask, 255.255.255.0 or /24.")]
+Gateway = Annotated[str | None, typer.Option("--gateway", help="The IP address of the router that it uses.")]
+HardwareAddress = Annotated[
+    str | None, typer.Option("--hardware-address", help="Its Ethernet address, like 00:00:5e:00:53:01.")
 ]
 Location = Annotated[str | None, typer.Option("--location", help="Where it stands.")]
 Model = Annotated[str | None, typer.Option("--model", help="What it is.")]
@@ -49,20 +63,30 @@ def add(
     language: Languages = None,
     allow: Allow = None,
     deny: Deny = None,
+    sysadmin: SysAdmin = None,
     service_person: Service = None,
+    key_user: KeyUser = None,
     poll_interval: Interval = None,
     plain_from: PlainFrom = None,
     when_uncertain: Uncertain = None,
+    tell_printed: TellPrinted = None,
+    pjl: Pjl = None,
     location: Location = None,
     model: Model = None,
+    network_address: NetworkAddress = None,
+    netmask: Netmask = None,
+    gateway: Gateway = None,
+    hardware_address: HardwareAddress = None,
     password_stdin: PasswordStdin = False,
 ) -> None:
     """Make a printer.  Without a rule nobody may print on it yet."""
     settings: Settings = context.obj.settings()
     name = name.lower()
     changes = _changes(
-        uri=uri, languages=language, allow=allow, deny=deny, service_person=service_person, poll_interval=poll_interval,
-        plain_from=plain_from, when_uncertain=when_uncertain, location=location, model=model,
+        uri=uri, languages=language, allow=allow, deny=deny, sysadmin=sysadmin, service_person=service_person,
+        key_user=key_user, poll_interval=poll_interval, plain_from=plain_from, when_uncertain=when_uncertain,
+        tell_printed=tell_printed, pjl=pjl, location=location, model=model, network_address=network_address,
+        netmask=netmask, gateway=gateway, hardware_address=hardware_address,
     )  # fmt: skip
     printer = Printer(name=name, addresses=tuple(f"{name}@{domain}" for domain in settings.domains), **changes)
     password = shell.read_password() if password_stdin else None
@@ -94,17 +118,27 @@ def set_(
     forget: Annotated[
         list[str] | None, typer.Option("--forget", help="A rule to take away again; may be repeated.")
     ] = None,
+    sysadmin: SysAdmin = None,
     service_person: Service = None,
+    key_user: KeyUser = None,
     poll_interval: Interval = None,
     plain_from: PlainFrom = None,
     when_uncertain: Uncertain = None,
+    tell_printed: TellPrinted = None,
+    pjl: Pjl = None,
     location: Location = None,
     model: Model = None,
+    network_address: NetworkAddress = None,
+    netmask: Netmask = None,
+    gateway: Gateway = None,
+    hardware_address: HardwareAddress = None,
 ) -> None:
     """Change what is named.  --allow and --deny add to the rules there are; other options replace what was there."""
     changes = _changes(
-        uri=uri, languages=language, service_person=service_person, poll_interval=poll_interval,
-        plain_from=plain_from, when_uncertain=when_uncertain, location=location, model=model,
+        uri=uri, languages=language, sysadmin=sysadmin, service_person=service_person, key_user=key_user,
+        poll_interval=poll_interval, plain_from=plain_from, when_uncertain=when_uncertain, tell_printed=tell_printed,
+        pjl=pjl, location=location, model=model, network_address=network_address, netmask=netmask, gateway=gateway,
+        hardware_address=hardware_address,
     )  # fmt: skip
     if not (changes or allow or deny or forget):
         shell.fail("nothing to change; see printpost printer set --help", 2)
@@ -122,14 +156,11 @@ def set_(
 def list_(context: typer.Context, as_json: Json = False) -> None:
     """Show all printers."""
 
-    async def work() -> list[dict[str, Any]]:
-        async with shell.opened(context.obj.settings()) as (store, directory):
-            waiting = {row.printer: row for row in await store.waiting()}
-            states = {state.printer: state for state in await store.printer_states()}
-            return [
-                _described(one, states.get(one.name, PrinterState(printer=one.name)), waiting.get(one.name))
-                for one in await directory.printers()
-            ]
+    settings: Settings = context.obj.settings()
+
+    async def work() -> list[DescribedPrinterFile]:
+        async with shell.opened(settings) as (store, directory):
+            return [printer_file(one) for one in await Desk(settings, store, directory).printers(COMMAND_LINE)]
 
     printers = shell.run(work())
     if as_json:
@@ -149,11 +180,12 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
 def show(context: typer.Context, name: Name, as_json: Json = False) -> None:
     """Show one printer."""
 
-    async def work() -> dict[str, Any]:
-        async with shell.opened(context.obj.settings()) as (store, directory):
+    settings: Settings = context.obj.settings()
+
+    async def work() -> DescribedPrinterFile:
+        async with shell.opened(settings) as (store, directory):
             printer = await _existing(directory, name)
-            waiting = next((row for row in await store.waiting() if row.printer == printer.name), None)
-            return _described(printer, await store.printer_state(printer.name), waiting)
+            return printer_file(await Desk(settings, store, directory).printer(COMMAND_LINE, printer.name))
 
     printer = shell.run(work())
     if as_json:
@@ -194,6 +226,30 @@ def password(context: typer.Context, name: Name, password_stdin: PasswordStdin =
 
 
 @app.command()
+def pause(context: typer.Context, name: Name) -> None:
+    """Send nothing more to a printer; its mail is taken and waits."""
+    _wish(context, name, lambda store, printer: store.set_paused(printer, True))
+
+
+@app.command()
+def resume(context: typer.Context, name: Name) -> None:
+    """Send to a printer again."""
+    _wish(context, name, lambda store, printer: store.set_paused(printer, False))
+
+
+@app.command()
+def refuse(context: typer.Context, name: Name) -> None:
+    """Take no more mail for a printer; what waits is printed."""
+    _wish(context, name, lambda store, printer: store.set_accepting(printer, False))
+
+
+@app.command()
+def accept(context: typer.Context, name: Name) -> None:
+    """Take mail for a printer again."""
+    _wish(context, name, lambda store, printer: store.set_accepting(printer, True))
+
+
+@app.command()
 def why(
     context: typer.Context,
     name: Name,
@@ -210,6 +266,14 @@ def why(
     may, told = policy.why(shell.run(work()), sender=sender, client_ip=ip, networks=settings.site.networks)
     typer.echo(told)
     raise typer.Exit(0 if may else os.EX_NOPERM)
+
+
+def _wish(context: typer.Context, name: str, wish: Callable[[Store, str], Awaitable[None]]) -> None:
+    async def work() -> None:
+        async with shell.opened(context.obj.settings()) as (store, directory):
+            await wish(store, (await _existing(directory, name)).name)
+
+    shell.run(work())
 
 
 def _rules(
@@ -233,21 +297,6 @@ async def _existing(directory: Directory, name: str) -> Printer:
     if printer is None:
         shell.fail(f"there is no printer {name}; printpost printer list shows those there are", os.EX_NOUSER)
     return printer
-
-
-def _described(printer: Printer, state: PrinterState, waiting: Waiting | None) -> dict[str, Any]:
-    condition = state.state
-    if condition == "idle" and waiting and waiting.states.get(JobState.PROCESSING):
-        condition = "processing"
-    return shell.as_dict(printer) | {
-        "state": condition,
-        "state_reasons": state.state_reasons,
-        "detail": state.detail,
-        "paused": state.paused,
-        "accepting": state.accepting,
-        "last_poll": shell.moment(state.last_poll),
-        "waiting": sum(waiting.states.values()) if waiting else 0,
-    }
 
 
 def _changes(**options: Any) -> dict[str, Any]:

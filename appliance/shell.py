@@ -21,11 +21,12 @@ from rich.console import Console
 from rich.table import Table
 
 from mailstore import config
-from mailstore.directory.contract import Directory
+from mailstore.directory.contract import Directory, People
 from mailstore.directory.turn import our_turn
 from mailstore.store.contract import Role, Store
 
 T = TypeVar("T")
+
 
 @dataclass(slots=True)
 class Context:
@@ -69,6 +70,22 @@ async def opened_to_change(settings: config.Settings) -> AsyncIterator[tuple[Sto
     """
     async with opened(settings) as (store, directory), our_turn(settings.store.folder):
         yield store, directory
+
+
+@contextlib.asynccontextmanager
+async def opened_people(settings: config.Settings) -> AsyncIterator[tuple[Store, People]]:
+    """The store and people, as `opened`."""
+    from mailstore.directory.opening import open_people
+
+    async with opened_store(settings) as store, open_people(settings) as people:
+        yield store, people
+
+
+@contextlib.asynccontextmanager
+async def opened_people_to_change(settings: config.Settings) -> AsyncIterator[tuple[Store, People]]:
+    """As `opened_to_change`."""
+    async with opened_people(settings) as both, our_turn(settings.store.folder):
+        yield both
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

@@ -2,7 +2,8 @@
 
 `running_directory` is the embedded one, with printers and our own users.  `foreign_directory` is a site's own: set up
 by cn=config from the files that `deploy/ldap` offers, another base, one writing identity, TLS only, and slapd's usual
-size limit.
+size limit; as a directory of people alone it has nothing of our schema, some attributes as Active Directory has them,
+and lets us only read.
 """
 
 from __future__ import annotations
@@ -92,6 +93,18 @@ FOREIGN_BASE = "dc=example,dc=com"
 FOREIGN_DN = f"cn=printpost,{FOREIGN_BASE}"
 FOREIGN_PASSWORD = "correct horse"
 _SCHEMAS = ("core", "cosine", "nis", "inetorgperson", "misc")
+_OURS = ("printer", "printpost")
+# As far as we ask for it.  OpenLDAP's own msuser.ldif lacks the matching rules that the real one has.
+_LIKE_AD = """dn: cn=like-ad,cn=schema,cn=config
+objectClass: olcSchemaConfig
+cn: like-ad
+olcAttributeTypes: ( 1.2.840.113556.1.4.221 NAME 'sAMAccountName' EQUALITY caseIgnoreMatch
+  SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 SINGLE-VALUE )
+olcAttributeTypes: ( 1.2.840.113556.1.2.210 NAME 'proxyAddresses' EQUALITY caseIgnoreMatch
+  SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )
+olcObjectClasses: ( 1.2.840.113556.1.5.9 NAME 'user' SUP organizationalPerson STRUCTURAL
+  MAY ( displayName $ mail $ sAMAccountName $ proxyAddresses $ uid ) )
+"""
 _SCHEMA = Path(__file__).parent.parent / "deploy" / "ldap"
 
 
@@ -107,10 +120,24 @@ class ForeignDirectory:
         url = f"{scheme}://{host}:{self.port}"
         return LdapDirectory(url, FOREIGN_BASE, FOREIGN_DN, FOREIGN_PASSWORD, ca=self.ca)
 
+    def people(
+        self, condition: str = "(objectClass=person)", clock: Callable[[], float] = time.monotonic
+    ) -> SitePeople:
+        """Its people, grace an administrator among them."""
+        url = f"ldaps://127.0.0.1:{self.port}"
+        server = LdapServer(url, FOREIGN_DN, FOREIGN_PASSWORD, ca=self.ca, section="people", clock=clock)
+        return SitePeople(server, FOREIGN_BASE, condition, ("Grace",), clock=clock, pace=Pace())
+
 
 @contextlib.asynccontextmanager
 async def foreign_directory(
-    tmp_path: Path, scheme: str = "ldaps", name: str = "", entries: str = "", limits: str = ""
+    tmp_path: Path,
+    scheme: str = "ldaps",
+    name: str = "",
+    entries: str = "",
+    limits: str = "",
+    *,
+    only_people: bool = False,
 ) -> AsyncIterator[ForeignDirectory]:
     """`name` is what the certificate says instead of 127.0.0.1; `entries` (LDIF) are there from the start.
 
@@ -121,9 +148,8 @@ async def foreign_directory(
     (folder / "config").mkdir(parents=True)
     (folder / "data").mkdir()
     ca = make_certificate(folder, name)
-    await run(
-        [*software.tool("slapadd"), "-n", "0", "-F", str(folder / "config")], _foreign_config(software, folder, limits)
-    )
+    config = _foreign_config(software, folder, limits, only_people)
+    await run([*software.tool("slapadd"), "-n", "0", "-F", str(folder / "config")], config)
     ldif = await _foreign_entries(software) + "\n" + entries
     await run([*software.tool("slapadd"), "-n", "1", "-F", str(folder / "config")], ldif)
     port = _free_port()
@@ -177,13 +203,14 @@ def make_certificate(folder: Path, name: str = "") -> Path:
     return path
 
 
-def _foreign_config(software: Software, folder: Path, limits: str) -> str:
+def _foreign_config(software: Software, folder: Path, limits: str, only_people: bool) -> str:
     schemas = [(software.schema / f"{name}.ldif").read_text() for name in _SCHEMAS]
-    schemas += [(_SCHEMA / f"{name}.ldif").read_text() for name in ("printer", "printpost")]
+    schemas += [_LIKE_AD] if only_people else [(_SCHEMA / f"{name}.ldif").read_text() for name in _OURS]
     tls = f"olcTLSCertificateFile: {folder / 'certificate.pem'}\nolcTLSCertificateKeyFile: {folder / 'key.pem'}"
+    password, all_else = ("none", "read") if only_people else ("=w", "write")
     access = (
-        f'olcAccess: to attrs=userPassword by dn.exact="{FOREIGN_DN}" =w by anonymous auth by * none',
-        f'olcAccess: to * by dn.exact="{FOREIGN_DN}" write by anonymous auth by * none',
+        f'olcAccess: to attrs=userPassword by dn.exact="{FOREIGN_DN}" {password} by anonymous auth by * none',
+        f'olcAccess: to * by dn.exact="{FOREIGN_DN}" {all_else} by anonymous auth by * none',
     )
     entries = (
         f"dn: cn=config\nobjectClass: olcGlobal\ncn: config\n{tls}\n",

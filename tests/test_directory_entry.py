@@ -15,7 +15,15 @@ from mailstore.directory.entry import (
     to_attributes,
 )
 from mailstore.directory.records import Language, Printer, WhenUncertain
-from mailstore.directory.values import MalformedEntry, read_address, read_network, read_uri
+from mailstore.directory.values import (
+    MalformedEntry,
+    read_address,
+    read_hardware_address,
+    read_ip,
+    read_netmask,
+    read_network,
+    read_uri,
+)
 from mailstore.failure import PermanentFailure
 
 ENTRY = {"uid": [b"phaser360"], "mail": [b"phaser360@example.com"]}
@@ -43,6 +51,12 @@ printers = st.builds(
     plain_from=st.lists(st.ip_addresses(v=6).map(lambda ip: f"{ip}/128"), max_size=2, unique=True).map(tuple),
     quota=st.integers(1, 1 << 40),
     when_uncertain=st.sampled_from(WhenUncertain),
+    tell_printed=st.booleans(),
+    pjl=st.booleans(),
+    network_address=st.one_of(st.just(""), st.ip_addresses().map(str)),
+    netmask=st.sampled_from(["", "/24", "24", "32"]),
+    gateway=st.one_of(st.just(""), st.ip_addresses().map(str)),
+    hardware_address=st.one_of(st.just(""), st.from_regex(r"[0-9A-F]{2}(-[0-9A-F]{2}){5}", fullmatch=True)),
     location=st.text(st.characters(categories=["L", "N"]), max_size=30),
 )
 
@@ -98,6 +112,13 @@ def test_the_service_person_of_rfc_7612_counts_where_ours_are_missing() -> None:
         ("printer-location", b"two\nlines"),
         ("printer-make-and-model", b"x" * 128),
         ("mailLocalAddress", b"a b@example.com"),
+        ("mailLocalAddress", b"Postmaster@example.com"),
+        ("printpostTellPrinted", b"yes"),
+        ("printpostPJL", b""),
+        ("ipHostNumber", b"printer"),
+        ("ipNetmaskNumber", b"255.0.255.0"),
+        ("printpostGateway", b"192.0.2.256"),
+        ("macAddress", b"00:00:5e"),
     ],
 )
 def test_what_can_be_left_out_is_left_out_with_a_complaint(attribute: str, value: bytes) -> None:
@@ -213,3 +234,92 @@ def test_what_cannot_be_stored_is_refused_with_advice(wrong: dict[str, object]) 
     with pytest.raises(PermanentFailure) as refusal:
         checked(replace(PRINTER, **wrong))  # type: ignore[arg-type]
     assert ":" in refusal.value.text or "such as" in refusal.value.text
+
+
+# -- network facts
+
+
+@pytest.mark.parametrize(
+    ("value", "address", "stored"),
+    [
+        ("255.255.255.0", "192.0.2.7", "255.255.255.0"),
+        ("/24", "192.0.2.7", "255.255.255.0"),
+        ("25", "192.0.2.7", "255.255.255.128"),
+        (" 255.255.255.255 ", "", "255.255.255.255"),
+        ("/16", "", "255.255.0.0"),
+        ("/64", "2001:db8::7", "64"),
+        ("24", "2001:db8::7", "24"),
+        ("64", "", "64"),
+    ],
+)
+def test_netmasks_have_one_form(value: str, address: str, stored: str) -> None:
+    assert read_netmask(value, address) == stored
+    assert read_netmask(stored, address) == stored
+
+
+@pytest.mark.parametrize(
+    ("value", "address"),
+    [
+        ("255.0.255.0", ""),
+        ("0.0.0.255", ""),
+        ("0.0.0.0", ""),
+        ("0", ""),
+        ("33", "192.0.2.7"),
+        ("129", "2001:db8::7"),
+        ("255.255.255.0", "2001:db8::7"),
+        ("255.255.255", ""),
+        ("ffff:ffff::", "2001:db8::7"),
+        ("-1", ""),
+        ("٢٤", ""),
+        ("", ""),
+    ],
+)
+def test_what_is_no_netmask_is_told(value: str, address: str) -> None:
+    with pytest.raises(ValueError, match="is not the netmask of"):
+        read_netmask(value, address)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "00:00:5e:00:53:01",
+        "00-00-5E-00-53-01",
+        "0000.5E00.5301",
+        "00005e005301",
+        "00005E-005301",
+        "0:0:5e:0:53:1",
+        " 00:00:5E:00:53:01 ",
+    ],
+)
+def test_hardware_addresses_have_one_form(value: str) -> None:
+    assert read_hardware_address(value) == "00:00:5e:00:53:01"
+
+
+@pytest.mark.parametrize(
+    "value", ["", "00:00:5e:00:53", "00:00:5e:00:53:01:02", "00:00-5e:00:53:01", "0g:0:0:0:0:0", "1"]
+)
+def test_what_is_no_hardware_address_is_told(value: str) -> None:
+    with pytest.raises(ValueError, match="00:00:5e:00:53:01"):
+        read_hardware_address(value)
+
+
+def test_ip_addresses() -> None:
+    assert read_ip("192.0.2.7 ") == "192.0.2.7"
+    assert read_ip("2001:DB8:0:0::7") == "2001:db8::7"
+    for value in ("", "printer", "192.0.2", "192.0.2.0/24", "fe80::1%eth0", "010.0.0.1"):
+        with pytest.raises(ValueError, match="is not an IP address"):
+            read_ip(value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("network_address", "printer", "IP address"),
+        ("netmask", "255.0.0.255", "netmask"),
+        ("gateway", "none", "IP address"),
+        ("hardware_address", "00:00", "hardware address"),
+    ],
+)
+def test_network_facts_that_cannot_be_meant_are_refused(field: str, value: str, told: str) -> None:
+    with pytest.raises(PermanentFailure, match=told):
+        checked(replace(PRINTER, **{field: value}))  # type: ignore[arg-type]

@@ -22,18 +22,22 @@ from mailstore.directory.openldap import SUFFIX, Identity, Software, explained, 
 from mailstore.directory.slapd import EmbeddedDirectory, answers, ensure, secret, socket_url
 from mailstore.failure import PermanentFailure, TransientFailure
 from tests.contracts.directory import PHASER, PLAIN
+from tests.contracts.people import ADA
 from tests.directory_server import RunningDirectory, running_directory, short_folder
 
 pytestmark = pytest.mark.slow  # foreign programs
 
 DN = f"uid=phaser360,ou=printers,{SUFFIX}"
+ADA_DN = f"uid=ada,ou=people,{SUFFIX}"
 NO_SUCH_OBJECT, INAPPROPRIATE, INVALID_CREDENTIALS, NO_RIGHTS = 32, 48, 49, 50
 
 
 @pytest.fixture
 async def running(tmp_path: Path) -> AsyncIterator[RunningDirectory]:
-    async with running_directory(tmp_path) as running:
+    """With a printer and a user in it."""
+    async with running_directory(tmp_path) as running, running.people() as people:
         await running.appliance.add(PHASER, "sesame")
+        await people.add(ADA, "open barley")
         yield running
 
 
@@ -310,7 +314,7 @@ async def test_passwords_are_hashed_at_rest(running: RunningDirectory) -> None:
     await running.server.stop()
     ldif = await run([*software.tool("slapcat"), "-f", str(running.folder / "slapd.conf"), "-o", "ldif-wrap=no"], "")
     assert f"dn: {DN}" in ldif
-    hidden = ["sesame", *(secret(running.folder, identity) for identity in Identity)]
+    hidden = ["sesame", "open barley", *(secret(running.folder, identity) for identity in Identity)]
     octets = (running.folder / "data" / "data.mdb").read_bytes() + ldif.encode()
     for password in hidden:
         assert password.encode() not in octets
@@ -325,6 +329,7 @@ async def test_nobody_reads_a_password(running: RunningDirectory) -> None:
         assert any(entry.get("uid") == [b"phaser360"] for entry in entries)
         assert not any("userPassword" in entry for entry in entries)
         assert not connection.compare(DN, "userPassword", "sesame")[0]
+        assert not connection.compare(ADA_DN, "userPassword", "open barley")[0]
         assert search(connection, SUFFIX, "(userPassword=*)") == (0, [])
         connection.unbind()
 
@@ -338,6 +343,8 @@ async def test_the_bridge_changes_nothing(running: RunningDirectory) -> None:
         connection.modify(own, {"userPassword": [(MODIFY_REPLACE, ["tulip"])]})[1],
         connection.add(f"uid=x,ou=printers,{SUFFIX}", ["printerService", "printpostPrinter"], {"uid": "x"})[1],
         connection.delete(DN)[1],
+        connection.modify(ADA_DN, {"printpostAdministrator": [(MODIFY_REPLACE, ["TRUE"])]})[1],
+        connection.delete(ADA_DN)[1],
     ]
     assert {result["result"] for result in results} <= {NO_RIGHTS, NO_SUCH_OBJECT}
     connection.extend.standard.modify_password(user=DN, new_password="tulip")
@@ -353,6 +360,10 @@ async def test_the_bridge_reads_printers_and_nothing_else(running: RunningDirect
     assert sorted(str(entry.get("uid") or entry.get("ou")) for entry in entries) == ["[b'phaser360']", "[b'printers']"]
     for hidden in ("people", "groups", "identities"):
         assert search(connection, f"ou={hidden},{SUFFIX}") == (NO_SUCH_OBJECT, [])
+    assert search(connection, ADA_DN) == (NO_SUCH_OBJECT, [])
+    for condition in ("(uid=ada)", "(mail=ada@example.com)", "(printpostAdministrator=TRUE)", "(sn=*)"):
+        assert search(connection, SUFFIX, condition) == (0, [])
+    assert not connection.compare(ADA_DN, "mail", "ada@example.com")[0]
     connection.unbind()
 
 
@@ -377,6 +388,15 @@ async def test_a_printer_sees_nothing(running: RunningDirectory) -> None:
     connection.unbind()
 
 
+async def test_a_person_sees_nothing_and_cannot_rise(running: RunningDirectory) -> None:
+    connection = raw(running, ADA_DN, "open barley")
+    for base in (SUFFIX, ADA_DN, DN):
+        assert search(connection, base)[1] == []
+    for attribute in ("printpostAdministrator", "userPassword", "mail"):
+        assert connection.modify(ADA_DN, {attribute: [(MODIFY_REPLACE, ["TRUE"])]})[1]["result"] != 0
+    connection.unbind()
+
+
 async def test_anonymous_clients_see_nothing(running: RunningDirectory) -> None:
     connection = Connection(Server(running.server.url, get_info=NONE), client_strategy=SAFE_SYNC)
     assert connection.bind(read_server_info=False)[1]["result"] == INAPPROPRIATE
@@ -392,7 +412,16 @@ async def test_uniqueness_is_the_servers_affair_too(running: RunningDirectory) -
     connection = as_identity(running, Identity.APPLIANCE)
     classes = ["printerService", "inetLocalMailRecipient", "printpostPrinter"]
     attributes = {"uid": "x", "mail": "x@example.com", "mailLocalAddress": ["x@example.com", "COLOUR@example.com"]}
-    result = connection.add(f"uid=x,ou=printers,{SUFFIX}", classes, attributes)[1]
+    printer = f"uid=x,ou=printers,{SUFFIX}"
+    assert connection.add(printer, classes, attributes)[1]["description"] == "constraintViolation"
+    of_a_person = {**attributes, "mailLocalAddress": "Ada@example.com"}
+    assert connection.add(printer, classes, of_a_person)[1]["description"] == "constraintViolation"
+    person = {"uid": "y", "cn": "y", "sn": "y", "mail": "y@example.com", "mailLocalAddress": "colour@example.com"}
+    classes = ["inetOrgPerson", "inetLocalMailRecipient", "printpostPerson"]
+    result = connection.add(f"uid=y,ou=people,{SUFFIX}", classes, person)[1]
+    assert result["description"] == "constraintViolation"
+    person |= {"uid": "phaser360", "mailLocalAddress": "y@example.com"}
+    result = connection.add(f"uid=phaser360,ou=people,{SUFFIX}", classes, person)[1]
     assert result["description"] == "constraintViolation"
     connection.unbind()
 

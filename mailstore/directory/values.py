@@ -211,10 +211,8 @@ def read_netmask(value: str, address: str = "") -> str:
     if address and not sixth and bits > 32:
         bits = 0
     if not 1 <= bits <= 128:
-        advice = "64, its prefix length" if sixth else "255.255.255.0 or /24"
-        raise ValueError(
-            f"{_shown(value)} is not a netmask{f' of {address}' if address else ''}: write it like {advice}"
-        )
+        advice = "64, the length of its prefix" if sixth else "255.255.255.0 or /24"
+        raise ValueError(f"{_shown(value)} is not the netmask of {address or 'a printer'}: write it like {advice}")
     return str(bits) if sixth or bits > 32 else str(ipaddress.IPv4Network((0, bits)).netmask)
 
 

@@ -28,6 +28,12 @@ PHASER = Printer(
     plain_from=("192.0.2.7/32",),
     quota=5_000_000,
     when_uncertain=WhenUncertain.REPRINT,
+    tell_printed=True,
+    pjl=True,
+    network_address="192.0.2.7",
+    netmask="255.255.255.0",
+    gateway="192.0.2.1",
+    hardware_address="00:00:5e:00:53:01",
     location="Second floor, beside the stairs, Büro 2",
     model="Tektronix Phaser 360",
 )
@@ -184,11 +190,21 @@ class DirectoryContract:
                 addresses=("Laser@Example.com", "laser@example.com"),
                 uri="socket://Printer.Example.com",
                 plain_from=("192.0.2.7",),
+                network_address="2001:DB8:0::7",
+                netmask="/64",
+                gateway="FE80::1",
+                hardware_address="0000.5E00.5301",
             ),
             None,
         )
         assert await directory.printer("laser") == replace(
-            PLAIN, uri="socket://printer.example.com:9100", plain_from=("192.0.2.7/32",)
+            PLAIN,
+            uri="socket://printer.example.com:9100",
+            plain_from=("192.0.2.7/32",),
+            network_address="2001:db8::7",
+            netmask="64",
+            gateway="fe80::1",
+            hardware_address="00:00:5e:00:53:01",
         )
 
     async def test_many_questions_at_once(self, directory: Directory) -> None:
