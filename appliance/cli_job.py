@@ -68,7 +68,7 @@ def show(context: typer.Context, number: Number, as_json: Json = False) -> None:
             ("from", job.sender or "<>"), ("name", job.name), ("octets", job.octets), ("documents", job.documents),
             ("pages", job.pages or ""), ("attempts", job.attempts), ("delivery proof", job.delivery_proof.value),
             ("received", shell.clock(job.received_at)), ("ended", shell.clock(job.completed_at)),
-            ("can be printed again until", shell.clock(kept_until)),
+            ("kept until", shell.clock(kept_until)),
         ]
     )  # fmt: skip
     for event in trace:
