@@ -9,10 +9,12 @@ bounded by the guard and checked by their models, which refuse keys that they do
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
+from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, ConfigDict, Field
 
 from appliance import described
@@ -117,6 +119,17 @@ class Verdict(BaseModel):
 
     allowed: bool
     sentence: str
+
+
+@router.get("/openapi.json", include_in_schema=False)
+async def openapi() -> dict[str, Any]:
+    """This API as an OpenAPI document."""
+    return get_openapi(
+        title="Printpost",
+        version=importlib.metadata.version("printpost"),
+        description="Printers with e-mail addresses: settings, state, jobs and users.",
+        routes=router.routes,
+    )
 
 
 @router.get("/me")
