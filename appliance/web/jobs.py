@@ -20,7 +20,7 @@ from appliance.rights import Act, may
 from appliance.web.login import Me, own_path
 from appliance.web.pages import flash, page
 from appliance.web.site import Here, Site
-from appliance.web.words import PROOFS, TRUST
+from appliance.web.words import PROOFS, TRUST, event_in_words
 from mailstore.directory.records import Person
 from mailstore.failure import TransientFailure
 from mailstore.job import Job, JobState
@@ -162,6 +162,7 @@ async def job_page(request: Request, site: Here, person: Me, number: Annotated[i
         row=Row(job=file.job, kept_until=file.kept_until, wishes=able),
         LABELS=LABELS,
         proof=PROOFS[file.job.delivery_proof],
+        trace=[(event.at, event_in_words(event.text)) for event in file.trace],
         trust=TRUST.get(file.job.trust, file.job.trust),
     )
 

@@ -111,7 +111,7 @@ async def _tried(site: Site, person: Person, name: str, sender: str, where: Wher
         client_ip=ip if where is Where.IP else "",
         authenticated=sender if where is Where.LOGIN else "",
     )
-    return Trial(sender=sender, where=where, ip=ip, allowed=allowed, verdict=sentence(verdict))
+    return Trial(sender=sender, where=where, ip=ip, allowed=allowed, verdict=f"{verdict}.")
 
 
 async def _show(request: Request, site: Site, person: Person, name: str, trial: Trial, status: int = 200) -> Response:

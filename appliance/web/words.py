@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from appliance.policy import Kind, Trust, parse_rule
 from mailstore.directory.records import Printer
 from mailstore.failure import PermanentFailure
-from mailstore.job import DeliveryProof
+from mailstore.job import REASONS, DeliveryProof, JobState
 from mailstore.store.contract import PrinterState
 
 PROOFS: dict[DeliveryProof, str] = {
@@ -76,3 +78,16 @@ def duration(seconds: float) -> str:
             count = round(max(0.0, seconds) / size)
             return f"{count} {unit}{'' if count == 1 else 's'}"
     raise AssertionError
+
+
+_EVENT = re.compile(rf"({'|'.join(JobState)}): ([a-z0-9-]+(?: [a-z0-9-]+)*)(?: (\(.*\)))?")
+
+
+def event_in_words(text: str) -> str:
+    """A line of a job's trace, its keywords in words."""
+    found = _EVENT.fullmatch(text)
+    reasons = found[2].split() if found else []
+    if found is None or not all(reason in REASONS for reason in reasons):
+        return text
+    told = "; ".join(REASONS[reason] for reason in reasons)
+    return f"{told} {found[3]}" if found[3] else told
