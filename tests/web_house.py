@@ -66,10 +66,11 @@ class WebHouse:
     def stranger(self) -> httpx2.AsyncClient:
         """A browser that is not logged in."""
         return httpx2.AsyncClient(
-            base_url=self.origin, headers={"Sec-Fetch-Site": "same-origin"}, verify=self._trust(), timeout=20
+            base_url=self.origin, headers={"Sec-Fetch-Site": "same-origin"}, verify=self.trust(), timeout=20
         )
 
-    def _trust(self) -> ssl.SSLContext:
+    def trust(self) -> ssl.SSLContext:
+        """A client's context that believes in the house's certificate alone."""
         return trusting(self.certificate)
 
     async def add(self, *printers: Printer) -> None:

@@ -1,6 +1,7 @@
 """What changes while somebody looks: one look at the store for all who look, told as server-sent events.
 
 An event `changed` names printers, and "*" for what concerns the whole house; the page then fetches its parts again.
+The first one is "*", for what changed since the page was made.
 Nothing of what changed is in the event, so nobody learns what he may not see.
 
 Security: a stream costs a connection for as long as somebody likes.  Their number is bounded, what a slow one has not
@@ -75,11 +76,17 @@ class Live:
         self._look = look
         self._listeners: set[Listener] = set()
         self._task: asyncio.Task[None] | None = None
+        self._looked = asyncio.Event()  # since it began to look
         self._closed = False
+
+    @property
+    def looking(self) -> bool:
+        return self._task is not None
 
     async def close(self) -> None:
         """Streams end at once."""
         self._closed = True
+        self._looked.set()
         for listener in self._listeners:
             listener.tell([])
         await self._stop()
@@ -98,6 +105,8 @@ class Live:
             self._task = asyncio.create_task(self._watch())
         try:
             yield b"retry: 3000\n\n"
+            await self._looked.wait()
+            listener.tell([EVERYTHING])  # what changed until now nobody told this one
             asked = time.monotonic()
             while not self._closed:
                 names = await listener.heard(HEARTBEAT)
@@ -115,6 +124,8 @@ class Live:
 
     async def _stop(self) -> None:
         task, self._task = self._task, None
+        if not self._closed:
+            self._looked.clear()
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
@@ -131,6 +142,7 @@ class Live:
                     if seen is not None:
                         self._tell({name for name in now.keys() | seen.keys() if now.get(name) != seen.get(name)})
                     seen = now
+                self._looked.set()
                 took = time.monotonic() - began
                 await asyncio.sleep(took * _REST)
                 with contextlib.suppress(TimeoutError):

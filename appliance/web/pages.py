@@ -32,14 +32,16 @@ NAVIGATION: tuple[tuple[str, str, Act], ...] = (
     ("/jobs", "Jobs", Act.SEE),
     ("/people", "People", Act.MANAGE),
 )
-"""Path, title, and what one must be allowed to find it useful; entries without a route are left out."""
+"""Path, title, and what one must be allowed to find it useful."""
 
 _UNITS = (("second", 60.0), ("minute", 60.0), ("hour", 24.0), ("day", 365.0), ("year", float("inf")))
 
 
 def sentence(text: str) -> str:
-    """A failure's text as a sentence of its own."""
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}"
+    """A failure's text as a sentence of its own; an address stays as it is."""
+    first = text[:1] if "@" in text.partition(" ")[0] else text[:1].upper()
+    end = "" if text.endswith((".", "!", "?")) or not text else "."
+    return f"{first}{text[1:]}{end}"
 
 
 def duration(seconds: float) -> str:
@@ -143,9 +145,8 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
         .render(
             person=person,
             path=request.url.path,
-            paths=request.app.state.paths,
             address=_address(request),
-            navigation=_navigation(request, person),
+            navigation=[(path, title) for path, title, act in NAVIGATION if person and may(person, act)],
             flashes=_flashes(request),
             **context,
         )
@@ -170,10 +171,3 @@ def _address(request: Request) -> str:
     """Where this page is, to be asked for again."""
     query = request.url.query
     return request.url.path + (f"?{query}" if query else "")
-
-
-def _navigation(request: Request, person: Person | None) -> list[tuple[str, str]]:
-    if person is None:
-        return []
-    known = request.app.state.paths
-    return [(path, title) for path, title, act in NAVIGATION if path in known and may(person, act)]

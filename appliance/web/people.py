@@ -20,9 +20,9 @@ from appliance.web.pages import flash, page, sentence
 from appliance.web.site import Here, Site
 from mailstore.directory.records import Person
 from mailstore.directory.turn import our_turn
-from mailstore.failure import PermanentFailure, TransientFailure
+from mailstore.failure import Failure, PermanentFailure, TransientFailure
 
-router = APIRouter(prefix="/people", include_in_schema=False)
+router = APIRouter(include_in_schema=False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class Typed:
         return self.full_name.strip(), tuple(self.addresses.lower().replace(",", " ").split()), self.administrator
 
 
-@router.get("")
+@router.get("/people")
 async def people(request: Request, site: Here, _: Administrator) -> Response:
     silent = await site.reach.silent()
     try:
@@ -59,12 +59,12 @@ async def people(request: Request, site: Here, _: Administrator) -> Response:
     return page(request, "people.html", people=found, silent=silent, foreign=foreign)
 
 
-@router.get("/add")
+@router.get("/add-person")
 async def new_person(request: Request, site: Here, _: Administrator) -> Response:
     return await _form(request, site, None, Typed())
 
 
-@router.post("/add")
+@router.post("/add-person")
 async def add_person(
     request: Request,
     site: Here,
@@ -85,19 +85,19 @@ async def add_person(
         async with our_turn(site.settings.store.folder):
             await site.people.add(made, password)
             await site.changed()
-    except PermanentFailure as failure:
-        return await _form(request, site, None, typed, _beside(failure.text))
+    except Failure as failure:
+        return await _form(request, site, None, typed, _beside(failure))
     title = f"{made.name} was added"
     return page(request, "password.html", title=title, whose=made.name, password=password, back="/people")
 
 
-@router.get("/{name}")
+@router.get("/people/{name}")
 async def person_page(request: Request, site: Here, _: Administrator, name: str) -> Response:
     shown = await _existing(site, name)
     return await _form(request, site, shown, Typed.of(shown))
 
 
-@router.post("/{name}")
+@router.post("/people/{name}")
 async def change_person(
     request: Request,
     site: Here,
@@ -123,15 +123,15 @@ async def change_person(
             try:
                 await site.people.replace(made)
                 await site.changed()
-            except PermanentFailure as failure:
-                errors = _beside(failure.text)
+            except Failure as failure:
+                errors = _beside(failure)
     if errors:
         return await _form(request, site, shown, typed, errors)
     flash(request, f"{shown.name} was saved.")
     return RedirectResponse(f"/people/{shown.name}", 303)
 
 
-@router.get("/{name}/remove")
+@router.get("/people/{name}/remove")
 async def ask_remove(request: Request, site: Here, _: Administrator, name: str) -> Response:
     shown = await _existing(site, name)
     return page(
@@ -145,7 +145,7 @@ async def ask_remove(request: Request, site: Here, _: Administrator, name: str) 
     )
 
 
-@router.post("/{name}/remove")
+@router.post("/people/{name}/remove")
 async def remove_person(request: Request, site: Here, me: Administrator, name: str) -> Response:
     async with our_turn(site.settings.store.folder):
         shown = await _existing(site, name)
@@ -159,7 +159,7 @@ async def remove_person(request: Request, site: Here, me: Administrator, name: s
     return RedirectResponse("/people", 303)
 
 
-@router.get("/{name}/password")
+@router.get("/people/{name}/password")
 async def ask_password(request: Request, site: Here, _: Administrator, name: str) -> Response:
     shown = await _existing(site, name)
     return page(
@@ -173,7 +173,7 @@ async def ask_password(request: Request, site: Here, _: Administrator, name: str
     )
 
 
-@router.post("/{name}/password")
+@router.post("/people/{name}/password")
 async def new_password(request: Request, site: Here, _: Administrator, name: str) -> Response:
     shown = await _existing(site, name)
     password = secrets.token_urlsafe(12)
@@ -220,11 +220,11 @@ def _missing(person: Person) -> dict[str, str]:
     return errors
 
 
-def _beside(text: str) -> dict[str, str]:
+def _beside(failure: Failure) -> dict[str, str]:
     """The directory's refusal beside the field that it is about."""
-    words = text.lower()
-    field = "addresses" if "address" in words or "mail" in words else "name" if "name" in words else ""
-    return {field: sentence(text)}
+    words = failure.text.lower() if isinstance(failure, PermanentFailure) else ""
+    field = "addresses" if "address" in words or "@" in words else "name" if "user" in words or "name" in words else ""
+    return {field: sentence(failure.text)}
 
 
 def _revision(person: Person) -> str:

@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from appliance.web.login import Me, by_cookie
 from appliance.web.site import Here
+from mailstore.failure import TransientFailure
 
 router = APIRouter(include_in_schema=False)
 
@@ -25,7 +26,10 @@ class _Stream(StreamingResponse):
 @router.get("/live")
 async def live(request: Request, site: Here, _: Me) -> Response:
     async def still() -> bool:
-        return await by_cookie(site, request) is not None
+        try:
+            return await by_cookie(site, request) is not None
+        except TransientFailure:  # nobody can say now; the page would not show anything either
+            return True
 
     headers = {"X-Accel-Buffering": "no"}  # a proxy must not wait for more of it
     return _Stream(site.live.stream(still), media_type="text/event-stream", headers=headers)

@@ -21,7 +21,6 @@
   const open = () => {
     source = new EventSource(address);
     source.addEventListener("changed", (event) => refresh(JSON.parse(event.data)));
-    source.addEventListener("open", () => refresh(["*"])); // what changed while nobody told us
     source.addEventListener("over", () => window.location.reload()); // the session ended
   };
   const close = () => {

@@ -1,0 +1,340 @@
+"""Logging in to the page: real passwords in a real directory, real cookies over real connections."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import re
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx2
+import pytest
+from prometheus_client.registry import REGISTRY
+
+from appliance.web import guesses, login
+from appliance.web.guesses import PER_CLIENT, PER_NAME, REMEMBERED, Guesses
+from appliance.web.login import cookie_name, key_of, own_path
+from mailstore.store.outbox import WebSession
+from tests.web_house import (
+    ADA,
+    ADA_NAME,
+    ADA_PASSWORD,
+    GRACE_NAME,
+    GRACE_PASSWORD,
+    PRINTER,
+    WebHouse,
+    web_house,
+)
+
+COOKIE = cookie_name(secure=False)
+
+
+@pytest.fixture
+async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WebHouse]:
+    monkeypatch.setattr(login, "WRONG_SECONDS", 0.05)
+    async with web_house(tmp_path, PRINTER) as running:
+        yield running
+
+
+async def try_in(client: httpx2.AsyncClient, name: str, password: str, **more: str) -> httpx2.Response:
+    return await client.post("/login", data={"name": name, "password": password, **more})
+
+
+def counted() -> tuple[float, float]:
+    names = ("printpost_web_auth_attempts_total", "printpost_web_auth_failures_total")
+    attempts, failures = (REGISTRY.get_sample_value(name) or 0 for name in names)
+    return attempts, failures
+
+
+# -- in and out
+
+
+async def test_a_login_leads_to_where_one_wanted_to_go(house: WebHouse) -> None:
+    async with house.stranger() as client:
+        answer = await client.get("/people?x=1")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=%2Fpeople%3Fx%3D1")
+        answer = await client.get(answer.headers["location"])
+        assert 'name="next" value="/people?x=1"' in answer.text
+        answer = await try_in(client, GRACE_NAME, GRACE_PASSWORD, next="/people?x=1")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/people?x=1")
+        assert (await client.get("/people")).status_code == 200
+        answer = await client.get("/login?next=/account")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/account")
+
+
+async def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(house: WebHouse) -> None:
+    async with house.stranger() as client:
+        answer = await try_in(client, "Grace@Example.com", GRACE_PASSWORD)
+        name, *attributes = answer.headers["set-cookie"].split("; ")
+        assert name.startswith("printpost=")
+        assert len(name.removeprefix("printpost=")) == 43  # 32 octets
+        assert {"HttpOnly", "Path=/", "SameSite=lax", "Max-Age=43200"} == set(attributes)
+        cookie = name.removeprefix("printpost=")
+        assert await house.store.session(cookie) is None  # what lies in the store opens nothing
+        session = await house.store.session(key_of(cookie))
+        assert session is not None
+        assert (session.person, round(session.expires_at - session.created_at)) == (GRACE_NAME, 12 * 3600)
+
+
+@pytest.mark.slow
+async def test_a_wrong_password_costs_a_second_and_says_little(tmp_path: Path) -> None:
+    async with web_house(tmp_path) as house, house.stranger() as client:
+        before = counted()
+        for name, password in ((GRACE_NAME, "wrong"), ("nobody", GRACE_PASSWORD)):
+            began = time.monotonic()
+            answer = await try_in(client, name, password)
+            assert time.monotonic() - began >= 1.0
+            assert answer.status_code == 403
+            assert "That is not the password of such a user." in answer.text
+            assert f'value="{name}"' in answer.text
+            assert password not in answer.text
+            assert "set-cookie" not in answer.headers
+        after = counted()
+        assert (after[0] - before[0], after[1] - before[1]) == (2, 2)
+
+
+async def test_an_empty_form_is_not_tried(house: WebHouse) -> None:
+    before = counted()
+    async with house.stranger() as client:
+        for data in ({}, {"name": GRACE_NAME}, {"name": " ", "password": "x"}):
+            answer = await client.post("/login", data=data)
+            assert answer.status_code == 422
+            assert "Give your user name and your password." in answer.text
+    assert counted() == before
+
+
+async def test_too_many_wrong_passwords_shut_the_door_for_a_while(house: WebHouse) -> None:
+    async with house.stranger() as client:
+        tries = [try_in(client, GRACE_NAME, f"wrong {number}") for number in range(PER_CLIENT + 5)]
+        statuses = [answer.status_code for answer in await asyncio.gather(*tries)]
+        assert (statuses.count(403), statuses.count(429)) == (PER_CLIENT, 5)
+        answer = await try_in(client, GRACE_NAME, GRACE_PASSWORD)
+        assert answer.status_code == 429
+        assert "Too many wrong passwords; wait five minutes and try again." in answer.text
+
+
+async def test_right_passwords_are_never_too_many(house: WebHouse) -> None:
+    async with house.stranger() as client:
+        for _ in range(PER_CLIENT + 5):
+            assert (await try_in(client, GRACE_NAME, GRACE_PASSWORD)).status_code == 303
+
+
+async def test_a_planted_cookie_is_nobodys_session(house: WebHouse) -> None:
+    planted = "A" * 43
+    async with house.stranger() as client:
+        client.cookies.set(COOKIE, planted)
+        answer = await try_in(client, GRACE_NAME, GRACE_PASSWORD)
+        assert answer.cookies[COOKIE] != planted
+    async with house.stranger() as attacker:
+        attacker.cookies.set(COOKIE, planted)
+        assert (await attacker.get("/")).status_code == 303
+
+
+async def test_a_new_login_ends_the_session_before_it(house: WebHouse) -> None:
+    async with house.browser() as client:
+        first = client.cookies[COOKIE]
+        await try_in(client, GRACE_NAME, GRACE_PASSWORD)
+        assert client.cookies[COOKIE] != first
+        assert await house.store.session(key_of(first)) is None
+
+
+async def test_logging_out_ends_the_session_and_not_only_the_cookie(house: WebHouse) -> None:
+    async with house.browser() as client:
+        cookie = client.cookies[COOKIE]
+        answer = await client.post("/logout")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/login")
+        assert COOKIE not in client.cookies
+        client.cookies.set(COOKIE, cookie)
+        assert (await client.get("/")).status_code == 303
+
+
+async def test_a_session_ends_with_its_time(house: WebHouse) -> None:
+    now = time.time()
+    for cookie, ends, status in (("fresh", now + 60, 200), ("stale", now - 1, 303)):
+        session = WebSession(key=key_of(cookie), person=GRACE_NAME, created_at=now - 3600, expires_at=ends)
+        await house.store.begin_session(session)
+        async with house.stranger() as client:
+            client.cookies.set(COOKIE, cookie)
+            assert (await client.get("/")).status_code == status
+
+
+async def test_somebody_who_was_removed_is_out(house: WebHouse) -> None:
+    async with house.browser(ADA_NAME, ADA_PASSWORD) as ada, house.browser() as grace:
+        assert (await ada.get("/")).status_code == 200
+        assert (await grace.post(f"/people/{ADA_NAME}/remove")).status_code == 303
+        assert (await ada.get("/")).status_code == 303
+
+
+async def test_somebody_who_was_removed_by_a_command_is_out(house: WebHouse) -> None:
+    async with house.browser(ADA_NAME, ADA_PASSWORD) as ada:
+        await house.people.remove(ADA_NAME)
+        await house.web.site.changed()
+        assert (await ada.get("/")).status_code == 303
+
+
+async def test_rights_are_those_of_now(house: WebHouse) -> None:
+    async with house.browser(ADA_NAME, ADA_PASSWORD) as ada:
+        answer = await ada.get("/people")
+        assert answer.status_code == 403
+        assert "Ada may not add and remove printers and people; ask an administrator." in answer.text
+        assert 'href="/people"' not in (await ada.get("/")).text
+        await house.people.replace(replace(ADA, administrator=True))
+        await house.web.site.changed()
+        assert (await ada.get("/people")).status_code == 200
+
+
+# -- passwords of one's own
+
+
+async def test_a_new_password_ends_all_other_sessions(house: WebHouse) -> None:
+    new = "an engine, weaving"
+    async with house.browser(ADA_NAME, ADA_PASSWORD) as here, house.browser(ADA_NAME, ADA_PASSWORD) as elsewhere:
+        before = here.cookies[COOKIE]
+        answer = await here.post("/account/password", data={"old": ADA_PASSWORD, "new": new, "again": new})
+        assert answer.status_code == 303
+        assert "Your password was changed." in (await here.get("/account")).text
+        assert "Your password was changed." not in (await here.get("/account")).text  # said once
+        assert here.cookies[COOKIE] != before
+        assert (await elsewhere.get("/")).status_code == 303
+    async with house.stranger() as client:
+        assert (await try_in(client, ADA_NAME, ADA_PASSWORD)).status_code == 403
+        assert (await try_in(client, ADA_NAME, new)).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "again", "field", "text"),
+    [
+        ("wrong", "an engine, weaving", "an engine, weaving", "old", "This is not your password."),
+        (ADA_PASSWORD, "short", "short", "new", "Take at least 8 characters."),
+        (ADA_PASSWORD, "an engine, weaving", "an engine, waving", "again", "This is not what stands above."),
+    ],
+)
+async def test_a_password_that_cannot_be_says_why_beside_the_field(
+    house: WebHouse, old: str, new: str, again: str, field: str, text: str
+) -> None:
+    async with house.browser(ADA_NAME, ADA_PASSWORD) as client:
+        answer = await client.post("/account/password", data={"old": old, "new": new, "again": again})
+        assert answer.status_code == 422
+        assert f'aria-invalid="true" aria-describedby="{field}-error' in answer.text
+        assert answer.text.count('aria-invalid="true"') == 1
+        assert text in answer.text
+        assert new not in answer.text
+    async with house.stranger() as client:
+        assert (await try_in(client, ADA_NAME, ADA_PASSWORD)).status_code == 303
+
+
+# -- the API
+
+
+async def test_a_script_logs_in_with_each_request(house: WebHouse) -> None:
+    async def ask(name: str, password: str) -> int:
+        return (await house.client.get("/api/v1/printers", auth=(name, password))).status_code
+
+    assert await ask(ADA_NAME, ADA_PASSWORD) != 401
+    assert await ask(ADA_NAME, "wrong") == 401
+    answer = await house.client.get("/", auth=(ADA_NAME, ADA_PASSWORD))
+    assert answer.status_code == 303  # pages take nothing but a session
+    for nonsense in ("Basic", "Basic !", "Basic " + base64.b64encode(b"ada").decode(), "Bearer x"):
+        answer = await house.client.get("/api/v1/printers", headers={"Authorization": nonsense})
+        assert answer.status_code == 401
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["status"] == 401
+        assert "www-authenticate" not in answer.headers  # a browser would ask, and remember
+
+
+# -- the directory is down
+
+
+async def test_without_a_directory_nobody_new_logs_in_and_who_is_known_sees(house: WebHouse) -> None:
+    async with house.browser() as grace, house.stranger() as client:
+        form = (await grace.get("/people/ada")).text
+        assert "disabled" not in form
+        seen = re.search(r'name="seen" value="(\w+)"', form)
+        assert seen
+        assert (await grace.get("/")).status_code == 200
+        await house.slapd.stop()
+        house.web.site.refresh()
+        answer = await grace.get("/")
+        assert answer.status_code == 200
+        assert "The directory does not answer. What you see is as of 20" in answer.text
+        assert ">office</a>" in answer.text
+        answer = await grace.get("/people/ada")
+        assert answer.status_code == 200
+        assert "nothing of it can be changed now" in answer.text
+        assert answer.text.count("disabled") == 4  # three fields and the button
+        typed = {"seen": seen[1], "full_name": "Countess", "addresses": "ada@example.com"}
+        answer = await grace.post("/people/ada", data=typed)
+        assert answer.status_code == 422
+        assert "The directory does not answer" in answer.text
+        assert 'value="Countess"' in answer.text
+        answer = await try_in(client, ADA_NAME, ADA_PASSWORD)
+        assert answer.status_code == 503
+        assert "Nobody can log in now: the directory does not answer" in answer.text
+
+
+# -- without a house
+
+
+@pytest.mark.parametrize("path", ["/", "/printers/office", "/jobs?printer=office&state=x", "/a%20b"])
+def test_paths_of_our_own(path: str) -> None:
+    assert own_path(path) == path
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "//evil.example",
+        "/\\evil.example",
+        "https://evil.example/",
+        "evil",
+        "/a\\b",
+        "/a\r\nb",
+        "/a b",
+        "/ä",
+        "\t//x",
+    ],
+)
+def test_paths_of_others(path: str) -> None:
+    assert own_path(path) == "/"
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_client_has_few_tries_and_a_name_more() -> None:
+    clock = Clock()
+    tried = Guesses(clock)
+    assert [tried.begin("192.0.2.1", "ada") for _ in range(PER_CLIENT + 1)] == [True] * PER_CLIENT + [False]
+    assert tried.begin("192.0.2.2", "ada")
+    assert tried.begin("::ffff:192.0.2.1", "grace") is False  # the same client
+    clock.now += guesses.WHILE + 1
+    assert tried.begin("192.0.2.1", "ada")
+    many = [tried.begin(f"198.51.100.{number}", "ADA") for number in range(PER_NAME)]
+    assert many == [True] * (PER_NAME - 1) + [False]
+
+
+def test_a_network_of_ipv6_is_one_client() -> None:
+    tried = Guesses(Clock())
+    allowed = [tried.begin(f"2001:db8::{number:x}", f"user{number}") for number in range(PER_CLIENT + 1)]
+    assert allowed == [True] * PER_CLIENT + [False]
+    assert tried.begin("2001:db8:0:1::1", "user")
+
+
+def test_what_is_remembered_is_bounded_and_not_pushed_out() -> None:
+    tried = Guesses(Clock())
+    for _ in range(PER_CLIENT):
+        tried.begin("192.0.2.1", "ada")
+    with contextlib.suppress(StopIteration):
+        free = (number for number in range(REMEMBERED) if not tried.begin(f"2001:db8:{number:x}::1", f"user{number}"))
+        assert next(free) < REMEMBERED // 2 + 1
+    assert tried.begin("192.0.2.1", "ada") is False
+    assert tried.begin("198.51.100.1", "somebody new") is False
