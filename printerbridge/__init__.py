@@ -9,10 +9,14 @@ arriving while paper is out.  One task per *device address*, because two entries
 4. *Convert* by the shortest route into a language that the printer speaks.  A document is opened only by a confined
    child: no network, an empty folder, an empty environment, limits on time, memory and output.
 5. *Spool* all of it, and only then connect: a printer cuts a job whose sender pauses, and prints the stump.
-6. *Send* over raw port 9100, watch the back channel, and end the job with the best proof of delivery there is.
+6. *Send* over raw port 9100, watch the back channel, and end the job with the best proof of delivery there is.  What a
+   printer that speaks PJL says meanwhile (no paper, ready again, job ended) is told at once.
 
 A connection that was refused or never came about is tried again, in order.  One that broke after octets may have gone
 is tried again only if TCP says that none was acknowledged; else the job is uncertain, and a person decides.
+
+Wishes (cancel, hold, pause) lie in the store and are heeded at the ring.  Canceling breaks off what is being sent or
+converted: a printer that speaks PJL is told in order that the job is over, any other is reset.
 
 `virtual.py` is a printer to try all this on: it renders what it gets and can be told to misbehave.
 """

@@ -60,7 +60,7 @@ class Sent:
     octets: int
     proof: DeliveryProof  # acked or closed
     back_channel: bytes  # the first 64 KiB of what the printer said
-    pages: int = 0  # that the printer counted, as far as it said
+    pages: int | None = None  # that the printer counted, if it said so
     result: str = ""  # of PJL: OK, or why the printer ended the job
 
 
@@ -200,7 +200,7 @@ class Connection:
             octets=self._written,
             proof=proof,
             back_channel=bytes(self._back_channel),
-            pages=end.pages if end is not None else 0,
+            pages=end.pages if end is not None else None,
             result=end.result if end is not None else "",
         )
 
@@ -255,7 +255,9 @@ class Connection:
         A printer that is reset may stand in the middle of a job until its own time is over; told by PJL it is ready for
         the next.  One that takes no more octets is not waited for.
         """
-        last = self._conversation.breaking_off if self._conversation is not None else b""
+        last = b""
+        if self._conversation is not None:
+            last = self._conversation.farewell if self._said_all else self._conversation.breaking_off
         if not last or not self.broken_off or self._eof_at:
             return self.abort()
         try:

@@ -48,14 +48,14 @@ async def _resolve(host: str, port: int) -> list[Address]:
 
 def _allowed(addresses: list[Address], guard: Guard) -> list[Address]:
     """Those that the guard lets through; they are what is connected to.  Raises `NotConnected` if there is none."""
-    refusals = [guard.refusal(str(address[0]), address[1], _is_ours) for _, address in addresses]
+    refusals = [guard.refusal(str(address[0]), address[1], is_ours) for _, address in addresses]
     allowed = [address for address, refusal in zip(addresses, refusals, strict=True) if not refusal]
     if refusals and not allowed:
         raise NotConnected(refusals[0])
     return allowed
 
 
-def _is_ours(ip: Ip) -> bool:
+def is_ours(ip: Ip) -> bool:
     """Whether this machine has the address: the kernel lets nobody bind another's."""
     with socket.socket(socket.AF_INET if ip.version == 4 else socket.AF_INET6, socket.SOCK_DGRAM) as probe:
         try:

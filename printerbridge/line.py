@@ -260,7 +260,8 @@ class Line:
             if one is None:
                 return
             if one.result not in ("", OK):
-                text = f"the printer ended document {number + 1} with {one.result} after {one.pages} pages"
+                pages = "unknown" if one.pages is None else one.pages
+                text = f"the printer ended document {number + 1} with {one.result}, pages printed: {pages}"
                 await self._journal.canceled_at_device(job, text)
                 return
             sent.append(one)
@@ -269,10 +270,10 @@ class Line:
         proof = min((each.proof for each in sent), key=list(DeliveryProof).index)
         octets = sum(each.octets for each in sent)
         detail = f"sent {octets} octets in {seconds * 1000:.0f} ms, proof: {proof.value}"
-        counted = sum(each.pages for each in sent)
-        if all(each.pages for each in sent):
-            detail = f"{detail}, the printer counted {counted} pages"
-        self._journal.complete(job, prepared.pages or counted, proof, detail)
+        counted = [each.pages for each in sent if each.pages is not None]
+        if len(counted) == len(sent):
+            detail = f"{detail}, pages counted by the printer: {sum(counted)}"
+        self._journal.complete(job, prepared.pages or sum(counted), proof, detail)
 
     async def _send(self, prepared: Prepared, number: int, document: Ready) -> Sent | None:
         """One document, in as many attempts as it takes; None if the job is not to be sent any further."""

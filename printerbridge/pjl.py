@@ -68,7 +68,7 @@ class JobEnd:
 
     name: str
     result: str
-    pages: int  # 0 if it does not say
+    pages: int | None  # None if it does not say
 
 
 # -- what a status means
@@ -170,7 +170,7 @@ def _message(topic: list[str], lines: list[str]) -> DeviceStatus | JobEnd | None
         return JobEnd(
             name=values.get("NAME", ""),
             result=values.get("RESULT", "").upper()[:NAME_OCTETS] if lines[0].upper() == "END" else "USER_CANCELED",
-            pages=int(pages) if re.fullmatch(r"[0-9]{1,7}", pages) else 0,
+            pages=int(pages) if re.fullmatch(r"[0-9]{1,7}", pages) else None,
         )
     return None
 

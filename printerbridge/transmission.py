@@ -56,6 +56,7 @@ class Transmission:
         self._told = ("", "")
         self._news = asyncio.Event()
         self._over = asyncio.Event()
+        self._telling: asyncio.Task[None] | None = None
 
     @property
     def taken(self) -> str:
@@ -65,19 +66,20 @@ class Transmission:
 
     async def run(self, patience: Patience) -> Sent:
         """Raises `NothingTaken` or `Broken`; then the connection is ended."""
-        telling = asyncio.create_task(self._tell())
         try:
             sent = await self._connection.send(
                 self._document.blocks(), patience=patience, stalled=self._stalled, conversation=self._conversation
             )
         except BaseException:
-            telling.cancel()
+            if self._telling is not None:
+                self._telling.cancel()
             SENT_BYTES.labels(self._job.printer).inc(self._connection.acknowledged)
             await self._connection.part()
             raise
-        self._over.set()
-        self._news.set()
-        await telling
+        if self._telling is not None:
+            self._over.set()
+            self._news.set()
+            await self._telling
         SENT_BYTES.labels(self._job.printer).inc(sent.octets)
         if said := clean(sent.back_channel[:_SAID].decode("latin-1"), _SAID):
             await self._journal.note(self._job, f"the printer said: {said}")
@@ -85,10 +87,12 @@ class Transmission:
 
     def _news_came(self) -> None:
         self._news.set()
+        if self._telling is None:
+            self._telling = asyncio.create_task(self._tell())
 
     async def _stalled(self, stands: bool) -> None:
         self._stall = self.taken if stands else ""
-        self._news.set()
+        self._news_came()
 
     def _state(self) -> tuple[str, str]:
         """How the printer fares: keyword and words, "" if it is well."""

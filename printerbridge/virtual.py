@@ -317,12 +317,21 @@ async def serve_forever(
         faults=faults,
         tell=lambda job: tell(describe(job)),
     )
+
+    def load_paper() -> None:
+        printer.resume()
+        tell("virtual printer: paper is loaded")
+
+    def take_paper() -> None:
+        printer.take_paper()
+        tell("virtual printer: the paper is taken out")
+
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     signals: dict[int, Callable[[], object]] = {
         signal.SIGINT: stop.set,
         signal.SIGTERM: stop.set,
-        signal.SIGUSR1: printer.resume,
-        signal.SIGUSR2: printer.take_paper,
+        signal.SIGUSR1: load_paper,
+        signal.SIGUSR2: take_paper,
     }
     for number, act in signals.items():
         loop.add_signal_handler(number, act)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Collection, Sequence
-from dataclasses import replace
 from email.message import EmailMessage
 from email.policy import SMTP
 from pathlib import Path
@@ -13,10 +12,11 @@ from pathlib import Path
 from mailstore.directory.contract import Directory
 from mailstore.directory.records import Language, Printer, WhenUncertain
 from mailstore.job import Job, JobState
-from mailstore.store.contract import Envelope, Recipient, Role, Store
+from mailstore.store.contract import Envelope, PrinterState, Recipient, Role, Store
 from mailstore.store.sql import open_store
 from printerbridge.appsocket import Patience
 from printerbridge.bridge import Bridge
+from printerbridge.guard import Guard
 from printerbridge.line import Timing
 from printerbridge.retry import SCHEDULES, Schedule
 from tests.directory_server import running_directory
@@ -57,6 +57,7 @@ class Printshop:
         uri: str,
         *languages: Language,
         when_uncertain: WhenUncertain = WhenUncertain.HOLD,
+        pjl: bool = False,
     ) -> Printer:
         """Add a printer's entry, or replace it."""
         entry = Printer(
@@ -65,6 +66,7 @@ class Printshop:
             uri=uri,
             languages=languages or (Language.POSTSCRIPT,),
             when_uncertain=when_uncertain,
+            pjl=pjl,
         )
         if await self._directory.printer(name) is None:
             await self._directory.add(entry, None)
@@ -90,9 +92,17 @@ class Printshop:
         return await self.store.accept(draft, envelope, [recipient])
 
     @contextlib.asynccontextmanager
-    async def bridge(self, timing: Timing = SOON, grace: float = 5.0) -> AsyncIterator[Bridge]:
+    async def bridge(
+        self, timing: Timing = SOON, grace: float = 5.0, guard: Guard | None = None
+    ) -> AsyncIterator[Bridge]:
         bridge = Bridge(
-            self.drains, self._bridges, spool=self.folder / "spool", media=MEDIA, converters=2, timing=timing
+            self.drains,
+            self._bridges,
+            spool=self.folder / "spool",
+            media=MEDIA,
+            converters=2,
+            timing=timing,
+            guard=guard,
         )
         await bridge.start()
         try:
@@ -126,9 +136,16 @@ class Printshop:
                 await asyncio.sleep(0.01)
 
     async def pause(self, printer: str, paused: bool) -> None:
-        state = await self.store.printer_state(printer)
-        await self.store.set_printer_state(replace(state, paused=paused))
-        await self.store.changed()
+        await self.store.set_paused(printer, paused)
+
+    async def fares(self, printer: str, *reasons: str, seconds: float = 20.0) -> PrinterState:
+        """The printer's state, once its printer-state-reasons are these."""
+        async with asyncio.timeout(seconds):
+            while True:
+                state = await self.store.printer_state(printer)
+                if state.state_reasons == reasons:
+                    return state
+                await asyncio.sleep(0.01)
 
     async def states(self, job_ids: Collection[int]) -> list[JobState]:
         return [job.state for job_id in job_ids if (job := await self.store.job(job_id))]

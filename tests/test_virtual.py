@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from mailstore.failure import PermanentFailure
+from printerbridge import virtual
 from printerbridge.virtual import VirtualPrinter, serve_forever
 from printerbridge.virtual_connection import Ended
 from printerbridge.virtual_pjl import UEL
@@ -338,6 +339,30 @@ async def test_media_empty(start: Start, body: bytes) -> None:
     assert (await printer.job(1)).octets == len(head + body + tail)
 
 
+async def test_paper_that_was_loaded_is_there_for_later_jobs_until_it_is_taken_out(start: Start) -> None:
+    printer, address = await start("media-empty")
+    job = UEL + b"@PJL USTATUS DEVICE = ON\r\n" + UEL + TEXT
+    for _ in range(2):
+        async with client(address) as sock:
+            await put(sock, job)
+            sock.shutdown(socket.SHUT_WR)
+            await until(sock, b"ONLINE=FALSE\r\n\x0c")
+            printer.resume()
+            await until(sock)
+        assert b"CODE=41213" not in await send(address, job)
+        printer.take_paper()
+    assert [(await printer.job(number)).fault for number in (1, 2, 3, 4)] == ["media-empty:4096", ""] * 2
+
+
+async def test_only_the_last_jobs_are_remembered(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(virtual, "KEPT", 3)
+    printer, address = await start()
+    for number in range(1, 6):
+        await send(address, TEXT)
+        await printer.job(number)
+    assert [job.number for job in printer.jobs] == [3, 4, 5]
+
+
 async def test_a_plain_job_waits_for_paper_too(start: Start) -> None:
     printer, address = await start("media-empty*1")
     async with client(address) as sock:
@@ -482,9 +507,18 @@ async def test_the_command_prints_until_it_is_told_to_stop(tmp_path: Path) -> No
             await until(sock, b"ONLINE=FALSE\r\n\x0c")
             child.send_signal(signal.SIGUSR1)
             await until(sock)
+        assert b"paper is loaded" in await asyncio.wait_for(child.stdout.readline(), DEADLINE)
         line = (await asyncio.wait_for(child.stdout.readline(), DEADLINE)).decode()
         assert line.startswith(f"job 1: {len(job)} octets, text, 0 pages, fault media-empty:4096*1 -> ")
         assert line.endswith(f"{tmp_path}/out/job-0001.txt\n")
+        child.send_signal(signal.SIGUSR2)
+        assert b"the paper is taken out" in await asyncio.wait_for(child.stdout.readline(), DEADLINE)
+        async with client(address) as sock:
+            await put(sock, job)
+            sock.shutdown(socket.SHUT_WR)
+            await until(sock, b"ONLINE=FALSE\r\n\x0c")
+            child.send_signal(signal.SIGUSR1)
+            await until(sock)
         child.terminate()
         assert await asyncio.wait_for(child.wait(), DEADLINE) == 0
     finally:

@@ -59,3 +59,12 @@ def test_faults_are_a_script() -> None:
 def test_a_fault_without_a_count_stays() -> None:
     script = FaultScript([parse_fault("mute")])
     assert [script.take() for _ in range(3)] == [Fault(name="mute")] * 3
+
+
+def test_loaded_paper_ends_what_has_no_count() -> None:
+    script = FaultScript([parse_fault("media-empty"), parse_fault("mute*1")])
+    script.load_paper()
+    assert script.peek() == parse_fault("mute*1")
+    counted = FaultScript([parse_fault("media-empty*2")])
+    counted.load_paper()
+    assert counted.peek() == parse_fault("media-empty*2")

@@ -1,0 +1,230 @@
+"""PJL around a job: what is said, and what is understood however it is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailstore.directory.records import Language
+from printerbridge import virtual_pjl
+from printerbridge.pjl import LINE_OCTETS, UEL, BackChannel, Conversation, DeviceStatus, JobEnd, job_name
+
+DEVICE = b'@PJL USTATUS DEVICE\r\nCODE=41213\r\nDISPLAY="LOAD PAPER"\r\nONLINE=FALSE\r\n\x0c'
+READY = b'@PJL INFO STATUS\r\nCODE=10001\r\nDISPLAY="READY"\r\nONLINE=TRUE\r\n\x0c'
+END = b'@PJL USTATUS JOB\r\nEND\r\nNAME="17-1 a job"\r\nPAGES=3\r\nRESULT=OK\r\n\x0c'
+EMPTY = DeviceStatus(code=41213, display="LOAD PAPER", online=False)
+WELL = DeviceStatus(code=10001, display="READY", online=True)
+ENDED = JobEnd(name="17-1 a job", result="OK", pages=3)
+PAGE = b"%!\nshowpage\n"
+
+
+def heard(*pieces: bytes) -> list[DeviceStatus | JobEnd]:
+    channel = BackChannel()
+    return [message for piece in pieces for message in channel.feed(piece)]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (DEVICE, [EMPTY]),
+        (READY + DEVICE + END, [WELL, EMPTY, ENDED]),
+        (DEVICE.replace(b"\r\n", b"\n"), [EMPTY]),
+        (DEVICE.replace(b"\x0c", b"") + READY, [EMPTY, WELL]),  # a printer that forgets the form feed
+        (b"%%[ Error: undefined ]%%\r\n" + DEVICE, [EMPTY]),
+        (b"\x04\x00garbage\x0c" + END, [ENDED]),
+        (b"@PJL USTATUS DEVICE\r\nCODE=35078\r\n\x0c", [DeviceStatus(code=35078, display="")]),
+        (b"@PJL USTATUS JOB\r\nEND\r\nPAGES=2\r\n\x0c", [JobEnd(name="", result="", pages=2)]),
+        (b'@PJL USTATUS JOB\r\nCANCELED\r\nNAME="x"\r\n\x0c', [JobEnd(name="x", result="USER_CANCELED", pages=None)]),
+        (b'@PJL USTATUS JOB\r\nSTART\r\nNAME="x"\r\n\x0c', []),
+        (b"@PJL USTATUS PAGE\r\n4\r\n\x0c", []),
+        (b"@PJL INFO ID\r\n\"LASERJET\"\r\n\x0c", []),
+        (b"@PJL USTATUS DEVICE\r\nCODE=forty\r\n\x0c", []),
+        (b"@PJL USTATUS DEVICE\r\nCODE=" + b"9" * 5000 + b"\r\n\x0c", []),
+        (b"@PJL USTATUS DEVICE\r\n" + b"FILL=1\r\n" * 500 + b"CODE=41000\r\n\x0c", []),
+        (b'@PJL USTATUS DEVICE\r\nCODE=1\r\nDISPLAY=" \x1bA   B "\r\n\x0c', [DeviceStatus(code=1, display="A B")]),
+    ],
+)  # fmt: skip
+def test_messages_are_found(said: bytes, expected: Sequence[DeviceStatus | JobEnd]) -> None:
+    assert heard(said) == expected
+    assert heard(*(said[index : index + 1] for index in range(len(said)))) == expected
+
+
+PIECES = st.one_of(
+    st.sampled_from([DEVICE, READY, END, b"@PJL USTATUS DEVICE\r\n", b"CODE=1\r\n", b"\x0c", b"\r\n", UEL, b"@PJL"]),
+    st.binary(max_size=300),
+)
+
+
+@given(parts=st.lists(PIECES, max_size=12), data=st.data())
+def test_pieces_make_no_difference(parts: list[bytes], data: st.DataObject) -> None:
+    said = b"".join(parts)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(said)), max_size=8)))
+    whole = heard(said)
+    assert heard(*(said[a:b] for a, b in zip([0, *cuts], [*cuts, len(said)], strict=True))) == whole
+    assert heard(*(said[index : index + 1] for index in range(len(said)))) == whole
+
+
+@given(st.lists(st.one_of(st.binary(max_size=2000), st.just(b"@PJL X\n"), st.just(b"A=1\n")), max_size=40))
+def test_what_is_kept_is_bounded(pieces: list[bytes]) -> None:
+    channel = BackChannel()
+    for piece in pieces:
+        channel.feed(piece)
+        assert len(channel._line) <= LINE_OCTETS
+        assert len(channel._lines) <= 16
+
+
+@given(st.lists(st.sampled_from(["INFO STATUS", "USTATUS DEVICE=ON", "USTATUS JOB=ON", 'JOB NAME="x y"', "EOJ"])))
+def test_all_that_the_virtual_printer_says_is_understood(lines: list[str]) -> None:
+    panel = virtual_pjl.Panel(pages=0)
+    said = b""
+    for line in lines:
+        verb, _, rest = line.partition(" ")
+        said += panel.answer(virtual_pjl.Command(verb=verb, rest=rest)) + panel.show(virtual_pjl.LOAD_PAPER)
+    assert len(heard(said)) == said.count(b"CODE=") + said.count(b"\nEND")
+
+
+@pytest.mark.parametrize(
+    ("code", "display", "online", "reason"),
+    [
+        (10001, "READY", True, ""),
+        (10001, "READY", None, ""),
+        (10002, "OFFLINE", False, "other"),
+        (10003, "WARMING UP", False, ""),
+        (10006, "TONER LOW", True, ""),
+        (10023, "PRINTING", True, ""),
+        (11304, "TRAY 3 EMPTY", True, ""),  # another tray serves
+        (11304, "TRAY 3 EMPTY", False, "media-empty"),
+        (12201, "TRAY 2 OPEN", True, ""),
+        (15101, "BIN FULL", False, "output-area-full"),
+        (20001, "SYNTAX", True, ""),
+        (30016, "MEM OVERFLOW", True, ""),
+        (30016, "MEM OVERFLOW", False, "other"),
+        (35078, "POWERSAVE", True, ""),
+        (40000, "SLEEP", False, ""),
+        (40010, "NO CARTRIDGE", False, "marker-supply-empty"),
+        (40021, "PRINTER OPEN", False, "door-open"),
+        (40022, "PAPER JAM", False, "media-jam"),
+        (40038, "TONER LOW", True, ""),
+        (40038, "TONER LOW", False, "marker-supply-low"),
+        (40079, "OFFLINE", False, "other"),
+        (40199, "Close rear cover", False, "door-open"),
+        (40200, "UPPER BIN IS FULL", False, "output-area-full"),
+        (40201, "REPLACE TONER", None, "marker-supply-empty"),
+        (41213, "LOAD PAPER", False, "media-empty"),
+        (41213, "", None, "media-empty"),
+        (42202, "13.2 JAM", False, "media-jam"),
+        (44010, "", False, "media-jam"),
+        (50599, "SERVICE ERROR", False, "other"),
+    ],
+)
+def test_what_a_status_means(code: int, display: str, online: bool | None, reason: str) -> None:
+    assert DeviceStatus(code=code, display=display, online=online).reason == reason
+
+
+def sections(job: bytes) -> list[virtual_pjl.Command | virtual_pjl.Document]:
+    stream = virtual_pjl.JobStream()
+    return [*stream.feed(job), *stream.end()]
+
+
+@pytest.mark.parametrize(
+    ("language", "entered"),
+    [
+        (Language.POSTSCRIPT, "POSTSCRIPT"),
+        (Language.POSTSCRIPT2, "POSTSCRIPT"),
+        (Language.PDF, "PDF"),
+        (Language.PCL, "PCL"),
+        (Language.PCLXL, "PCLXL"),
+        (Language.TEXT, "PCL"),
+    ],
+)
+@pytest.mark.parametrize("body", [PAGE, b"@PJL FSDELETE NAME=x\r\n", b"\x1bE\x1b&l0O", b"\x04%!\n"])
+def test_a_document_is_dressed(language: Language, entered: str, body: bytes) -> None:
+    name = job_name(17, 1, "a job")
+    job = b"".join(Conversation(body, language, name).dress([body]))
+    *head, document, tail = sections(job)
+    assert [f"{one.verb} {one.rest}" for one in head if isinstance(one, virtual_pjl.Command)] == [
+        "USTATUS DEVICE = ON",
+        "INFO STATUS",
+        "USTATUS JOB = ON",
+        'JOB NAME = "17-1 a job"',
+    ]
+    assert isinstance(document, virtual_pjl.Document)
+    assert (document.language, job[document.start : document.end]) == (entered, body)
+    assert tail == virtual_pjl.Command(verb="EOJ", rest='NAME = "17-1 a job"')
+
+
+@given(blocks=st.lists(st.binary(min_size=1, max_size=50), max_size=6))
+def test_dressing_changes_nothing_inside(blocks: list[bytes]) -> None:
+    conversation = Conversation(b"".join(blocks), Language.PCL, "1-1")
+    dressed = list(conversation.dress(blocks))
+    assert len(dressed) == max(1, len(blocks))
+    whole = b"".join(dressed)
+    assert whole.startswith(conversation.prologue)
+    assert whole.endswith(conversation.epilogue)
+    assert whole == conversation.prologue + b"".join(blocks) + conversation.epilogue
+
+
+def test_a_document_with_pjl_of_its_own_is_not_dressed_twice() -> None:
+    """As Ghostscript's pxlmono writes it."""
+    body = UEL + b"@PJL SET RENDERMODE=GRAYSCALE\n@PJL ENTER LANGUAGE = PCLXL\n) HP-PCL XL;2;0\n" + UEL
+    conversation = Conversation(body, Language.PCLXL, "17-1 a job")
+    found = sections(b"".join(conversation.dress([body])))
+    verbs = [one.verb for one in found if isinstance(one, virtual_pjl.Command)]
+    assert verbs == ["USTATUS", "INFO", "USTATUS", "JOB", "SET", "EOJ"]
+    assert [one.language for one in found if isinstance(one, virtual_pjl.Document)] == ["PCLXL"]
+    assert conversation.awaited
+
+
+def test_a_document_that_names_its_own_job_keeps_it() -> None:
+    body = UEL + b'@PJL JOB NAME="theirs"\r\n@PJL ENTER LANGUAGE=PCL\r\nx' + UEL + b"@PJL EOJ\r\n" + UEL
+    conversation = Conversation(body, Language.PCL, "17-1 a job")
+    whole = b"".join(conversation.dress([body]))
+    assert whole.endswith(body)
+    assert whole.count(b"JOB NAME") == 1
+    assert whole.startswith(UEL + b"@PJL USTATUS DEVICE = ON\r\n")
+    assert not conversation.awaited
+    assert conversation.farewell == b""
+
+
+def test_what_pjl_has_no_word_for_goes_bare() -> None:
+    for language in (Language.PWG, None):
+        conversation = Conversation(b"RaS2PwgRaster\0", language, "17-1 a job")
+        assert list(conversation.dress([b"ab", b"cd"])) == [b"ab", b"cd"]
+        assert not conversation.awaited
+        assert conversation.breaking_off == b""
+
+
+@given(st.text())
+def test_a_jobs_name_is_harmless(name: str) -> None:
+    given_name = job_name(123456, 1, name)
+    assert len(given_name) <= 32
+    assert given_name.startswith("123456-1")
+    assert not set(given_name) - set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 ._-")
+
+
+def test_an_end_counts_behind_the_whole_document_and_under_our_name() -> None:
+    conversation = Conversation(PAGE, Language.POSTSCRIPT, "17-1 a job")
+    assert not conversation.hear(END, whole=False)  # the document itself may have said so
+    assert not conversation.hear(END.replace(b"17-1", b"16-1"), whole=True)
+    before = conversation.awaited
+    assert conversation.hear(END, whole=True)
+    assert (before, conversation.awaited, conversation.end) == (True, False, ENDED)
+
+
+def test_a_job_canceled_at_the_printer_ends_at_once() -> None:
+    conversation = Conversation(PAGE, Language.POSTSCRIPT, "17-1 a job")
+    assert conversation.hear(END.replace(b"=OK", b"=USER_CANCELED"), whole=False)
+    assert conversation.end is not None
+    assert conversation.end.result == "USER_CANCELED"
+
+
+def test_news_are_told_once() -> None:
+    told: list[str] = []
+    conversation = Conversation(PAGE, Language.POSTSCRIPT, "17-1", lambda: told.append(conversation.stands))
+    for said in (READY, READY, DEVICE, DEVICE, READY):
+        conversation.hear(said, whole=False)
+    assert told == ["", "media-empty", ""]
+    assert str(conversation.status) == "the printer says: READY"
