@@ -13,7 +13,7 @@ from pathlib import Path
 from appliance.pop3.connection import Limits
 from appliance.pop3.server import Pop3Service, start_pop3
 from appliance.tls import Certificate, open_certificate
-from mailstore.config import Settings
+from mailstore.config import Pop3, Settings
 from mailstore.directory.contract import People
 from mailstore.directory.ldap import LdapDirectory
 from mailstore.directory.logins import Pace
@@ -101,14 +101,12 @@ class Pop3House:
     async def serving(self, limits: Limits = LIMITS, host: str = "127.0.0.1") -> AsyncIterator[Pop3Service]:
         """One more server, with other limits."""
         service = await start_pop3(
-            self.settings,
+            self.settings.model_copy(update={"pop3": Pop3(listen=f"[{host}]:0" if ":" in host else f"{host}:0")}),
             self.store,
             self.directory,
             people=self.people,
             certificate=self.certificate,
             limits=limits,
-            host=host,
-            port=0,
         )
         try:
             yield service

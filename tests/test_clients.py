@@ -117,7 +117,7 @@ Fetch = Callable[[House, str, Path], Awaitable[bytes]]
 
 @pytest.mark.parametrize("fetch", [with_curl, with_poplib, fetchmail, mpop])
 async def test_a_client_fetches_what_was_mailed(made: House, tmp_path: Path, fetch: Fetch) -> None:
-    name = await made.add(fetch.__name__.replace("_", "-"))
+    name = await made.add(fetch.__name__.replace("_", "-"), poll_interval=1)
     mail = mail_of(DOCUMENT, subject="bytes as they came")
     code, text = await made.submit(mail, name)
     assert code == 250, text

@@ -15,6 +15,7 @@ import pytest_asyncio
 
 from appliance.pop3.connection import Limits
 from appliance.pop3.server import Pop3Service, start_pop3
+from mailstore.config import Pop3
 from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.job import DeliveryProof, JobState
 from mailstore.store import leases
@@ -312,8 +313,9 @@ async def test_limits_of_connections(house: Pop3House) -> None:
 
 
 async def test_the_port_is_taken(house: Pop3House) -> None:
+    taken = house.settings.model_copy(update={"pop3": Pop3(listen=f"{house.host}:{house.port}")})
     with pytest.raises(PermanentFailure, match="pop3"):
-        await start_pop3(house.settings, house.store, house.directory, host=house.host, port=house.port)
+        await start_pop3(taken, house.store, house.directory)
 
 
 async def test_closing_gives_back_every_lease(house: Pop3House) -> None:

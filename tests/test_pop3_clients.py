@@ -1,4 +1,4 @@
-"""Foreign POP3 clients fetch byte for byte: poplib, curl, fetchmail, mpop."""
+"""Foreign POP3 clients fetch byte for byte, with TLS and without: poplib, curl, fetchmail, mpop, openssl."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import poplib
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -45,7 +46,7 @@ async def printer(house: Pop3House) -> tuple[str, list[int]]:
     return name, [await house.mail(name, mail, FIELDS) for mail in MAILS]
 
 
-async def run(*command: str, **environment: str) -> bytes:
+async def run(*command: str, stdin: bytes = b"", **environment: str) -> bytes:
     if not (program := shutil.which(command[0])):
         pytest.skip(f"{command[0]} is not installed")
     child = await asyncio.create_subprocess_exec(
@@ -53,11 +54,11 @@ async def run(*command: str, **environment: str) -> bytes:
         *command[1:],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         env={**os.environ, **environment},
     )
     async with asyncio.timeout(30):
-        out, err = await child.communicate()
+        out, err = await child.communicate(stdin)
     assert child.returncode == 0, err.decode() + out.decode()
     return out
 
@@ -139,6 +140,117 @@ async def test_mpop(house: Pop3House, printer: tuple[str, list[int]], tmp_path: 
     got = sorted(path.read_bytes().replace(b"\n", b"\r\n") for path in (box / "new").iterdir())
     assert got == sorted(FIELDS + mail for mail in MAILS)
     await check_fetched(house, name, jobs)
+
+
+# -- with TLS: STLS on the one port, from the first octet on the other
+
+
+@pytest.fixture(params=["stls", "pop3s"])
+def secure(request: pytest.FixtureRequest, house: Pop3House) -> tuple[bool, int, Path]:
+    """Whether TLS is from the first octet, the port, and the file of the one certificate to believe."""
+    assert house.certificate
+    implicit = request.param == "pop3s"
+    return implicit, house.secure_port if implicit else house.port, house.certificate.files[0]
+
+
+async def test_curl_with_tls(house: Pop3House, printer: tuple[str, list[int]], secure: tuple[bool, int, Path]) -> None:
+    name, _ = printer
+    implicit, port, trust = secure
+    base = f"{'pop3s' if implicit else 'pop3'}://{house.host}:{port}"
+    login = ("-s", "-S", "--ssl-reqd", "--cacert", str(trust), "--user", f"{name}:{SECRET}")
+    for number, mail in enumerate(MAILS, 1):
+        assert await run("curl", *login, f"{base}/{number}") == FIELDS + mail
+
+
+async def test_fetchmail_with_tls(
+    house: Pop3House, printer: tuple[str, list[int]], secure: tuple[bool, int, Path], tmp_path: Path
+) -> None:
+    """It looks for the name it was told in the certificate, and not for addresses."""
+    name, jobs = printer
+    implicit, port, trust = secure
+    control, taken = tmp_path / "fetchmailrc", tmp_path / "taken"
+    control.touch(mode=0o600)
+    control.write_text(
+        f"set invisible\nset no bouncemail\npoll localhost proto pop3 port {port} auth password no dns\n"
+        f'  user "{name}" password "{SECRET}" is nobody here no rewrite pass8bits stripcr fetchall\n'
+        f'  {"ssl" if implicit else ""} sslproto "TLS1.2+" sslcertck sslcertfile "{trust}" mda "cat >> {taken}"\n'
+    )
+    await run("fetchmail", "-f", str(control), "--pidfile", str(tmp_path / "pid"), "-i", str(tmp_path / "ids"))
+    assert taken.read_bytes().replace(b"\n", b"\r\n") == b"".join(FIELDS + mail for mail in MAILS)
+    await check_fetched(house, name, jobs)
+
+
+async def test_mpop_with_tls(
+    house: Pop3House, printer: tuple[str, list[int]], secure: tuple[bool, int, Path], tmp_path: Path
+) -> None:
+    """Self-signed, and known by its fingerprint."""
+    name, jobs = printer
+    implicit, port, _ = secure
+    assert house.certificate
+    control, box = tmp_path / "mpoprc", tmp_path / "box"
+    for folder in ("tmp", "new", "cur"):
+        (box / folder).mkdir(parents=True)
+    control.touch(mode=0o600)
+    control.write_text(
+        f"account printer\nhost {house.host}\nport {port}\ntls on\ntls_starttls {'off' if implicit else 'on'}\n"
+        f"tls_trust_file\ntls_fingerprint {house.certificate.fingerprint}\n"
+        f"auth user\nuser {name}\npassword {SECRET}\nreceived_header off\npipelining auto\nkeep off\n"
+        f"uidls_file {tmp_path}/uidls\ndelivery maildir {box}\n"
+    )
+    await run("mpop", f"--file={control}", "printer")
+    got = sorted(path.read_bytes().replace(b"\n", b"\r\n") for path in (box / "new").iterdir())
+    assert got == sorted(FIELDS + mail for mail in MAILS)
+    await check_fetched(house, name, jobs)
+
+
+async def test_poplib_with_tls(
+    house: Pop3House, printer: tuple[str, list[int]], secure: tuple[bool, int, Path]
+) -> None:
+    name, jobs = printer
+    implicit, port, trust = secure
+    context = ssl.create_default_context(cafile=str(trust))
+
+    def fetch() -> list[bytes]:
+        mailbox: poplib.POP3
+        if implicit:
+            mailbox = poplib.POP3_SSL(house.host, port, timeout=10, context=context)
+        else:
+            mailbox = poplib.POP3(house.host, port, timeout=10)
+            mailbox.stls(context)
+        mailbox.user(name)
+        mailbox.pass_(SECRET)
+        got = []
+        for number in range(1, mailbox.stat()[0] + 1):
+            got.append(b"".join(line + b"\r\n" for line in mailbox.retr(number)[1]))
+            mailbox.dele(number)
+        mailbox.quit()
+        return got
+
+    assert await asyncio.to_thread(fetch) == [FIELDS + mail for mail in MAILS]
+    await check_fetched(house, name, jobs)
+
+
+async def test_openssl(house: Pop3House, printer: tuple[str, list[int]], secure: tuple[bool, int, Path]) -> None:
+    """It closes TLS right behind what it was given to say, and the deletion counts all the same."""
+    name, jobs = printer
+    implicit, port, trust = secure
+    start = () if implicit else ("-starttls", "pop3")
+    said = f"USER {name}\r\nPASS {SECRET}\r\nDELE 1\r\nQUIT\r\n".encode()
+    where = (
+        "-connect",
+        f"{house.host}:{port}",
+        "-CAfile",
+        str(trust),
+        "-verify_return_error",
+        "-verify_ip",
+        "127.0.0.1",
+    )
+    out = await run("openssl", "s_client", "-quiet", "-no_ign_eof", *where, *start, stdin=said)
+    assert b"verify error" not in out
+    async with asyncio.timeout(10):
+        while (await house.job(jobs[0])).state is not JobState.COMPLETED:  # noqa: ASYNC110 - openssl is gone already
+            await asyncio.sleep(0.005)
+    assert (await house.job(jobs[1])).state is JobState.PENDING
 
 
 BIG = 100 * 1024 * 1024

@@ -100,7 +100,8 @@ def test_any_line_is_a_command_or_an_answer(line: bytes, state: State) -> None:
 
 
 def lines_of(blocks: list[bytes]) -> list[bytes | None]:
-    buffer, found = LineBuffer(), []
+    buffer = LineBuffer()
+    found: list[bytes | None] = []
     for block in blocks:
         buffer.feed(block)
         while True:

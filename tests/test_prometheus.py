@@ -80,7 +80,7 @@ async def watched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Wat
         await system.add("works", good.uri, Language.POSTSCRIPT)
         await system.add("breaks", bad.uri)
         await system.add("gone", f"socket://127.0.0.1:{await free_port()}")
-        await system.add("polls", plain_from=("127.0.0.0/8",))
+        await system.add("polls", plain_from=("127.0.0.0/8",), poll_interval=1)
         port = await stack.enter_async_context(prometheus(folder / "prometheus", system))
         uncertain = await system.mail("breaks", postscript() + b"%" * 300_000)
         await system.mail("gone", postscript())

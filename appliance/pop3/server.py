@@ -137,18 +137,15 @@ async def start_pop3(
     people: People | None = None,
     certificate: Certificate | None = None,
     limits: Limits | None = None,
-    host: str = "",
-    port: int = 0,
 ) -> Pop3Service:
-    """Listen on the running loop where [pop3] and [pop3s] say; `host` and `port` (0: any) stand for the former.
+    """Listen on the running loop where [pop3] and [pop3s] say.
 
     Without `certificate` there is neither STLS nor [pop3s], without `people` only printers log in.
     Raises `PermanentFailure` if a port is taken or may not be used.
     """
     reactor.start()
     limits = limits or Limits()
-    plain = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}") if host else settings.pop3.listen
-    listeners = {"pop3": bind(plain, "[pop3] listen")}
+    listeners = {"pop3": bind(settings.pop3.listen, "[pop3] listen")}
     tls = None
     if certificate:
         try:

@@ -208,7 +208,7 @@ async def test_the_bridge_dies_inside_an_instant(apart: House, point: str) -> No
 @pytest.mark.parametrize("point", ["4-before-sync", "4-after-sync"])
 async def test_the_appliance_dies_while_a_fetched_mail_is_deleted(apart: House, point: str) -> None:
     """The client retrieved it and said DELE and QUIT; whether that counts is decided by the sync alone."""
-    name = await apart.add(f"polls-{point}")
+    name = await apart.add(f"polls-{point}", poll_interval=1)
     number = await apart.mail(name, document(1, SIZES[1]))
     doomed = await replace(apart, SERVE, point)
     with pytest.raises((OSError, EOFError, poplib.error_proto)):
