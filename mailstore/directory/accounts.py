@@ -155,12 +155,12 @@ class Accounts:
 
     async def _check_free(self, name: str, attributes: Attributes, own: str = "") -> None:
         """Raises `PermanentFailure` if another entry than `own` has one of the addresses, or the name."""
+        if not own and (kind := await self._taken(named(name), own)):
+            raise PermanentFailure("5.1.1", f"there is a {kind.noun} {name} already")
         for address in attributes["mailLocalAddress"]:
             if kind := await self._taken(addressed(address), own):
                 whom = f"another {kind.noun}" if kind is self._kind else f"a {kind.noun}"
                 raise PermanentFailure("5.1.1", f"{address} is taken by {whom}: choose another address")
-        if not own and (kind := await self._taken(named(name), own)):
-            raise PermanentFailure("5.1.1", f"there is a {kind.noun} {name} already")
 
     async def _taken(self, condition: str, own: str) -> Kind | None:
         """Of which kind the entry is, other than `own`, that matches."""

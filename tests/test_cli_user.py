@@ -1,0 +1,261 @@
+"""`printpost user ...`, and what it does to sessions and maildrops; and printers' settings by command."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+import typer
+from structlog.testing import capture_logs
+from typer.testing import CliRunner
+
+from appliance import cli_printer, cli_user, shell
+from mailstore.directory.contract import People
+from mailstore.directory.records import Person
+from mailstore.failure import Failure, PermanentFailure
+from mailstore.store.contract import Envelope, Recipient, Store
+from mailstore.store.outbox import WebSession
+from tests.directory_server import short_folder
+
+pytestmark = pytest.mark.slow  # foreign programs
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    status: int
+    out: str
+    err: str
+    failure: Failure | None
+
+
+Command = Callable[..., Done]
+
+
+@pytest.fixture
+def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[shell.Context]:
+    """A configuration of the test's own; the embedded directory runs while a command does."""
+    file = tmp_path / "printpost.toml"
+    file.write_text(f'[store]\nurl = "sqlite:{tmp_path / "data"}"\nreserve = 0\n[site]\ndomains = ["example.com"]\n')
+    with short_folder() as runtime:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+        yield shell.Context(file)
+
+
+@pytest.fixture
+def command(context: shell.Context) -> Command:
+    app = typer.Typer()
+    app.add_typer(cli_user.app, name="user")
+    app.add_typer(cli_printer.app, name="printer")
+
+    def run(*words: str, stdin: str = "") -> Done:
+        with capture_logs():  # else they are printed
+            result = CliRunner().invoke(app, words, input=stdin, obj=context)
+        if result.exception and not isinstance(result.exception, SystemExit | Failure):
+            raise result.exception
+        failure = result.exception if isinstance(result.exception, Failure) else None
+        return Done(result.exit_code, result.stdout, result.stderr, failure)
+
+    return run
+
+
+def looked(context: shell.Context, work: Callable[[Store, People], Any]) -> Any:
+    """What `work` finds with the store and the people that the commands left."""
+
+    async def look() -> Any:
+        async with shell.opened_people(context.settings()) as (store, people):
+            return await work(store, people)
+
+    return asyncio.run(look())
+
+
+def shown(command: Command, *words: str) -> Any:
+    done = command(*words, "--json")
+    assert done.status == 0, done
+    return json.loads(done.out)
+
+
+def test_users_come_change_and_go(command: Command, context: shell.Context) -> None:
+    done = command("user", "list")
+    assert "printpost user add" in done.out
+    added = command(
+        *("user", "add", "Ada", "--mail", "ada@example.com", "--mail", "Countess@example.com"),
+        *("--name", "Ada King", "--administrator", "--password-stdin"),
+        stdin="sesame\n",
+    )
+    assert (added.status, added.out) == (0, ""), added
+    made = command("user", "add", "grace")
+    assert made.status == 0, made
+    password = made.out.split()[5]
+    assert made.out == f"The password of grace is {password} (shown only now).\n"
+    ada = {
+        "name": "ada",
+        "addresses": ["ada@example.com", "countess@example.com"],
+        "full_name": "Ada King",
+        "administrator": True,
+        "local": True,
+        "quota": 64 << 20,
+    }
+    assert shown(command, "user", "show", "ADA") == ada
+    assert [user["name"] for user in shown(command, "user", "list")] == ["ada", "grace"]
+    assert command("user", "list").out.splitlines()[1].split() == ["ada", "ada@example.com", "Ada", "King", "yes"]
+    changed = command("user", "set", "grace", "--mail", "hopper@example.com", "--name", "Grace H", "--administrator")
+    assert changed.status == 0, changed
+    grace = Person(name="grace", addresses=("hopper@example.com",), full_name="Grace H", administrator=True)
+    assert looked(context, lambda _, people: people.verify("hopper@example.com", password)) == grace
+    assert command("user", "set", "ada", "--no-administrator", "--name", "").status == 0
+    assert shown(command, "user", "show", "ada") == ada | {"full_name": "", "administrator": False}
+    assert command("user", "remove", "ada").status == 0
+    assert [user["name"] for user in shown(command, "user", "list")] == ["grace"]
+
+
+def test_a_new_password_ends_the_sessions(command: Command, context: shell.Context) -> None:
+    async def log_in(store: Store, _: People) -> int:
+        for name in ("ada", "grace"):
+            session = WebSession(key=f"key of {name}", person=name, created_at=time.time(), expires_at=time.time() + 60)
+            await store.begin_session(session)
+        return await store.generation()
+
+    async def state(store: Store, people: People) -> tuple[object, ...]:
+        there = [await store.session(f"key of {name}") is not None for name in ("ada", "grace")]
+        return (*there, await people.verify("ada", "sesame") is not None, await store.generation())
+
+    for name in ("ada", "grace"):
+        assert command("user", "add", name, "--password-stdin", stdin="sesame\n").status == 0
+    before = looked(context, log_in)
+    assert looked(context, state) == (True, True, True, before)
+    done = command("user", "password", "ada")
+    assert done.out.startswith("The password of ada is now ")
+    assert looked(context, state) == (False, True, False, before + 1)
+    assert command("user", "password", "ada", "--password-stdin", stdin="sesame\n").out == ""
+    assert looked(context, state) == (False, True, True, before + 2)
+
+
+def test_whoever_goes_takes_mail_and_sessions_along(command: Command, context: shell.Context) -> None:
+    ada = Person(name="ada", addresses=("ada@example.com",))
+
+    async def use(store: Store, _: People) -> None:
+        await store.begin_session(
+            WebSession(key="key", person="ada", created_at=time.time(), expires_at=time.time() + 60)
+        )
+        draft = await store.draft(10)
+        draft.write(b"Subject: x\r\n\r\n")
+        to = Recipient(maildrop=ada.maildrop, address="ada@example.com", quota=ada.quota, fields=b"", reason="")
+        await store.accept(draft, envelope, [to])
+
+    async def left(store: Store, people: People) -> tuple[object, ...]:
+        return await store.session("key"), (await store.standing(ada.maildrop))[1], await people.person("ada")
+
+    envelope = Envelope(
+        reverse_path="", client_ip="127.0.0.1", helo="here", trust="insider", login="", name="x", documents=0
+    )
+    assert command("user", "add", "ada").status == 0
+    looked(context, use)
+    assert looked(context, left)[1] > 0
+    assert command("user", "remove", "Ada").status == 0
+    assert looked(context, left) == (None, 0, None)
+    looked(context, use)  # as if the removal had been broken off in the middle
+    assert command("user", "remove", "ada").status == 0
+    assert looked(context, left) == (None, 0, None)
+    assert command("user", "remove", "ada").status == os.EX_NOUSER
+
+
+def test_the_last_administrator_stays(command: Command) -> None:
+    assert command("user", "add", "ada", "--administrator").status == 0
+    assert command("user", "add", "grace").status == 0
+    for words in (("remove", "ada"), ("set", "ada", "--no-administrator")):
+        refused = command("user", *words)
+        assert refused.status == os.EX_DATAERR
+        assert "ada is the last administrator" in refused.err
+    assert command("user", "set", "grace", "--administrator").status == 0
+    assert command("user", "set", "ada", "--no-administrator").status == 0
+    assert command("user", "remove", "ada").status == 0
+    assert command("user", "remove", "grace").status == os.EX_DATAERR
+
+
+def test_what_cannot_be_is_told(command: Command) -> None:
+    assert command("user", "add", "ada").status == 0
+    assert command("printer", "add", "laser", "--uri", "socket://192.0.2.7").status == 0
+    refusals = (
+        (("user", "add", "ada"), "there is a user ada already"),
+        (("user", "add", "grace", "--mail", "ada@example.com"), "taken by another user"),
+        (("user", "add", "grace", "--mail", "laser@example.com"), "taken by a printer"),
+        (("user", "add", "laser", "--mail", "grace@example.com"), "there is a printer laser already"),
+        (("printer", "add", "ada", "--uri", "socket://192.0.2.8"), "there is a user ada already"),
+        (("user", "add", "abuse"), "whoever runs the site"),
+        (("user", "add", "a b"), "user name"),
+        (("user", "add", "grace", "--mail", "grace"), "not an address"),
+        (("user", "add", "*)(uid=*", "--mail", "grace@example.com"), "user name"),
+    )
+    for words, told in refusals:
+        done = command(*words)
+        assert isinstance(done.failure, PermanentFailure), words
+        assert told in done.failure.text
+    for name in ("nobody", "*", "ad*"):
+        for word, *more in (["show"], ["remove"], ["password"], ["set", "--administrator"]):
+            done = command("user", word, name, *more)
+            assert done.status == os.EX_NOUSER
+            assert "printpost user list" in done.err
+    assert command("user", "set", "ada").status == 2
+    assert command("user", "password", "ada", "--password-stdin").status == os.EX_DATAERR
+
+
+# -- printers
+
+
+def test_every_setting_of_a_printer_by_command(command: Command) -> None:
+    roles = ("--sysadmin", "ada@example.com", "--key-user", "grace@example.com")
+    facts = ("--network-address", "192.0.2.7", "--netmask", "/24", "--gateway", "192.0.2.1")
+    words = (*roles, *facts, "--hardware-address", "00-00-5E-00-53-01", "--tell-printed", "--pjl")
+    assert command("printer", "add", "laser", "--uri", "socket://192.0.2.7", *words).status == 0
+    wanted = {
+        "sysadmin": ["ada@example.com"],
+        "key_user": ["grace@example.com"],
+        "network_address": "192.0.2.7",
+        "netmask": "255.255.255.0",
+        "gateway": "192.0.2.1",
+        "hardware_address": "00:00:5e:00:53:01",
+        "tell_printed": True,
+        "pjl": True,
+    }
+    laser = shown(command, "printer", "show", "laser")
+    assert laser.items() >= wanted.items()
+    assert laser in shown(command, "printer", "list")
+    told = command("printer", "show", "laser").out
+    for line in ("netmask           255.255.255.0", "hardware address  00:00:5e:00:53:01", "pjl               True"):
+        assert line in told
+    again = ("--no-pjl", "--no-tell-printed", "--gateway", "", "--sysadmin", "", "--netmask", "255.255.0.0")
+    assert command("printer", "set", "laser", *again).status == 0
+    wanted |= {"pjl": False, "tell_printed": False, "gateway": "", "sysadmin": [], "netmask": "255.255.0.0"}
+    assert shown(command, "printer", "show", "laser").items() >= wanted.items()
+    for option in ("--gateway", "--netmask", "--network-address", "--hardware-address"):
+        done = command("printer", "set", "laser", option, "nonsense")
+        assert isinstance(done.failure, PermanentFailure), option
+        assert "nonsense" in done.failure.text
+
+
+def test_pause_and_refuse(command: Command) -> None:
+    assert command("printer", "add", "laser", "--uri", "socket://192.0.2.7").status == 0
+
+    def state() -> tuple[bool, bool, str]:
+        laser = shown(command, "printer", "show", "laser")
+        return laser["paused"], laser["accepting"], laser["state"]
+
+    assert state() == (False, True, "idle")
+    assert command("printer", "pause", "laser").status == 0
+    assert state() == (True, True, "stopped")
+    assert command("printer", "refuse", "Laser").status == 0
+    assert state() == (True, False, "stopped")
+    assert command("printer", "resume", "laser").status == 0
+    assert command("printer", "accept", "laser").status == 0
+    assert state() == (False, True, "idle")
+    for wish in ("pause", "resume", "accept", "refuse"):
+        assert command("printer", wish, "nobody").status == os.EX_NOUSER
