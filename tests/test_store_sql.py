@@ -18,8 +18,10 @@ from mailstore.store import drafts, place, schema, segments, worker
 from mailstore.store.contract import Role, StoreUnusable
 from mailstore.store.sql import SqlStore, open_store
 from mailstore.store.statement import STATEMENTS
-from tests.contracts.store import *  # noqa: F403 - the suite is collected here
+from tests.contracts.outbox import *  # noqa: F403 - the suites are collected here
+from tests.contracts.store import *  # noqa: F403
 from tests.contracts.store import accept, envelope, octets_of, recipient
+from tests.contracts.wishes import *  # noqa: F403
 
 FROZEN = Path(__file__).parent / "schemas"
 
@@ -151,7 +153,7 @@ def test_every_table_compiles_for_postgresql() -> None:
 def test_the_waiting_line_is_found_by_its_index(tmp_path: Path) -> None:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     schema.migrate(connection)
-    from mailstore.store import jobs, keeping, leases, listing, looking
+    from mailstore.store import jobs, keeping, leases, listing, looking, outgoing
 
     for statement, index in [
         (listing.PENDING, "job_unended"),
@@ -162,8 +164,10 @@ def test_the_waiting_line_is_found_by_its_index(tmp_path: Path) -> None:
         (looking.TRACE, "USING PRIMARY KEY (job_id=?)"),
         (jobs._LAST_EVENT, "USING PRIMARY KEY (job_id=?)"),
         (leases.ADD_EVENT, "USING PRIMARY KEY (job_id=?)"),
+        (outgoing._DUE, "outgoing_due"),
+        (outgoing._STANDING, "COVERING INDEX outgoing_due"),
     ]:
-        values = dict.fromkeys(("of", "most", "which", "where", "until", "job", "job_id", "at", "text"), 1)
+        values = dict.fromkeys(("of", "most", "which", "where", "until", "job", "job_id", "at", "text", "now"), 1)
         plan = connection.execute(f"EXPLAIN QUERY PLAN {statement.text}", values).fetchall()
         assert any(index in row[3] for row in plan), plan
     connection.close()
@@ -221,6 +225,81 @@ async def test_a_store_of_version_1_goes_on(tmp_path: Path) -> None:
     assert await store.sending(lease, job_id, 0)
     assert not await store.printers_waiting()
     assert await octets_of(store, job_id) == b"hello\r\n"
+    await store.close()
+
+
+async def test_a_store_of_version_2_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    old = frozen(tmp_path / "store" / "store.sqlite", 2)
+    message = {
+        "id": 5,
+        "reverse_path": "ada@example.com",
+        "client_ip": "192.0.2.1",
+        "helo": "h",
+        "trust": "insider",
+        "smtputf8": 0,
+        "body": "8BITMIME",
+        "name": "Report",
+        "header_message_id": "<1@example.com>",
+        "documents": 1,
+        "octets": 7,
+        "place": "inline",
+        "reference": "",
+        "start": 0,
+        "received_at": 1.0,
+        "waiting": 1,
+        "ended_at": 0.0,
+    }
+    job = {
+        "id": 9,
+        "message_id": 5,
+        "printer": "phaser",
+        "recipient": "phaser@example.com",
+        "state": "pending",
+        "reasons": "job-queued",
+        "pages": 0,
+        "attempts": 0,
+        "document": -1,
+        "delivery_proof": "none",
+        "detail": "",
+        "received_at": 1.0,
+        "processing_at": 0.0,
+        "sending_at": 0.0,
+        "completed_at": 0.0,
+        "next_attempt_at": 0.0,
+        "holder": "",
+        "holder_token": 0,
+    }
+    entry = {"job_id": 9, "maildrop": "phaser", "uid": "u.9", "size": 7, "fields": b"", "message_id": 5}
+    maildrop = {"name": "phaser", "messages": 1, "octets": 7, "last_completed": 0.0}
+    state = {
+        "printer": "phaser",
+        "paused": 0,
+        "accepting": 1,
+        "last_poll": 8.0,
+        "state": "idle",
+        "state_reasons": "",
+        "detail": "",
+    }
+    content = {"message_id": 5, "data": b"hello\r\n"}
+    for table, row in [
+        *[("message", message), ("content", content), ("job", job), ("entry", entry)],
+        *[("maildrop", maildrop), ("printer_state", state)],
+    ]:
+        old.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", [*row.values()])
+    old.close()
+    store = await open_at(tmp_path)
+    kept = await store.job(9)
+    assert kept is not None
+    assert (kept.recipient, kept.header_message_id) == ("phaser@example.com", "<1@example.com>")
+    assert (kept.login, kept.answerable) == ("", False)  # nobody proved it then, so nobody is answered now
+    assert await octets_of(store, 9) == b"hello\r\n"
+    await store.polled("phaser", 10.0)
+    assert await store.cancel(9, "ada")
+    assert (await store.printer_state("phaser")).poll_gap == 2.0
+    assert await store.print_again(9, "ada") == 10
+    assert await store.occurrences(10) == []
+    assert (await store.outgoing()).waiting == 0
     await store.close()
 
 

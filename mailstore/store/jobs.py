@@ -116,8 +116,9 @@ def _move(event: Event) -> Statement:
     }
     if event not in (Event.STOP, Event.RESUME, Event.CLAIM):  # the holder lets go
         values |= {"document": number(-1), "holder": word(""), "holder_token": number(0)}
-    # Doubt is over what was being sent; a job that nobody sends any more is in doubt once and not again.
-    ours = _HELD if event is Event.DOUBT else _OURS
+    # These are of what is being sent: a job that nobody sends any more is in doubt once, and a printer's stops and
+    # starts are not about it.
+    ours = _HELD if event in (Event.STOP, Event.RESUME, Event.DOUBT) else _OURS
     return Statement(
         sa.update(JOB)
         .where(JOB.c.id == given("job_id"), among(sources(event)), ours)

@@ -151,9 +151,13 @@ class Keeping:
         for place in (Place.INLINE, Place.SEGMENT, Place.FILE):
             while found := self._reader.all(EXPIRED, where=place.value, until=until, most=AT_ONCE):
                 removed += await self._drop([message for (message,) in found], until)
-        while await self.committer.submit(lambda rows: drop_records(rows, now - RECORD_SECONDS), Wanted.LATER):
+
+        def drop(rows: Rows) -> int:
+            sessions.drop_expired(rows, now)
+            return drop_records(rows, now - RECORD_SECONDS)
+
+        while await self.committer.submit(drop, Wanted.LATER):
             pass
-        await self.committer.submit(lambda rows: sessions.drop_expired(rows, now), Wanted.LATER)
         await self._reader.run(lambda: self._blobs.tidy(self._named))
         return removed
 

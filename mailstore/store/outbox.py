@@ -30,7 +30,7 @@ class Occurrence:
     occasion: Occasion
     printer: str
     job_id: int  # 0 for a printer's
-    reasons: tuple[str, ...]  # job-state-reasons or printer-state-reasons as they were
+    reasons: tuple[str, ...]  # job-state-reasons or printer-state-reasons as they were; of CLEAR, those that are gone
     detail: str
 
 
@@ -87,7 +87,10 @@ class Outbox(Protocol):
         """In one transaction the mails are in the queue, and these occurrences are done with."""
 
     async def take_outgoing(self, owner: str, limit: int, seconds: float) -> Sequence[QueuedMail]:
-        """Mails whose time has come and that nobody holds, the oldest first, each leased for so long."""
+        """Mails whose time has come and that nobody holds, the longest due first, each leased for so long.
+
+        One past its `expires_at` is handed out like any other: whoever takes it gives it up.
+        """
 
     async def outgoing_done(self, mail: QueuedMail, note: str) -> bool:
         """Delivered, or given up: it goes, and the job's trace, if any, gets the note.  False: lost the lease."""

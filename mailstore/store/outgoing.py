@@ -28,7 +28,7 @@ _ADD = Statement(sa.insert(OUTGOING), *(column.name for column in OUTGOING.c if 
 _DUE = Statement(
     sa.select(OUTGOING.c.id)
     .where(OUTGOING.c.next_attempt_at <= given("now"), OUTGOING.c.leased_until <= given("now"))
-    .order_by(OUTGOING.c.id)
+    .order_by(OUTGOING.c.next_attempt_at, OUTGOING.c.id)
     .limit(given("most", sa.Integer))
     .offset(number(0))
 )

@@ -24,9 +24,11 @@ async def _sqlite(folder: Path) -> AsyncIterator[Opener]:
         opened.append(store)
         return store
 
-    yield open_one
-    for store in reversed(opened):
-        await store.close()
+    try:
+        yield open_one
+    finally:
+        for store in reversed(opened):
+            await store.close()
     if opened:
         _sums_are_right(folder / "store" / "store.sqlite")
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import sqlite3
 import sys
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from mailstore.store.contract import Role
-from mailstore.store.sql import open_store
+from mailstore.store.outbox import Occasion
+from mailstore.store.sql import SqlStore, open_store
 
 pytestmark = [pytest.mark.crash, pytest.mark.slow]
 
@@ -93,3 +97,92 @@ async def test_a_fetched_job_is_there_or_gone(tmp_path: Path, crash_at: str, fou
         await maildrop.close()
     finally:
         await store.close()
+
+
+class Left:
+    """What a process left that was killed at `crash_at`, as its successors find it."""
+
+    def __init__(self, appliance: SqlStore, bridge: SqlStore) -> None:
+        self.appliance = appliance
+        self.bridge = bridge
+
+    async def occasions(self) -> list[Occasion]:
+        return [each.occasion for each in await self.appliance.occurrences(10)]
+
+
+@contextlib.asynccontextmanager
+async def left(folder: Path) -> AsyncIterator[Left]:
+    appliance = await open_store(folder / "store", role=Role.APPLIANCE, reserve=0, runtime=folder / "run")
+    bridge = await open_store(folder / "store", role=Role.BRIDGE, reserve=0, runtime=folder / "run")
+    try:
+        yield Left(appliance, bridge)
+    finally:
+        await bridge.close()
+        await appliance.close()
+    database = sqlite3.connect(folder / "store" / "store.sqlite")
+    assert database.execute("PRAGMA foreign_key_check").fetchall() == []
+    database.close()
+
+
+@pytest.mark.parametrize(
+    ("way", "crash_at", "found", "occasions"),
+    [
+        ("bridge", "1-after-sync", "pending", []),
+        ("bridge", "3-before-sync", "pending", []),
+        ("bridge", "3-after-sync", "processing-stopped", [Occasion.UNCERTAIN]),
+        ("bridge", "4-before-sync", "processing-stopped", [Occasion.UNCERTAIN]),
+        ("bridge", "4-after-sync", "completed", [Occasion.COMPLETED]),
+        ("abort", "4-before-sync", "processing-stopped", [Occasion.UNCERTAIN]),
+        ("abort", "4-after-sync", "aborted", [Occasion.ABORTED]),
+        ("pop3", "4-before-sync", "pending", []),
+        ("pop3", "4-after-sync", "completed", [Occasion.COMPLETED]),
+    ],
+)
+async def test_an_occurrence_is_there_once_if_it_happened(
+    tmp_path: Path, way: str, crash_at: str, found: str, occasions: list[Occasion]
+) -> None:
+    await run_victim(tmp_path, 1000, crash_at, way)
+    for _ in range(2):  # nor does another start tell it again
+        async with left(tmp_path) as now:
+            (job,) = await now.appliance.jobs()
+            assert job.state == found
+            assert await now.occasions() == occasions
+            assert {each.job_id for each in await now.appliance.occurrences(10)} <= {job.id}
+
+
+@pytest.mark.parametrize(
+    ("crash_at", "told", "occasions", "waiting"),
+    [
+        ("told-before-sync", "telling", [Occasion.COMPLETED], 0),
+        ("told-after-sync", "telling", [], 1),
+        ("delivered-before-sync", "told", [], 1),
+        ("delivered-after-sync", "told", [], 0),
+        ("", "delivered", [], 0),
+    ],
+)
+async def test_a_notice_waits_or_its_occurrence_does(
+    tmp_path: Path, crash_at: str, told: str, occasions: list[Occasion], waiting: int
+) -> None:
+    assert (await run_victim(tmp_path, 1000, crash_at, "notices"))[-1] == told
+    async with left(tmp_path) as now:
+        (job,) = await now.appliance.jobs()
+        assert await now.occasions() == occasions
+        assert (await now.appliance.outgoing()).waiting == waiting
+        taken = await now.appliance.take_outgoing("next", 10, 60)  # the dead one's lease is broken
+        assert [each.job_id for each in taken] == [job.id] * waiting
+        noted = (await now.appliance.trace(job.id))[-1].text == "ada was told"
+        assert noted == (told == "delivered" or crash_at == "delivered-after-sync")
+
+
+@pytest.mark.parametrize("kind", SIZES)
+@pytest.mark.parametrize("crash_at", ["wish-before-sync", "wish-after-sync"])
+async def test_a_wish_is_granted_or_was_never_wished(tmp_path: Path, kind: str, crash_at: str) -> None:
+    assert (await run_victim(tmp_path, SIZES[kind], crash_at, "wishes"))[-1] == "wishing"
+    granted = crash_at == "wish-after-sync"
+    async with left(tmp_path) as now:
+        jobs = await now.appliance.jobs()
+        assert [job.state.value for job in jobs] == ["pending", "completed"][1 - granted :]
+        assert len(await now.appliance.trace(jobs[-1].id)) == 3 + granted
+        assert await now.appliance.sweep(time.time() + 2 * 86400) == (not granted)
+        if granted:
+            assert b"".join([block async for block in now.bridge.read(jobs[0].id)]) == b"x" * SIZES[kind]

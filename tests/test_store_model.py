@@ -1,0 +1,237 @@
+"""Jobs under whatever people, printers and clocks do to them, against a model that knows only `mailstore.job`.
+
+At the end of each run the engine's fixture adds up what the tables say twice, foreign keys included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mailstore.failure import PermanentFailure
+from mailstore.job import TRANSITIONS, DeliveryProof, Event, JobState
+from mailstore.store.contract import Lease, Role, Store
+from mailstore.store.outbox import Occasion
+from tests.contracts.engines import ENGINES
+from tests.contracts.store import held, recipient
+from tests.contracts.wishes import DOUBT, PERSON, receive
+
+KEEP = 1000.0
+REASONS = {
+    Event.CLAIM: ["job-transforming"],
+    Event.STOP: ["printer-stopped"],
+    Event.RESUME: ["job-printing"],
+    Event.RELEASE: ["resources-are-not-ready"],
+    Event.DOUBT: list(DOUBT),
+}
+OCCASIONS = {Event.COMPLETE: Occasion.COMPLETED, Event.ABORT: Occasion.ABORTED, Event.DOUBT: Occasion.UNCERTAIN}
+
+
+@dataclass
+class Known:
+    message: int
+    printer: str
+    answerable: bool
+    state: JobState = JobState.PENDING
+    doubt: bool = False
+
+
+@dataclass
+class Model:
+    jobs: dict[int, Known] = field(default_factory=dict)
+    mails: dict[int, int] = field(default_factory=dict)  # job number -> message, of what a person has not read
+    gone: set[int] = field(default_factory=set)  # messages without octets
+    happened: list[tuple[Occasion, int]] = field(default_factory=list)
+
+    def may(self, job_id: int, event: Event) -> bool:
+        """Do it, if the table says that it can be done."""
+        job = self.jobs[job_id]
+        after = TRANSITIONS.get((job.state, event))
+        if after is None or (job.doubt and event in (Event.STOP, Event.RESUME, Event.DOUBT)):
+            return False  # nobody is sending what is in doubt
+        job.state, job.doubt = after, event is Event.DOUBT
+        if event in OCCASIONS and (event is not Event.COMPLETE or job.answerable):
+            self.happened.append((OCCASIONS[event], job_id))
+        return True
+
+    def needed(self) -> set[int]:
+        return {job.message for job in self.jobs.values() if not job.state.ended} | set(self.mails.values())
+
+
+class Run:
+    """One sequence of steps; each one asks the store, and the model what the answer must be."""
+
+    def __init__(self, appliance: Store, bridge: Store, lease: Lease) -> None:
+        self.appliance = appliance
+        self.bridge = bridge
+        self.lease = lease
+        self.model = Model()
+        self.messages = 0
+
+    async def step(self, name: str, number: int) -> None:
+        if name == "receive":
+            await self.receive(number)
+        elif name in ("fetch", "read", "sweep", "break_lease"):
+            await getattr(self, name)()
+        elif self.model.jobs:
+            await getattr(self, name)(sorted(self.model.jobs)[number % len(self.model.jobs)])
+
+    async def receive(self, number: int) -> None:
+        names = [["phaser"], ["polls"], ["phaser", "polls"], [PERSON, "phaser"], [PERSON], ["phaser", "phaser"]]
+        wanted, answerable = names[number % len(names)], number % 2 == 1
+        found = await receive(self.appliance, *(recipient(name) for name in wanted), answerable=answerable)
+        self.messages += 1
+        for job_id, name in zip(found, wanted, strict=True):
+            if name == PERSON:
+                self.model.mails[job_id] = self.messages
+            else:
+                self.model.jobs[job_id] = Known(self.messages, name, answerable)
+
+    async def send(self, job_id: int) -> None:
+        job = self.model.jobs[job_id]
+        may = job.state in (JobState.PENDING, JobState.PROCESSING)
+        assert await self.bridge.sending(self.lease, job_id, 0) == may
+        if may:
+            job.state = JobState.PROCESSING
+
+    async def stop(self, job_id: int) -> None:
+        await self.move(job_id, Event.STOP)
+
+    async def resume(self, job_id: int) -> None:
+        await self.move(job_id, Event.RESUME)
+
+    async def release(self, job_id: int) -> None:
+        await self.move(job_id, Event.RELEASE)
+
+    async def doubt(self, job_id: int) -> None:
+        await self.move(job_id, Event.DOUBT)
+
+    async def move(self, job_id: int, event: Event) -> None:
+        if self.model.jobs[job_id].state is JobState.PENDING and event is Event.RELEASE:
+            return  # nothing is let go
+        may = self.model.may(job_id, event)
+        assert await self.bridge.move(self.lease, job_id, event, reasons=REASONS[event], detail="so it is") == may
+
+    async def complete(self, job_id: int) -> None:
+        await self.end(job_id, Event.COMPLETE, "job-completed-successfully")
+
+    async def abort(self, job_id: int) -> None:
+        await self.end(job_id, Event.ABORT, "aborted-by-system")
+
+    async def end(self, job_id: int, event: Event, reason: str) -> None:
+        may = self.model.may(job_id, event)
+        proof = DeliveryProof.NONE
+        assert await self.bridge.end(self.lease, job_id, event, reasons=[reason], proof=proof) == may
+
+    async def cancel(self, job_id: int) -> None:
+        assert await self.appliance.cancel(job_id, "ada") == self.model.may(job_id, Event.CANCEL)
+
+    async def hold(self, job_id: int) -> None:
+        assert await self.appliance.hold(job_id, "ada") == self.model.may(job_id, Event.HOLD)
+
+    async def unhold(self, job_id: int) -> None:
+        assert await self.appliance.unhold(job_id, "ada") == self.model.may(job_id, Event.UNHOLD)
+
+    async def count_as_printed(self, job_id: int) -> None:
+        may = self.model.jobs[job_id].doubt and self.model.may(job_id, Event.COMPLETE)
+        assert await self.appliance.decide(job_id, "ada", printed=True) == may
+
+    async def reprint(self, job_id: int) -> None:
+        may = self.model.jobs[job_id].doubt and self.model.may(job_id, Event.REPRINT)
+        assert await self.appliance.decide(job_id, "ada", printed=False) == may
+
+    async def again(self, job_id: int) -> None:
+        job = self.model.jobs[job_id]
+        if job.state.ended and job.message not in self.model.gone:
+            new = await self.appliance.print_again(job_id, "ada")
+            assert new > max([*self.model.jobs, *self.model.mails])
+            self.model.jobs[new] = Known(job.message, job.printer, job.answerable)
+        else:
+            with pytest.raises(PermanentFailure):
+                await self.appliance.print_again(job_id, "ada")
+
+    async def fetch(self) -> None:
+        maildrop = await self.appliance.open_maildrop("polls", "session", 60)
+        assert maildrop is not None
+        waits = [number for number, job in self.model.jobs.items() if (job.printer, job.state) == ("polls", "pending")]
+        assert [entry.job_id for entry in maildrop.entries] == sorted(waits)
+        await maildrop.update(maildrop.entries)
+        for number in sorted(waits):
+            self.model.jobs[number].state = JobState.PROCESSING
+            assert self.model.may(number, Event.COMPLETE)
+
+    async def read(self) -> None:
+        maildrop = await self.appliance.open_maildrop(PERSON, "session", 60)
+        assert maildrop is not None
+        assert [entry.job_id for entry in maildrop.entries] == sorted(self.model.mails)
+        await maildrop.update(maildrop.entries[:1])
+        for entry in maildrop.entries[:1]:
+            del self.model.mails[entry.job_id]
+
+    async def sweep(self) -> None:
+        going = set(range(1, self.messages + 1)) - self.model.needed() - self.model.gone
+        assert await self.appliance.sweep(time.time() + KEEP + 1) == len(going)
+        self.model.gone |= going
+
+    async def break_lease(self) -> None:
+        """The holder dies: what it was sending is in doubt, all of it past instant 3."""
+        await self.bridge.release(self.lease)
+        for number, job in sorted(self.model.jobs.items()):
+            if job.state is JobState.PROCESSING or (job.state is JobState.PROCESSING_STOPPED and not job.doubt):
+                assert self.model.may(number, Event.DOUBT)
+        self.lease = await held(self.bridge)
+
+    async def check(self) -> None:
+        jobs = await self.appliance.jobs()
+        assert {job.id: job.state for job in jobs} == {number: job.state for number, job in self.model.jobs.items()}
+        told = [(each.occasion, each.job_id) for each in await self.appliance.occurrences(1000)]
+        by_occasion = defaultdict[Occasion, list[int]](list)
+        for occasion, job_id in told:
+            by_occasion[occasion].append(job_id)
+        for occasion in (Occasion.COMPLETED, Occasion.ABORTED, Occasion.UNCERTAIN):
+            wanted = [job_id for known, job_id in self.model.happened if known is occasion]
+            assert sorted(by_occasion[occasion]) == sorted(wanted)
+        for job in jobs:
+            kept = await self.appliance.kept_until(job.id)
+            assert (kept > 0) == (job.state.ended and self.model.jobs[job.id].message not in self.model.gone)
+        waiting = {each.printer: sum(each.states.values()) for each in await self.appliance.waiting()}
+        counted = defaultdict[str, int](int)
+        for known in self.model.jobs.values():
+            counted[known.printer] += not known.state.ended
+        assert waiting == counted
+
+
+STEPS = [
+    *("receive", "receive", "send", "send", "stop", "resume", "release", "doubt", "complete", "abort"),
+    *("cancel", "hold", "unhold", "count_as_printed", "reprint", "again", "again", "fetch", "read", "sweep"),
+    "break_lease",
+]
+
+
+async def run(engine: str, folder: Path, steps: Sequence[tuple[str, int]]) -> None:
+    async with aclosing(ENGINES[engine](folder)) as engines:  # type: ignore[type-var]
+        async for opened in engines:
+            appliance, bridge = await opened(keep=KEEP), await opened(Role.BRIDGE, keep=KEEP)
+            running = Run(appliance, bridge, await held(bridge))
+            for name, number in steps:
+                await running.step(name, number)
+            await running.check()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", sorted(ENGINES))
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 30)), min_size=10, max_size=60))
+def test_any_life_of_jobs_is_as_the_table_says(engine: str, steps: list[tuple[str, int]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(run(engine, Path(folder), steps))
