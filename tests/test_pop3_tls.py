@@ -282,6 +282,21 @@ async def test_a_message_asked_for_with_the_closing_alert_is_not_taken_for_deliv
 
 
 @module_loop
+async def test_a_forged_record_behind_commands_undoes_them(house: Pop3House) -> None:
+    """Whoever stands between the two could else have a message removed that was never delivered."""
+    name = await house.printer()
+    job = await house.mail(name, MAIL)
+    raw = Raw(house, house.secure_port)
+    await asyncio.to_thread(raw.log_in, name)
+    raw.tls.write(b"RETR 1\r\nDELE 1\r\nQUIT\r\n")
+    await asyncio.to_thread(raw.sock.sendall, raw.outgoing.read() + b"\x17\x03\x03\x00\x20" + b"x" * 32)
+    await asyncio.to_thread(raw.rest)
+    raw.sock.close()
+    await house.becomes_free(name)
+    assert (await house.job(job)).state is JobState.PENDING
+
+
+@module_loop
 @pytest.mark.parametrize("way", ["fin", "reset"])
 async def test_a_line_cut_without_the_alert_deletes_nothing(house: Pop3House, way: str) -> None:
     name = await house.printer()

@@ -111,9 +111,12 @@ class Connection(POP3):
         self._allow(self._limits.before_login)
         self._wake()
 
-    def _closing_alert(self) -> None:
-        """TLS was closed by the client as it should be (RFC 8446 section 6.1), and nothing can be sent any more."""
-        self._ended = self._deaf = self._room = True
+    def _tls_closed(self, properly: bool) -> None:
+        """Nothing can be sent any more; what was asked before a closing alert (RFC 8446 section 6.1) is still done."""
+        if properly:
+            self._ended = self._deaf = self._room = True
+        else:
+            self._lost = True
         self._wake()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
@@ -170,7 +173,7 @@ class Connection(POP3):
         self._shaking = True
         self._allow(self._limits.handshake)
         self._tcp.unregisterProducer()
-        self.transport = self._tls.begin(self._tcp, self, self._closing_alert)
+        self.transport = self._tls.begin(self._tcp, self, self._tls_closed)
         self._wire.registerProducer(self, True)
 
     # -- what the task calls

@@ -3,8 +3,9 @@
 
 Security: a handshake is a stranger's octets, read by OpenSSL alone, and until it is complete the session neither hears
 nor says anything.  TLS is 1.2 or later with forward secrecy, without compression and renegotiation; no session is
-remembered here, so strangers leave nothing behind.  A client's closing alert ends the line in both directions: what is
-said to it afterwards is lost, and the session is told so at once, or it would take a message for delivered.
+remembered here, so strangers leave nothing behind.  The end of TLS, by a closing alert or by octets that are none of
+the client's, ends the line in both directions: what is said afterwards is lost, and the session is told so at once, or
+it would take a message for delivered.
 """
 
 from __future__ import annotations
@@ -44,10 +45,11 @@ class TlsServer:
         if self._reload in self._certificate.reloaded:
             self._certificate.reloaded.remove(self._reload)
 
-    def begin(self, wire: Any, protocol: IProtocol, closed: Callable[[], None]) -> BufferingTLSTransport:
+    def begin(self, wire: Any, protocol: IProtocol, closed: Callable[[bool], None]) -> BufferingTLSTransport:
         """The transport of `protocol` from now on; `wire` is the one that it had.
 
-        `closed` is called when the client has ended TLS as it should; from then on nothing that is said reaches it.
+        `closed` is called when TLS has ended, with whether the client ended it as it should; what is said from then on
+        does not reach it.
         """
         tls = _Tls(self._factory, protocol, _connectWrapped=False)
         tls.closed = closed
@@ -68,13 +70,12 @@ class TlsServer:
 class _Tls(BufferingTLSTransport):
     """Twisted's, which at the end of TLS waits for a producer that cannot know of it."""
 
-    closed: Callable[[], None]
+    closed: Callable[[bool], None]
 
     def _tlsShutdownFinished(self, reason: Failure | None) -> None:
         super()._tlsShutdownFinished(reason)  # type: ignore[no-untyped-call]
         self.unregisterProducer()  # type: ignore[no-untyped-call]
-        if reason is None:
-            self.closed()
+        self.closed(reason is None)
 
 
 def _context(certificate: Certificate) -> SSL.Context:
