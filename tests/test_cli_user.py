@@ -22,7 +22,13 @@ from mailstore.directory.records import Person
 from mailstore.failure import Failure, PermanentFailure
 from mailstore.store.contract import Envelope, Recipient, Store
 from mailstore.store.outbox import WebSession
-from tests.directory_server import short_folder
+from tests.directory_server import (
+    FOREIGN_BASE,
+    FOREIGN_DN,
+    FOREIGN_PASSWORD,
+    foreign_directory,
+    short_folder,
+)
 
 pytestmark = pytest.mark.slow  # foreign programs
 
@@ -206,6 +212,26 @@ def test_what_cannot_be_is_told(command: Command) -> None:
             assert "printpost user list" in done.err
     assert command("user", "set", "ada").status == 2
     assert command("user", "password", "ada", "--password-stdin").status == os.EX_DATAERR
+
+
+async def test_people_of_the_site_are_shown_and_not_changed(command: Command, tmp_path: Path) -> None:
+    entry = (
+        f"dn: uid=ada,{FOREIGN_BASE}\nobjectClass: inetOrgPerson\nuid: ada\ncn: Ada King\nsn: King\n"
+        "mail: ada@corp.example\nuserPassword: sesame\n"
+    )
+    (tmp_path / "password").write_text(FOREIGN_PASSWORD)
+    async with foreign_directory(tmp_path, entries=entry, only_people=True) as foreign:
+        with (tmp_path / "printpost.toml").open("a") as file:
+            file.write(f'[people]\nurl = "ldaps://127.0.0.1:{foreign.port}"\nbase = "{FOREIGN_BASE}"\n')
+            file.write(f'bind_dn = "{FOREIGN_DN}"\nbind_password_file = "{tmp_path / "password"}"\n')
+            file.write(f'ca = "{foreign.ca}"\nadministrators = ["ada"]\n')
+        ada = await asyncio.to_thread(shown, command, "user", "show", "ada")
+        assert (ada["addresses"], ada["local"], ada["administrator"]) == (["ada@corp.example"], False, True)
+        assert await asyncio.to_thread(shown, command, "user", "list") == []
+        for words in (["set", "--name", "x"], ["remove"], ["password"]):
+            done = await asyncio.to_thread(command, "user", words[0], "ada", *words[1:])
+            assert done.status == os.EX_DATAERR
+            assert "the site's own directory" in done.err
 
 
 # -- printers

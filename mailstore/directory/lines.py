@@ -59,6 +59,7 @@ class Lines(Generic[_C]):
         lost: tuple[type[Exception], ...],
         breaker: CircuitBreaker,
     ) -> None:
+        self._name = name
         self._breaker = breaker
         self._connect = connect
         self._abandon = abandon
@@ -101,7 +102,7 @@ class Lines(Generic[_C]):
             answer = self._twice(work, fresh)
         except self._lost as error:
             if self._breaker.failed(began) and not self._closed:
-                log.warning("the directory does not answer", why=str(error) or type(error).__name__)
+                log.warning("the directory does not answer", lines=self._name, why=str(error) or type(error).__name__)
             raise
         except Exception:
             self._breaker.succeeded()  # an answer all the same

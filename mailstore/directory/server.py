@@ -90,8 +90,8 @@ class LdapServer:
             breaker = CircuitBreaker(clock=clock, random=random, deadline=DEADLINE)
             return Lines(name, _THREADS, connect=connect, abandon=_abandon, lost=_LOST, breaker=breaker)
 
-        self._service = lines("ldap", lambda: connections.make(bind_dn, password))
-        self._logins = lines("ldap-login", connections.make)
+        self._service = lines(section, lambda: connections.make(bind_dn, password))
+        self._logins = lines(f"{section}-login", connections.make)
 
     async def some(self, base: str, condition: str, attributes: Sequence[str]) -> list[Result]:
         """The entries that match, or of many only so many as show that there are several."""
