@@ -67,7 +67,10 @@ async def add(request: Request, site: Here, person: Administrator) -> Response:
     try:
         made = await site.desk.add(person, Printer(**{"name": name, **reading.changes}))
     except Failure as failure:
-        return await _new_form(request, site, name, typed, *_refused(failure))
+        errors, status = _refused(failure)
+        if "addresses" in errors:  # which this form makes of the name
+            errors["name"] = errors.pop("addresses")
+        return await _new_form(request, site, name, typed, errors, status)
     site.refresh()
     if made.drained_by_bridge:
         flash(request, f"{made.name} is there: mail to {made.addresses[0]} is printed.")
@@ -97,7 +100,7 @@ async def _new_form(
         status=status,
         name=name,
         form=form,
-        errors=errors or {},
+        errors=_sentences(errors),
         domains=site.settings.domains,
         LANGUAGES=LANGUAGES,
         silent=await site.reach.silent(),
@@ -144,6 +147,10 @@ def _refused(failure: Failure) -> tuple[dict[str, str], int]:
     return {"addresses" if failure.status.startswith("5.1.") else "": sentence(failure.text)}, 422
 
 
+def _sentences(errors: Mapping[str, str] | None) -> dict[str, str]:
+    return {field: sentence(text) for field, text in (errors or {}).items()}
+
+
 async def _settable(site: Site, person: Person, name: str) -> Printer:
     printer = (await site.desk.printer(person, name)).printer
     demand(person, Act.SET, printer)
@@ -168,7 +175,7 @@ async def _form(
         "printer": printer,
         "form": form,
         "seen": now | dict(seen or {}),
-        "errors": {field: sentence(text) for field, text in (errors or {}).items()},
+        "errors": _sentences(errors),
         "differences": differences or [],
         "conflict": conflict,
         "LANGUAGES": LANGUAGES,
