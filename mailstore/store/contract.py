@@ -186,7 +186,10 @@ class Store(Outbox, Sessions, Protocol):
         """The maildrop for one POP3 session, or None if somebody else holds it ([IN-USE])."""
 
     async def polled(self, printer: str, at: float) -> None:
-        """The printer logged in by POP3: becomes `last_poll`.  Cheap and without a sync; a crash may lose it."""
+        """The printer logged in by POP3: becomes `last_poll`, and counts in `poll_gap` unless it was off for a day.
+
+        Cheap and without a sync; a crash may lose it.  Of a person's login nothing is kept.
+        """
 
     # -- draining (bridge): whatever takes a lease raises `LeaseLost` once somebody else holds it
 
@@ -240,7 +243,10 @@ class Store(Outbox, Sessions, Protocol):
         next_attempt_at: float = 0.0,
         detail: str = "",
     ) -> bool:
-        """RELEASE, STOP, RESUME, DOUBT, HOLD or REPRINT under the lease.  False if the table has no such arrow."""
+        """RELEASE, STOP, RESUME, DOUBT, HOLD or REPRINT under the lease.  False if the table has no such arrow.
+
+        STOP, RESUME and DOUBT are of a job that the lease's holder has taken up; one that is in doubt already stays so.
+        """
 
     def read(self, job_id: int) -> AsyncIterator[bytes]:
         """The stored octets of a job's message, in blocks of 128 KiB, without the recipient's fields."""
@@ -272,10 +278,13 @@ class Store(Outbox, Sessions, Protocol):
     async def set_printer_state(self, state: PrinterState) -> None: ...
 
     async def set_condition(self, printer: str, state: str, reasons: Sequence[str], detail: str) -> None:
-        """How the printer fares (printer-state and its reasons); all else of it stays as it is.  Not waited for."""
+        """How the printer fares (printer-state and its reasons); all else of it stays as it is.  Not waited for.
+
+        An occurrence if the reasons are others than before, in whatever order.
+        """
 
     async def forget_printer(self, printer: str) -> None:
-        """The printer was removed: its waiting jobs are canceled, its maildrop emptied."""
+        """The printer was removed: its waiting jobs are canceled, its maildrop emptied.  So with `Person.maildrop`."""
 
     # -- wishes: what people want; each is in the trace with who wanted it, rings the bridge, and says if it could be
 
@@ -283,7 +292,7 @@ class Store(Outbox, Sessions, Protocol):
         """From any state that is not an end, under whosoever's lease; whoever is sending it breaks it off."""
 
     async def hold(self, job_id: int, by: str) -> bool:
-        """`pending` to `pending-held`."""
+        """`pending` to `pending-held`; the reasons stay, behind `job-hold-until-specified`."""
 
     async def unhold(self, job_id: int, by: str) -> bool: ...
 
@@ -294,7 +303,8 @@ class Store(Outbox, Sessions, Protocol):
         """A new job of an ended one's octets; returns its number.
 
         Raises `PermanentFailure` ("5.3.0") if there is no such ended job or its octets are kept no longer.  The quota
-        is not asked: whoever wishes it may.
+        is not asked: whoever wishes it may.  It goes to the same printer, under the sender and the trust of the old
+        one; whether that printer is still there is the caller's to ask.
         """
 
     async def set_paused(self, printer: str, paused: bool) -> None:
@@ -304,7 +314,10 @@ class Store(Outbox, Sessions, Protocol):
         """Whether mail for the printer is taken; all else of its state stays."""
 
     async def kept_until(self, job_id: int) -> float:
-        """Until when an ended job's octets are kept (`print_again`); 0.0 if they are gone or it has not ended."""
+        """Until when an ended job's octets are kept (`print_again`); 0.0 if they are gone or it has not ended.
+
+        At least until then, where another job still needs them.
+        """
 
     async def generation(self) -> int:
         """The number that rises with each change of the directory made through Printpost."""
@@ -325,7 +338,7 @@ class Store(Outbox, Sessions, Protocol):
 
     def rings(self) -> AsyncIterator[str]:
         """What other processes rang: a printer's name that has new work, a wish or an occurrence, or "*" for "the
-        directory changed".
+        directory changed".  The bridge does not hear its own rings, all others do.
 
         A hint and no more: rings may be lost or doubled, so whoever waits must also look by itself now and then.
         """

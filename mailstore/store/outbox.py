@@ -34,12 +34,16 @@ class Occurrence:
     detail: str
 
 
+OUTGOING_OCTETS = 64 * 1024
+"""The largest mail of ours."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutgoingMail:
     """A mail of ours, small, for one recipient; its reverse-path is null."""
 
     recipient: str
-    octets: bytes  # whole, CRLF, at most 64 KiB
+    octets: bytes  # whole, CRLF, at most `OUTGOING_OCTETS`
     job_id: int  # what it is about, 0 if about no job
     expires_at: float
 
@@ -84,7 +88,10 @@ class Outbox(Protocol):
         """What has not been turned into notices yet, oldest first."""
 
     async def tell(self, mails: Sequence[OutgoingMail], told: Collection[Occurrence]) -> None:
-        """In one transaction the mails are in the queue, and these occurrences are done with."""
+        """In one transaction the mails are in the queue, and these occurrences are done with.
+
+        Raises ValueError for a mail that is too large.
+        """
 
     async def take_outgoing(self, owner: str, limit: int, seconds: float) -> Sequence[QueuedMail]:
         """Mails whose time has come and that nobody holds, the longest due first, each leased for so long.

@@ -14,7 +14,14 @@ import sqlalchemy as sa
 
 from mailstore.store import jobs
 from mailstore.store.committer import Committer, Rows, Wanted
-from mailstore.store.outbox import Occasion, Occurrence, OutgoingMail, OutgoingStanding, QueuedMail
+from mailstore.store.outbox import (
+    OUTGOING_OCTETS,
+    Occasion,
+    Occurrence,
+    OutgoingMail,
+    OutgoingStanding,
+    QueuedMail,
+)
 from mailstore.store.reader import Reader
 from mailstore.store.schema import OCCURRENCE, OUTGOING
 from mailstore.store.statement import Statement, given, number, storable, word
@@ -147,6 +154,8 @@ class Telling:
         ]
 
     async def tell(self, mails: Sequence[OutgoingMail], told: Collection[Occurrence]) -> None:
+        if any(len(mail.octets) > OUTGOING_OCTETS for mail in mails):
+            raise ValueError(f"a mail of ours has at most {OUTGOING_OCTETS} octets")
         now, numbers = time.time(), [occurrence.id for occurrence in told]
         await self.committer.submit(lambda rows: _tell(rows, mails, numbers, now), instant="told")
 

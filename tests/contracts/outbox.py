@@ -195,6 +195,18 @@ async def test_a_queued_mail_is_as_it_was_given(opened: Opener) -> None:
     assert before <= found.created_at <= time.time()
 
 
+async def test_a_mail_that_is_too_large_is_refused_and_its_occurrence_stays(opened: Opener) -> None:
+    store = await opened()
+    (job_id,) = await accept(store, "phaser")
+    assert await abort(store, await held(store), job_id)
+    found = await store.occurrences(10)
+    with pytest.raises(ValueError, match="65536"):
+        await store.tell([mail(), mail(octets=bytes(65537))], found)
+    assert await store.occurrences(10) == found
+    await store.tell([mail(octets=bytes(65536))], found)
+    assert (await store.outgoing()).waiting == 1
+
+
 async def test_mails_are_taken_oldest_first_and_by_one_alone(opened: Opener) -> None:
     stores = [await opened(), await opened(Role.TOOL)]
     await stores[0].tell([mail(f"{number}@example.com") for number in range(20)], [])
@@ -239,8 +251,10 @@ async def test_a_mail_that_was_put_off_comes_again(opened: Opener) -> None:
     assert await store.outgoing_later(first, time.time() - 1, "no route")
     standing = await store.outgoing()
     assert (standing.waiting, standing.oldest, standing.last_error) == (2, first.created_at, "no route")
-    (again,) = await store.take_outgoing("one", 2, 60)
+    await store.tell([mail("c@example.com")], [])
+    again, new = await store.take_outgoing("one", 2, 60)
     assert (again.id, again.attempts, again.created_at) == (first.id, 1, first.created_at)
+    assert new.recipient == "c@example.com"
 
 
 async def test_a_mail_past_its_time_is_handed_out_all_the_same(opened: Opener) -> None:
