@@ -136,7 +136,7 @@ class Desk:
         if before:
             found = [job for job in found if job.id < before]
         if not everybodys:
-            entries = {entry.name: entry for entry in await self._directory.printers()}
+            entries = await self._entries()
             found = [job for job in found if may_have(person, job, entries.get(job.printer))]
         return found[:limit]
 
@@ -290,6 +290,13 @@ class Desk:
         if printer is None:
             raise Missing(f"there is no printer {name!a}")
         return printer
+
+    async def _entries(self) -> dict[str, Printer]:
+        """All printers by name; none while nothing is known of them, so that everybody still has what is his own."""
+        try:
+            return {entry.name: entry for entry in await self._directory.printers()}
+        except TransientFailure:
+            return {}
 
     async def _operated(self, person: Person, name: str) -> Printer:
         printer = await self._existing(name)

@@ -305,6 +305,7 @@ async def test_with_the_directory_down_nothing_changes_and_what_is_known_is_show
             await here.desk.change(ROOT, "office", "", {"location": "attic"})
         assert (await here.desk.printer(EVE, "office")).printer == OFFICE
         assert (await here.desk.job(EVE, number)).job.id == number
+        assert [job.id for job in await here.desk.jobs(EVE)] == [number]
         # What the store alone knows is shown to whoever needs no role for it.
         other = await here.mail("polls")
         assert (await here.desk.job(ROOT, other)).operated
