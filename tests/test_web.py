@@ -16,7 +16,7 @@ import httpx2
 import pytest
 from fastapi.routing import APIRoute
 
-from appliance.web import guard, live, login
+from appliance.web import guard, live, login, overview
 from appliance.web.app import PAGES
 from appliance.web.guard import BODY_OCTETS, HEADERS, foreign, wrong_host
 from appliance.web.live import EVERYTHING, LISTENERS, Full, Listener, Live
@@ -41,7 +41,7 @@ async def house(tmp_path: Path) -> AsyncIterator[WebHouse]:
 def routes() -> list[tuple[str, str]]:
     """Method and path of every route, with something in each gap."""
     values = {"name": "office", "number": "1", "wish": "pause"}
-    found = [("GET", "/api/v1/openapi.json")]
+    found = []
     for router in (login.router, *PAGES):
         for route in router.routes:
             assert isinstance(route, APIRoute)
@@ -315,6 +315,22 @@ async def test_text_of_strangers_stays_text(house: WebHouse) -> None:
         answer = await client.post("/add-person", data={"name": evil, "addresses": evil, "full_name": evil})
         assert answer.status_code == 422
         assert "<script>" not in answer.text
+
+
+async def test_of_very_many_printers_some_are_shown_and_the_others_found(
+    house: WebHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overview, "MOST", 1)
+    await house.store.set_condition("office", "stopped", ["media-empty"], "")
+    async with house.browser() as client:
+        text = (await client.get("/")).text
+        assert 'id="printer-office"' in text  # it stopped, so it comes before the cellar
+        assert 'id="printer-cellar"' not in text
+        assert "These are 1 of 2" in text
+        text = (await client.get("/?find=CELLAR@")).text
+        assert 'id="printer-cellar"' in text
+        assert 'hx-get="/?find=CELLAR@"' in text
+        assert "No printer has “attic”" in (await client.get("/?find=attic")).text
 
 
 # -- people

@@ -71,11 +71,6 @@ def make_app(site: Site) -> FastAPI:
     for router in PAGES:
         app.include_router(router, dependencies=[Depends(current_person)])
     app.mount("/static", _Static(directory=STATIC), name="static")
-
-    @app.get("/api/v1/openapi.json", include_in_schema=False, dependencies=[Depends(current_person)])
-    async def openapi() -> Response:
-        return JSONResponse(app.openapi())
-
     return app
 
 

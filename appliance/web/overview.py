@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 from fastapi import APIRouter, Request
@@ -17,24 +16,45 @@ from mailstore.failure import TransientFailure
 
 router = APIRouter(include_in_schema=False)
 
+MOST = 200
+"""Printers shown at once; the others are searched for."""
 _SHOWN = 5  # printers named in one line of trouble
+_SEARCHED = 100  # characters
 
 
 @router.get("/")
-async def overview(request: Request, site: Here, person: Me) -> Response:
-    standings: Sequence[Standing] | None
+async def overview(request: Request, site: Here, person: Me, find: str = "") -> Response:
+    standings: Sequence[Standing] = ()
+    known = True
     try:
         standings = await site.desk.printers(person)
     except TransientFailure:
-        standings = None  # nothing is remembered either
+        known = False  # nothing is remembered either
+    searched = find.strip()[:_SEARCHED]
+    found = [one for one in standings if _matches(one, searched.lower())]
+    if len(found) > MOST:
+        found.sort(key=lambda one: not _stopped(one))
     return page(
         request,
         "overview.html",
-        standings=standings,
-        trouble=await trouble(site, standings or ()),
+        known=known,
+        count=len(standings),
+        found=len(found),
+        shown=found[:MOST],
+        searched=searched,
+        trouble=await trouble(site, standings),
         domain=site.settings.domains[0],
-        now=time.time(),
     )
+
+
+def _matches(standing: Standing, words: str) -> bool:
+    printer = standing.printer
+    return not words or any(words in text.lower() for text in (printer.name, printer.location, *printer.addresses))
+
+
+def _stopped(standing: Standing) -> bool:
+    """Whether the printer itself stands; who paused it knows."""
+    return standing.condition == "stopped" and not standing.state.paused
 
 
 async def trouble(site: Site, standings: Sequence[Standing]) -> list[str]:
@@ -43,7 +63,7 @@ async def trouble(site: Site, standings: Sequence[Standing]) -> list[str]:
     if await site.reach.silent():
         since = f"What you see is as of {clock(site.reach.last)}" if site.reach.last else "Nothing of it is known"
         found.append(f"The directory does not answer. {since}, and no setting can be changed until it does.")
-    stopped = [one for one in standings if one.condition == "stopped" and not one.state.paused]
+    stopped = [one for one in standings if _stopped(one)]
     if stopped:
         named = ", ".join(f"{one.printer.name} ({why_stopped(one)})" for one in stopped[:_SHOWN])
         more = f" and {len(stopped) - _SHOWN} more" if len(stopped) > _SHOWN else ""

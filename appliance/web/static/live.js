@@ -4,13 +4,27 @@
 (() => {
   const address = document.body.dataset.liveFrom;
   if (!address) return;
+  const REST = 2000; // milliseconds between two refreshes, however much happens
   let source = null;
+  let waiting = new Set();
+  let timer = 0;
 
   const shows = (part, names) => {
     const own = (part.dataset.live || "").split(" ");
     return "liveAny" in part.dataset || names.some((name) => name === "*" || own.includes(name));
   };
-  const refresh = (names) => {
+  const changed = (names) => {
+    names.forEach((name) => waiting.add(name));
+    if (timer) return;
+    refresh();
+    timer = setTimeout(() => {
+      timer = 0;
+      if (waiting.size) changed([]);
+    }, REST);
+  };
+  const refresh = () => {
+    const names = [...waiting];
+    waiting = new Set();
     for (const part of document.querySelectorAll("[data-live]")) {
       // Nobody's typing is taken away.
       if (shows(part, names) && !part.querySelector("input:focus, textarea:focus, select:focus")) {
@@ -20,7 +34,7 @@
   };
   const open = () => {
     source = new EventSource(address);
-    source.addEventListener("changed", (event) => refresh(JSON.parse(event.data)));
+    source.addEventListener("changed", (event) => changed(JSON.parse(event.data)));
     source.addEventListener("over", () => window.location.reload()); // the session ended
   };
   const close = () => {
