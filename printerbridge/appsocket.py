@@ -166,6 +166,7 @@ class Connection:
         self._said_all = True
         if conversation is not None:
             await self._hear_out(conversation, watch)
+            watch.begin()
         self._half_close()
         while not (self._eof_at and self.complete):
             if conversation is not None and conversation.end is not None:
@@ -312,9 +313,13 @@ class _Watch:
         self._stalled = stalled
         self._conversation = conversation
         self._time = asyncio.get_running_loop().time
-        self._progress_at = self._time()
         self._acknowledged = 0
         self._reported = False
+        self.begin()
+
+    def begin(self) -> None:
+        """Another thing is waited for from now on."""
+        self._progress_at = self._time()
 
     def over(self, heard: float, seconds: float) -> bool:
         """Whether a printer that took all is waited for no longer.  `heard`: when it last spoke, a sign of life.

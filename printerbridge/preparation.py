@@ -57,13 +57,13 @@ class Preparation:
         work = self._spool.prepare(job, printer, lambda: self._journal.claim(job), again=again(job))
         running = self._running[job.id] = asyncio.ensure_future(work)
         try:
-            await asyncio.wait([running])
+            return await running
         except asyncio.CancelledError:
-            running.cancel()
-            await asyncio.wait([running])
-            if not running.cancelled() and running.exception() is None and (prepared := running.result()):
-                await self._spool.discard(prepared)
+            us = asyncio.current_task()
+            if running.cancelled() and us is not None and not us.cancelling():
+                return None  # `heed` did it
+            if running.done() and not running.cancelled() and not running.exception() and (made := running.result()):
+                await self._spool.discard(made)
             raise
         finally:
             del self._running[job.id]
-        return None if running.cancelled() else running.result()

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from mailstore.directory.records import Language
 from mailstore.job import DeliveryProof
 from printerbridge.appsocket import (
     BACK_CHANNEL_LIMIT,
@@ -24,6 +25,7 @@ from printerbridge.appsocket import (
     connect,
 )
 from printerbridge.dialing import NotConnected
+from printerbridge.pjl import Conversation
 from tests.sink import Peer, Sink, free_port, sink, swallow
 
 QUICK = Patience(connect=5.0, stall=0.05, give_up=20.0, end=5.0)
@@ -317,3 +319,95 @@ async def test_a_job_that_is_not_wanted_any_more_is_broken_off() -> None:
         with pytest.raises(Broken, match="canceled"):
             await sending
         connection.abort()
+
+
+END = b'@PJL USTATUS JOB\r\nEND\r\nNAME="1-1"\r\nPAGES=3\r\nRESULT=OK\r\n\x0c'
+ANSWERS = Patience(connect=5.0, stall=5.0, give_up=20.0, end=5.0, answer=0.2)
+
+
+async def converse(printer: Sink, data: bytes, patience: Patience = ANSWERS) -> Sent:
+    connection = await connect(printer.host, printer.port, patience)
+    try:
+        async with asyncio.timeout(10):
+            conversation = Conversation(data[:100], Language.POSTSCRIPT, "1-1")
+            return await connection.send(blocks(data), patience=patience, conversation=conversation)
+    finally:
+        connection.close()
+
+
+async def until_eoj(peer: Peer) -> None:
+    while not peer.taken.endswith(b'@PJL EOJ NAME = "1-1"\r\n'):
+        assert await peer.take(1)
+
+
+async def test_our_side_stays_open_until_the_printer_said_how_the_job_ended() -> None:
+    seen: list[bytes] = []
+
+    async def prints(peer: Peer) -> None:
+        await until_eoj(peer)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                seen.append(await peer.take(1))
+        await peer.say(END)
+        await peer.take_all()
+
+    async with sink(prints) as printer:
+        sent = await converse(printer, b"%!\nshowpage\n", QUICK)
+        (received,) = await printer.count(1)
+    assert seen == []
+    assert (sent.proof, sent.pages, sent.result) == (DeliveryProof.JOB_END, 3, "OK")
+    assert received.endswith(b"@PJL USTATUSOFF\r\n\x1b%-12345X")
+
+
+async def test_a_reset_after_the_end_was_told_is_no_doubt() -> None:
+    async def resets(peer: Peer) -> None:
+        await until_eoj(peer)
+        await peer.say(END)
+        await peer.take(10)
+        peer.reset()
+
+    async with sink(resets) as printer:
+        assert (await converse(printer, b"%!\nshowpage\n")).proof is DeliveryProof.JOB_END
+
+
+async def test_a_reset_before_the_end_was_told_is_doubt() -> None:
+    async def resets(peer: Peer) -> None:
+        await until_eoj(peer)
+        peer.reset()
+
+    async with sink(resets) as printer:
+        with pytest.raises(Broken):
+            await converse(printer, b"%!\nshowpage\n")
+
+
+async def test_an_end_that_the_document_itself_forged_proves_nothing() -> None:
+    async def forges(peer: Peer) -> None:
+        await peer.take(1000)
+        await peer.say(END)
+        await peer.take_all()
+
+    patience = Patience(connect=5.0, stall=5.0, give_up=20.0, end=0.2, answer=0.2)
+    async with sink(forges) as printer:
+        sent = await converse(printer, b"%!\n" + LARGE, patience)
+        (received,) = await printer.count(1)
+    assert sent.proof is DeliveryProof.CLOSED
+    assert LARGE in received
+
+
+async def test_a_printer_that_closes_instead_of_answering_is_believed_as_far_as_it_goes() -> None:
+    async def closes(peer: Peer) -> None:
+        await until_eoj(peer)
+
+    async with sink(closes) as printer:
+        assert (await converse(printer, b"%!\nshowpage\n", QUICK)).proof is DeliveryProof.ACKED
+
+
+async def test_an_older_model_that_tells_no_result_has_interpreted_the_job() -> None:
+    async def older(peer: Peer) -> None:
+        await until_eoj(peer)
+        await peer.say(END.replace(b"RESULT=OK\r\n", b""))
+        await peer.take_all()
+
+    async with sink(older) as printer:
+        sent = await converse(printer, b"%!\nshowpage\n")
+    assert (sent.proof, sent.pages, sent.result) == (DeliveryProof.INTERPRETED, 3, "")

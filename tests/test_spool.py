@@ -17,7 +17,7 @@ from mailstore.store.contract import Envelope, Recipient, Role, Store
 from mailstore.store.sql import open_store
 from printerbridge import spool as module
 from printerbridge.banner import possible_duplicate
-from printerbridge.spool import Prepared, Spool
+from printerbridge.spool import Prepared, Ready, Spool
 from tests.directory_server import short_folder
 from tests.documents import pdf
 from tests.printshop import MEDIA, POSTSCRIPT, message
@@ -263,3 +263,15 @@ async def test_few_messages_are_taken_apart_at_once(
     prepared = await asyncio.gather(*(prepared_of(spool, job, printer) for job in jobs))
     assert all(sent(job) == [POSTSCRIPT] for job in prepared)
     assert 1 < most <= 8
+
+
+def test_a_documents_head_is_its_first_octets_however_it_is_kept(tmp_path: Path) -> None:
+    octets = bytes(range(256)) * 100
+    path = tmp_path / "document"
+    path.write_bytes(octets)
+    pieces = tuple(octets[start : start + 57] for start in range(0, len(octets), 57))
+    for ready in (Ready(octets=25600, pages=0, kept=pieces), Ready(octets=25600, pages=0, path=path)):
+        assert ready.head() == octets[:8192]
+        assert b"".join(ready.blocks()) == octets
+    assert Ready(octets=3, pages=0, kept=(b"%!", b"\n")).head() == b"%!\n"
+    assert Ready(octets=0, pages=0).head() == b""
