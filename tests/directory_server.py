@@ -53,12 +53,15 @@ class RunningDirectory:
 
     @contextlib.asynccontextmanager
     async def people(
-        self, site: SitePeople | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        site: SitePeople | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        pace: Pace | None = None,
     ) -> AsyncIterator[LdapPeople]:
         """A client for people, as the appliance; closes `site` at its end."""
         password = secret(self.folder, Identity.APPLIANCE)
         server = LdapServer(self.server.url, Identity.APPLIANCE.dn, password, clock=clock, random=lambda: 1.0)
-        people = LdapPeople(OwnPeople(server, SUFFIX, clock=clock, pace=Pace()), site)
+        people = LdapPeople(OwnPeople(server, SUFFIX, clock=clock, pace=pace or Pace()), site)
         try:
             yield people
         finally:
@@ -121,12 +124,15 @@ class ForeignDirectory:
         return LdapDirectory(url, FOREIGN_BASE, FOREIGN_DN, FOREIGN_PASSWORD, ca=self.ca)
 
     def people(
-        self, condition: str = "(objectClass=person)", clock: Callable[[], float] = time.monotonic
+        self,
+        condition: str = "(objectClass=person)",
+        clock: Callable[[], float] = time.monotonic,
+        pace: Pace | None = None,
     ) -> SitePeople:
         """Its people, grace an administrator among them."""
         url = f"ldaps://127.0.0.1:{self.port}"
         server = LdapServer(url, FOREIGN_DN, FOREIGN_PASSWORD, ca=self.ca, section="people", clock=clock)
-        return SitePeople(server, FOREIGN_BASE, condition, ("Grace",), clock=clock, pace=Pace())
+        return SitePeople(server, FOREIGN_BASE, condition, ("Grace",), clock=clock, pace=pace or Pace())
 
 
 @contextlib.asynccontextmanager
