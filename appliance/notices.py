@@ -168,7 +168,9 @@ def about_job(
         ("Details", _cut(occurrence.detail or job.detail)),
     ]
     text = _text(
-        _happened(occurrence, job), facts, [*_to_do(head, occurrence, job, printer, audience), _again(kept_until)]
+        _happened(occurrence, job),
+        facts,
+        [*_to_do(head, occurrence, job, printer, audience), _again(job, kept_until, audience)],
     )
     letter = Letter(
         name=f"Printpost on {head.hostname}",
@@ -249,8 +251,9 @@ def _to_do(head: Letterhead, occurrence: Occurrence, job: Job, printer: Printer,
             return ["It counts as printed; send it again if nothing lies at the printer.", *links]
         case Occasion.UNCERTAIN if staff:
             return [
-                "See what lies at the printer, and decide whether it prints again or counts as printed.",
-                "Until then it is held; jobs behind it go on.",
+                "See what lies at the printer. The job is held until somebody decides; jobs behind it go on.",
+                f"It was printed: printpost job printed {job.id}",
+                f"Print it again: printpost job retry {job.id}",
                 *links,
             ]
         case Occasion.UNCERTAIN:
@@ -259,8 +262,11 @@ def _to_do(head: Letterhead, occurrence: Occurrence, job: Job, printer: Printer,
             return links
 
 
-def _again(kept_until: float) -> str:
-    return f"It can be printed again until {_time(kept_until)}." if kept_until else ""
+def _again(job: Job, kept_until: float, audience: Audience) -> str:
+    if not kept_until:
+        return ""
+    how = f": printpost job retry {job.id}" if audience is Audience.STAFF else "."
+    return f"It can be printed again until {_time(kept_until)}{how}"
 
 
 def _link(head: Letterhead, path: str) -> str:

@@ -185,7 +185,7 @@ def test_an_aborted_job_in_words() -> None:
         assert said in text
     assert "best as PDF" in text
     assert "printpost job show 17" in text
-    assert re.search(r"It can be printed again until 20\d\d-\d\d-\d\d \d\d:\d\d \w+\.", text)
+    assert re.search(r"It can be printed again until 20\d\d-\d\d-\d\d \d\d:\d\d \w+: printpost job retry 17", text)
 
 
 def test_a_sender_is_answered_without_a_word_of_anybody_else() -> None:
@@ -208,7 +208,7 @@ def test_the_page_is_linked_for_staff_where_it_can_be_opened() -> None:
 @pytest.mark.parametrize(
     ("when", "to", "expected"),
     [
-        (WhenUncertain.HOLD, Audience.STAFF, "decide whether it prints again"),
+        (WhenUncertain.HOLD, Audience.STAFF, "printpost job printed 17"),
         (WhenUncertain.HOLD, Audience.SENDER, "held until somebody"),
         (WhenUncertain.REPRINT, Audience.SENDER, "POSSIBLE DUPLICATE"),
         (WhenUncertain.PRINTED, Audience.SENDER, "counts as printed"),

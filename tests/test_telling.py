@@ -16,10 +16,11 @@ import pytest
 
 from appliance import episodes, telling
 from appliance.episodes import Standing
+from appliance.relay import Relay
 from appliance.telling import Teller, letterhead
 from mailstore.config import ConfigError, Settings
 from mailstore.directory.ldap import LdapDirectory, embedded
-from mailstore.directory.records import Printer
+from mailstore.directory.records import Person, Printer
 from mailstore.job import DeliveryProof, Event
 from mailstore.store.contract import Envelope, Recipient, Role
 from mailstore.store.outbox import Occasion, Occurrence, QueuedMail
@@ -396,6 +397,34 @@ async def test_a_ring_is_heard(house: House) -> None:
                 await asyncio.sleep(0.01)
         running.cancel()
     assert await house.recipients() == ["sam@example.com"]
+
+
+async def test_from_a_failed_job_to_the_mailbox(house: House) -> None:
+    sam = Person(name="sam", addresses=("sam@example.com",))
+    settings = Settings(**SETTINGS)
+    async with house.server.people() as people, asyncio.TaskGroup() as tasks:
+        await people.add(sam, "correct horse battery staple")
+        relay = Relay(settings, house.store, people)
+        teller = Teller(settings, house.store, house.directory, queued=relay.ring)
+        running = [tasks.create_task(one.run()) for one in (relay, teller)]
+        number = await house.failed(answerable=False)
+        teller.ring()
+        async with asyncio.timeout(10):
+            while not (found := await _maildrop(house.store, sam)):  # noqa: ASYNC110 - the store tells nobody
+                await asyncio.sleep(0.01)
+        for task in running:
+            task.cancel()
+    assert found[0].startswith(b"Return-Path: <>\r\nDelivered-To: sam@example.com\r\nFrom: ")
+    assert f"Job {number} could not be printed".encode() in found[0]
+    assert (await house.store.trace(number))[-1].text == "notice to sam@example.com is in the mailbox"
+
+
+async def _maildrop(store: SqlStore, person: Person) -> list[bytes]:
+    held = await store.open_maildrop(person.maildrop, "test", 60.0)
+    assert held is not None
+    mails = [b"".join([block async for block in held.read(entry)]) for entry in held.entries]
+    await held.close()
+    return mails
 
 
 # -- the letterhead
