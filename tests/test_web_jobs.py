@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from appliance.web import jobs as jobs_page
-from appliance.web.jobs import Wish, wishes
+from appliance.web.job_rows import Wish, wishes
 from appliance.web.words import PROOFS, TRUST
 from mailstore.directory.records import Person
 from mailstore.job import DeliveryProof, Event, Job, JobState

@@ -7,21 +7,18 @@ of somebody's business is told like one that does not exist; the desk decides.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterable
 from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Path, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from appliance.rights import Act, may
+from appliance.web.job_rows import LABELS, Row, Wish, rows, wishes
 from appliance.web.login import Me, own_path
 from appliance.web.pages import flash, page
 from appliance.web.site import Here, Site
 from appliance.web.words import PROOFS, TRUST, event_in_words
-from mailstore.directory.records import Person
 from mailstore.failure import TransientFailure
 from mailstore.job import Job, JobState
 
@@ -40,25 +37,6 @@ _STATES: dict[str, tuple[str, frozenset[JobState]]] = {
 """What the list can be narrowed to, by the word in the address."""
 
 
-class Wish(StrEnum):
-    """What can be done with a job, by the last part of the address."""
-
-    CANCEL = "cancel"
-    HOLD = "hold"
-    RELEASE = "release"
-    PRINTED = "printed"
-    REPRINT = "reprint"
-    AGAIN = "again"
-
-
-LABELS: dict[Wish, str] = {
-    Wish.CANCEL: "Cancel",
-    Wish.HOLD: "Hold",
-    Wish.RELEASE: "Release",
-    Wish.PRINTED: "It was printed",
-    Wish.REPRINT: "Print it again",
-    Wish.AGAIN: "Print again",
-}
 _DONE: dict[Wish, str] = {
     Wish.CANCEL: "Job {number} is canceled.",
     Wish.HOLD: "Job {number} is held until somebody releases it.",
@@ -66,52 +44,6 @@ _DONE: dict[Wish, str] = {
     Wish.PRINTED: "Job {number} counts as printed.",
     Wish.REPRINT: "Job {number} prints again, under a banner that says so.",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """A job in a table, with what whoever looks may do."""
-
-    job: Job
-    kept_until: float
-    wishes: Sequence[Wish]
-
-
-def wishes(job: Job, *, operated: bool, kept_until: float, now: float) -> list[Wish]:
-    """What somebody who may see the job can do with it; `operated`: he also operates its printer."""
-    found = []
-    if "x-delivery-unknown" in job.reasons and job.state is JobState.PROCESSING_STOPPED:
-        found += [Wish.PRINTED, Wish.REPRINT]
-    if operated and job.state is JobState.PENDING:
-        found.append(Wish.HOLD)
-    if operated and job.state is JobState.PENDING_HELD:
-        found.append(Wish.RELEASE)
-    if not job.state.ended:
-        found.append(Wish.CANCEL)
-    elif kept_until > now:
-        found.append(Wish.AGAIN)
-    return found
-
-
-async def rows(site: Site, person: Person, jobs: Iterable[Job]) -> list[Row]:
-    """The jobs as a table shows them.  While the directory is silent nobody's role in a printer is known."""
-    now = time.time()
-    operated: dict[str, bool] = {}
-    made = []
-    for job in jobs:
-        if job.printer not in operated:
-            operated[job.printer] = await _operates(site, person, job.printer)
-        kept = await site.store.kept_until(job.id) if job.state.ended else 0.0
-        able = wishes(job, operated=operated[job.printer], kept_until=kept, now=now)
-        made.append(Row(job=job, kept_until=kept, wishes=able))
-    return made
-
-
-async def _operates(site: Site, person: Person, printer: str) -> bool:
-    try:
-        return may(person, Act.OPERATE, await site.directory.printer(printer))
-    except TransientFailure:
-        return may(person, Act.OPERATE)
 
 
 @router.get("/jobs")

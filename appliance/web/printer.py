@@ -15,8 +15,9 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from appliance import facts, policy
+from appliance.doctor.network import own_interfaces
 from appliance.rights import Act, demand, may
-from appliance.web.jobs import LABELS, rows
+from appliance.web.job_rows import LABELS, rows
 from appliance.web.login import Me
 from appliance.web.pages import flash, page, sentence
 from appliance.web.site import Here, Site
@@ -127,7 +128,7 @@ async def _show(request: Request, site: Site, person: Person, name: str, trial: 
         operates=operates,
         rhythm=[] if printer.drained_by_bridge else rhythm(printer, standing.state, now),
         allow=[(rule, rule_in_words(rule)) for rule in printer.allow],
-        warnings=facts.warnings(printer, ()) if operates else [],
+        warnings=facts.warnings(printer, own_interfaces()) if operates else [],
         deny=[(rule, rule_in_words(rule)) for rule in printer.deny],
         trial=trial,
         rows=await rows(site, person, await site.desk.jobs(person, printer.name, _NEWEST)),
