@@ -5,6 +5,7 @@ One step a line; lines that are empty or begin with `#` are skipped.
 - `C: TEXT` the client sends TEXT and CRLF.  Steps of the client that stand together go out in one write (pipelining).
 - `C- TEXT` the client sends exactly TEXT, with Python's escapes (`\r\n`, `\x00`) and no line end of its own.
 - `C!`      the client closes its half of the connection.
+- `C~`      the client begins TLS, and the rest goes under it.
 - `S: TEXT` the server sends this line, ended by CRLF.
 - `S!`      the server closes the connection and has said nothing more.
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 from pathlib import Path
 
 DEADLINE = 10.0
@@ -29,8 +31,12 @@ class DialogueError(AssertionError):
     """The server said something else than the dialogue; names file and line."""
 
 
-async def play(path: Path, host: str, port: int, **substitutions: object) -> dict[str, str]:
+async def play(
+    path: Path, host: str, port: int, *, tls: ssl.SSLContext | None = None, **substitutions: object
+) -> dict[str, str]:
     """Play the dialogue in `path` against a server.  Returns the substitutions and all that was captured.
+
+    `tls` is for dialogues that have `C~`, with a server that is called localhost.
 
     Raises `DialogueError` at the first step that goes another way.
     """
@@ -48,6 +54,10 @@ async def play(path: Path, host: str, port: int, **substitutions: object) -> dic
             elif step == "C!":
                 await _send(writer, pending)
                 writer.write_eof()
+            elif step == "C~":
+                await _send(writer, pending)
+                assert tls is not None
+                await asyncio.wait_for(writer.start_tls(tls, server_hostname="localhost"), DEADLINE)
             elif step == "S:":
                 known |= _match(await _line(reader, where, text), text, known, where)
             elif step == "S!":

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import socket
 from pathlib import Path
 
 import pytest
 import uvloop
 
+from tests import test_smtp_submission
 from tests.smtp_client import LETTER, site, until, wire
 
 
@@ -37,3 +39,23 @@ def test_the_edges_of_a_connection_on_uvloop(tmp_path: Path) -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(talk())
+
+
+@pytest.mark.slow
+def test_submission_on_uvloop(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Every test of `test_smtp_submission` that asks for no more than a house and a receiver, and its dialogues."""
+    tests = [member for name, member in vars(test_smtp_submission).items() if name.startswith("test_")]
+
+    async def run() -> None:
+        async with site(tmp_path) as house, house.receiver(limits=test_smtp_submission.QUICK) as receiver:
+            for name in test_smtp_submission.NAMES:
+                await test_smtp_submission.test_dialogue(house, receiver, name)
+            known = {"house": house, "receiver": receiver, "tmp_path": tmp_path}
+            for test in tests:
+                wanted = inspect.signature(test).parameters
+                if wanted.keys() <= known.keys():
+                    await asyncio.wait_for(test(**{name: known[name] for name in wanted}), 20)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []

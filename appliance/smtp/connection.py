@@ -13,9 +13,9 @@ does can undo a commit that has begun: it runs as a task of the receiver, not of
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Awaitable, Coroutine
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final, cast
 
 import structlog
@@ -47,10 +47,7 @@ SECONDS = Histogram(
 )
 
 log = structlog.get_logger()
-
-_HTTP = re.compile(rb"(?:GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH|PRI) |[A-Za-z-]+: ?|\x16\x03")
-
-
+Address = IPv4Address | IPv6Address
 SECONDS_OF: Final = {command: SECONDS.labels(command) for command in (*verbs.VERBS, "END", "OTHER")}
 
 
@@ -61,13 +58,16 @@ class Connection(SMTP):
     inherited verbs read is set here.
     """
 
-    def __init__(self, receiver: Receiver, door: Door) -> None:
+    def __init__(self, receiver: Receiver, door: Door, *, counted: Address | None = None) -> None:
+        """`counted` is the client's address if the gate has let him in already."""
         self.loop = receiver.loop
         self.hostname = receiver.site.settings.site.hostname
         self.receiver = receiver
         self.site = receiver.site
         self.session: Session = self._create_session()
         self.channel = Channel()
+        self.was_made = False  # from then on the gate's count is ours
+        self._counted = counted
         self.dialogue = verbs.Dialogue(
             site=self.site,
             client=Client(ip="0.0.0.0", insider=False, door=door),  # noqa: S104 - nobody yet
@@ -90,39 +90,45 @@ class Connection(SMTP):
         transport = cast("asyncio.Transport", transport)  # uvloop's is none by class
         self.channel.transport = transport
         peer = transport.get_extra_info("peername")
-        if not peer:  # gone already
-            self._turn_away(b"")
-            return
-        self.ip = policy.plain_ip(peer[0])
+        self.was_made = True
         CONNECTIONS.inc()
-        refused = verbs.SHUTTING_DOWN.text if self.receiver.closing else self.receiver.gate.enter(self.ip)
-        if refused:
-            CONNECTIONS_REFUSED.inc()
-            self._turn_away(Reply(code=421, status="4.7.0", text=refused).octets())
-            return
+        if self._counted is None:
+            refused = self._refusal(peer)
+            if refused is not None:
+                self._turn_away(refused)
+                return
+        else:
+            self.ip = self._counted
         OPEN.inc()
         self.receiver.enter(transport, self.shut_down)
         self.session.peer = peer
         settings, door = self.site.settings, self.dialogue.client.door
         insider = policy.within(self.ip, settings.site.networks)
         limit = settings.smtp.max_size if insider or door.login else settings.smtp.max_size_outside
-        self.dialogue.client = Client(ip=str(self.ip), insider=insider, door=door, max_size=limit)
+        tls = door.implicit_tls
+        self.dialogue.client = Client(ip=str(self.ip), insider=insider, door=door, tls=tls, max_size=limit)
         self._deadline.expect(self.site.limits.command_seconds)
-        if door.implicit_tls:
-            self._begin_tls(greeting=True)
-        else:
-            self._greet(too_early=talks_already(transport))
-
-    def _greet(self, *, too_early: bool) -> None:
-        if too_early:
+        if not tls and talks_already(transport):
             self._say(verbs.NOT_IN_TURN)
         else:
             self.channel.say(f"220 {self.hostname} ESMTP Printpost\r\n".encode())
         self.channel.flush()
+        if tls and self.receiver.closing:
+            self._say(verbs.SHUTTING_DOWN)
+
+    def _refusal(self, peer: tuple[str, int] | None) -> bytes | None:
+        """What is said to a client that is not let in; None, and it is counted, for one that is."""
+        if not peer:  # gone already
+            return b""
+        self.ip = policy.plain_ip(peer[0])
+        refused = verbs.SHUTTING_DOWN.text if self.receiver.closing else self.receiver.gate.enter(self.ip)
+        if not refused:
+            return None
+        CONNECTIONS_REFUSED.inc()
+        return Reply(code=421, status="4.7.0", text=refused).octets()
 
     def _turn_away(self, words: bytes) -> None:
-        if not self.dialogue.client.door.implicit_tls:
-            self.channel.say(words)
+        self.channel.say(words)
         self.channel.flush()
         self.channel.close()
         self.channel.transport, self._closing = None, True
@@ -179,8 +185,6 @@ class Connection(SMTP):
         return (self._busy or self.channel.paused) and not (self.channel.unread or self._closing)
 
     def _time_is_up(self) -> None:
-        if self.channel.transport is None:
-            return
         if self.channel.unread or self._closing:
             self.channel.abort()
         else:
@@ -189,14 +193,14 @@ class Connection(SMTP):
 
     # -- TLS
 
-    def _begin_tls(self, *, greeting: bool) -> None:
+    def _begin_tls(self) -> None:
         """What comes from here on is the handshake, and our replies so far are out."""
         self.channel.flush()
         self._busy = True
         self.channel.pause()
-        self.receiver.start(self._secure(greeting=greeting))
+        self.receiver.start(self._secure())
 
-    async def _secure(self, *, greeting: bool) -> None:
+    async def _secure(self) -> None:
         plain, certificate = self.channel.transport, self.site.certificate
         assert certificate is not None
         secured = None
@@ -212,8 +216,6 @@ class Connection(SMTP):
         self.channel.transport, self.channel.paused = secured, False
         self.dialogue.secured()
         self._deadline.expect(self.site.limits.command_seconds)
-        if greeting:
-            self._greet(too_early=bool(self._input))
         if self.receiver.closing:
             self._say(verbs.SHUTTING_DOWN)
         self._work()
@@ -264,14 +266,11 @@ class Connection(SMTP):
             too_long = TOO_LONG if exchange else Reply(code=500, status="5.5.2", text="the line is too long")
             self._answer("OTHER", too_long, started)
             return
-        if _HTTP.match(line):
+        if verbs.HTTP.match(line):
             log.info("connection speaks HTTP or TLS", client=self.dialogue.client.ip)
             self._answer("OTHER", verbs.NOT_HTTP, started)
             return
-        try:
-            text = line[:-2].decode() if line.endswith(b"\r\n") else ""
-        except UnicodeDecodeError:
-            text = ""
+        text = verbs.text_of(line)
         if exchange is not None:
             self._deadline.expect(self.site.limits.command_seconds)
             self._take("AUTH", verbs.respond(self.dialogue, text), started)
@@ -299,7 +298,7 @@ class Connection(SMTP):
         else:
             self._answer(verb, step, started)
             if step.code == 220:
-                self._begin_tls(greeting=False)
+                self._begin_tls()
 
     def _run(self, command: str, step: Awaitable[Reply], started: float) -> None:
         """Let a verb wait; input that comes meanwhile waits too.  The task is the receiver's, so it ends as it will.

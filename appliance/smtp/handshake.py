@@ -35,11 +35,15 @@ async def shake_hands(
             ssl_shutdown_timeout=limits.parting_seconds,
         )
     except OSError as error:  # ssl.SSLError among them
-        FAILED.inc()
-        log.info("TLS handshake failed", client=client_ip, why=getattr(error, "reason", None) or type(error).__name__)
+        tell_failed(error, client_ip)
         transport.abort()
         return None
-    if secured is None:  # uvloop's and asyncio's answer to a connection that was lost in this moment
-        return None
-    SECURED.inc()
+    if secured is not None:  # it is where the connection was lost in this moment
+        SECURED.inc()
     return secured
+
+
+def tell_failed(error: OSError, client_ip: str) -> None:
+    """Count and log a handshake that came to nothing."""
+    FAILED.inc()
+    log.info("TLS handshake failed", client=client_ip, why=getattr(error, "reason", None) or type(error).__name__)

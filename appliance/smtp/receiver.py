@@ -30,6 +30,7 @@ class Receiver:
         self.addresses: dict[str, tuple[str, int]] = {}
         """Where each door is, by its name."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._handshakes: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
         self._empty.set()
         self._servers: list[asyncio.Server] = []
@@ -61,6 +62,12 @@ class Receiver:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def start_handshake(self, handshake: Coroutine[Any, Any, None]) -> None:
+        """Run it as a task that ends when the receiver closes: nobody has been greeted yet."""
+        task = self.loop.create_task(handshake)
+        self._handshakes.add(task)
+        task.add_done_callback(self._handshakes.discard)
+
     async def close(self, grace: float) -> None:
         """Listen no more; idle clients hear 421, messages under way may end within `grace` seconds, the rest is cut.
 
@@ -69,6 +76,8 @@ class Receiver:
         self.closing = True
         for server in self._servers:
             server.close()
+        for handshake in self._handshakes:
+            handshake.cancel()
         for shut_down in list(self.connections.values()):
             shut_down()
         with contextlib.suppress(TimeoutError):
@@ -77,8 +86,8 @@ class Receiver:
         for transport in list(self.connections):
             transport.abort()
         await self._empty.wait()
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        while tasks := self._tasks | self._handshakes:
+            await asyncio.wait(tasks)
 
 
 def talks_already(transport: asyncio.Transport) -> bool:

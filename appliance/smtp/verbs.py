@@ -7,6 +7,7 @@ or a message whose DATA was refused, would be one of its author's choosing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -60,6 +61,14 @@ class Dialogue:
             self.discard(going)
 
 
+def text_of(line: bytes) -> str:
+    """The line without its end; what is neither a command nor base64 for one without CRLF, or not in UTF-8."""
+    try:
+        return line[:-2].decode() if line.endswith(b"\r\n") else "\n"
+    except UnicodeDecodeError:
+        return "\n"
+
+
 OK: Final = Reply(code=250, status="2.0.0", text="ok")
 NO_MAIL: Final = Reply(code=503, status="5.5.1", text="send MAIL first")
 NO_EHLO: Final = Reply(code=503, status="5.5.1", text="send EHLO first")
@@ -69,6 +78,7 @@ NO_LOGIN: Final = Reply(code=530, status="5.7.0", text="log in first, with AUTH"
 NOT_IN_TURN: Final = Reply(code=554, status="5.5.0", text="you spoke before it was your turn", close=True)
 SHUTTING_DOWN: Final = Reply(code=421, status="4.3.2", text="the server is going down, try again soon", close=True)
 
+HTTP: Final = re.compile(rb"(?:GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH|PRI) |[A-Za-z-]+: ?|\x16\x03")
 NOT_HTTP: Final = Reply(code=554, status="5.5.1", text="this is a mail server", close=True)
 TOO_MANY_ERRORS: Final = Reply(code=421, status="4.7.0", text="too many errors", close=True)
 TOO_IDLE: Final = Reply(code=421, status="4.7.0", text="too many commands without a mail", close=True)
