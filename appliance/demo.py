@@ -11,6 +11,7 @@ import contextlib
 import importlib.resources
 import json
 import os
+import shlex
 import shutil
 import socket
 import sys
@@ -22,18 +23,22 @@ from pathlib import Path
 from typing import Any
 
 from appliance.page import SAME, difference, thumbnail
+from appliance.people import made_up_password
 from appliance.send import send
 from appliance.supervisor import Child, ChildFailed, Supervisor, until_stopped
 from appliance.up import everything
 from mailstore import config, logs
-from mailstore.directory.opening import open_directory
-from mailstore.directory.records import Printer
+from mailstore.directory.opening import open_directory, open_people
+from mailstore.directory.records import Person, Printer
 from mailstore.job import REASONS, Job
 from mailstore.store.contract import Role, Store
+from mailstore.store.place import prepare
 from mailstore.store.sql import open_store
 
 DOMAIN = "demo.example"
 PRINTER = "phaser360"
+USER = "ada"
+CONFIGURATION = "printpost.toml"
 LISTENERS = {
     **dict.fromkeys(("smtp", "submission", "submissions", "pop3", "pop3s", "web", "metrics"), "listen"),
     "bridge": "metrics_listen",
@@ -47,6 +52,19 @@ class DemoFailed(Exception):
     """The page did not come out; the text says how far it got."""
 
 
+async def _ada(settings: config.Settings) -> str:
+    """Ada is the administrator, and hears of trouble; returns her password of this time."""
+    prepare(settings.store.folder)
+    password = made_up_password()
+    async with open_people(settings) as people:
+        if await people.person(USER) is None:
+            ada = Person(name=USER, addresses=(f"{USER}@{DOMAIN}",), full_name="Ada", administrator=True)
+            await people.add(ada, password)
+        else:  # the folder of an earlier demo
+            await people.set_password(USER, password)
+    return password
+
+
 @dataclass(frozen=True, slots=True)
 class _Place:
     """Where a demo has everything."""
@@ -56,7 +74,7 @@ class _Place:
 
     @property
     def configuration(self) -> Path:
-        return self.folder / "printpost.toml"
+        return self.folder / CONFIGURATION
 
     @property
     def paper(self) -> Path:
@@ -72,13 +90,18 @@ async def demo(folder: Path | None, *, once: bool) -> int:
     place = _prepare(folder or Path(tempfile.mkdtemp(prefix="printpost-demo-")))
     logs.configure("demo")
     settings = config.load(place.configuration)[0]
+    password = await _ada(settings)
     print(f"Starting the directory, the appliance, the bridge and a virtual printer in {place.folder}")
     try:
-        async with _virtual_printer(place), everything(settings, place.configuration, place.log_file) as supervisor:
+        async with (
+            _virtual_printer(place),
+            everything(settings, place.configuration, place.log_file) as supervisor,
+        ):
             await _print_one_page(place, settings)
             if once:
+                print(_next(place))
                 return os.EX_OK
-            print("\nIt stays up until you press Ctrl-C.")
+            print(_look_around(settings, password))
             return await until_stopped(supervisor)
     except ChildFailed as failed:
         print(f"{failed}: see {place.log_file}", file=sys.stderr)
@@ -131,15 +154,23 @@ async def _virtual_printer(place: _Place) -> AsyncIterator[None]:
 
 
 async def _print_one_page(place: _Place, settings: config.Settings) -> None:
-    uri = f"socket://127.0.0.1:{place.printer_port}"
     address = f"{PRINTER}@{DOMAIN}"
+    printer = Printer(
+        name=PRINTER,
+        addresses=(address,),
+        uri=f"socket://127.0.0.1:{place.printer_port}",
+        pjl=True,
+        allow=(f"@{DOMAIN}",),
+        service_person=(f"{USER}@{DOMAIN}",),
+        location="Virtual, on this machine",
+        model="Printpost virtual printer",
+    )
     store = await open_store(settings.store.folder, role=Role.TOOL)
     try:
         async with open_directory(settings, "appliance") as directory:
             if await directory.printer(PRINTER) is None:
-                await directory.add(Printer(name=PRINTER, addresses=(address,), uri=uri, allow=(f"@{DOMAIN}",)), None)
+                await directory.add(printer, None)
             else:  # the folder of an earlier demo
-                printer = Printer(name=PRINTER, addresses=(address,), uri=uri, allow=(f"@{DOMAIN}",))
                 await directory.replace(printer)
             await store.changed()
         printed_before = len(_printed(place))
@@ -203,18 +234,39 @@ async def _account(place: _Place, store: Store, job: Job, page: dict[str, Any], 
     print(f"\nThe page: {picture}\nThe same as PDF: {printed}\nWhat the printer got: {stem.with_suffix('.prn')}")
     if unlike > SAME:
         raise DemoFailed("the page is not that of the source")
-    print(_next())
 
 
-def _next() -> str:
-    command = "printpost" if shutil.which("printpost") else os.path.relpath(sys.argv[0])
+def _next(place: _Place) -> str:
+    """What to do after a demo that ended by itself."""
+    command = _command()
     return (
-        "\nNext: a printer of your own.\n"
+        "\nNext: see it on the web page, where you say who may print.\n"
+        f"  {command} demo --folder {shlex.quote(os.path.relpath(place.folder))}\n"
+        "stays up, and says where the page is and how to log in.  Or a printer of your own:\n"
         f"  {command} up\n"
         f"  {command} printer add NAME --uri socket://HOST:9100 --allow you@example.com\n"
         f"  {command} send FILE.pdf --to NAME@{config.own_hostname()} --from you@example.com\n"
         "README.md goes on from there."
     )
+
+
+def _look_around(settings: config.Settings, password: str) -> str:
+    """What to do while the demo stays up."""
+    host, port = config.reached_at(settings.web.listen)
+    scheme = "http" if host in ("127.0.0.1", "::1") and settings.web.listen.startswith(("127.", "[::1]")) else "https"
+    command = f"{_command()} --config {shlex.quote(os.path.relpath(settings.store.folder.parent / CONFIGURATION))}"
+    return (
+        f"\nThe page: {scheme}://{config.bracketed(host)}:{port}/   log in as {USER} with the password {password}\n"
+        "There see the printer and its job, say who may print, print a test page.  Or from another terminal:\n"
+        f"  {command} send FILE.pdf --to {PRINTER} --from {USER}@{DOMAIN}\n"
+        f"  {command} printer why {PRINTER} --from eve@example.com\n"
+        f"  {command} doctor\n"
+        "It stays up until you press Ctrl-C."
+    )
+
+
+def _command() -> str:
+    return "printpost" if shutil.which("printpost") else os.path.relpath(sys.argv[0])
 
 
 def _since(began: float, moment: float) -> str:
