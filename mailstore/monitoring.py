@@ -61,7 +61,7 @@ def bind(listen: str, key: str) -> socket.socket:
     host, port = split_endpoint(listen)
     try:
         info = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listener = socket.socket(info[0], socket.SOCK_STREAM)
+        listener = socket.socket(*info[:3])  # asyncio sends small answers at once only if it sees IPPROTO_TCP
     except OSError as error:
         raise PermanentFailure("5.3.5", f"{key} = {listen}: {error.strerror}; set another address there") from None
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import secrets
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
 from appliance.desk import Missing
+from appliance.people import made_up_password
+from appliance.rights import Act, demand
 from appliance.web.login import Administrator
 from appliance.web.pages import flash, page, sentence
 from appliance.web.site import Here, Site
@@ -80,7 +81,7 @@ async def add_person(
     errors = _missing(made)
     if errors:
         return await _form(request, site, None, typed, errors)
-    password = secrets.token_urlsafe(12)
+    password = made_up_password()
     try:
         async with our_turn(site.settings.store.folder):
             await site.people.add(made, password)
@@ -111,8 +112,7 @@ async def change_person(
     typed = Typed(name=name, full_name=full_name, addresses=addresses, administrator=bool(administrator))
     given, listed, rights = typed.settings()
     async with our_turn(site.settings.store.folder):
-        site.people.forget()  # what is remembered may be a minute old
-        shown = await _existing(site, name)
+        shown = await _as_it_is(site, me, name)
         made = dataclasses.replace(shown, addresses=listed, full_name=given, administrator=rights)
         errors = _missing(made)
         if seen != _revision(shown):
@@ -148,7 +148,7 @@ async def ask_remove(request: Request, site: Here, _: Administrator, name: str) 
 @router.post("/people/{name}/remove")
 async def remove_person(request: Request, site: Here, me: Administrator, name: str) -> Response:
     async with our_turn(site.settings.store.folder):
-        shown = await _existing(site, name)
+        shown = await _as_it_is(site, me, name)
         if shown.name == me.name:
             raise PermanentFailure("5.7.1", "nobody removes himself; another administrator can")
         await site.people.remove(shown.name)
@@ -176,7 +176,7 @@ async def ask_password(request: Request, site: Here, _: Administrator, name: str
 @router.post("/people/{name}/password")
 async def new_password(request: Request, site: Here, _: Administrator, name: str) -> Response:
     shown = await _existing(site, name)
-    password = secrets.token_urlsafe(12)
+    password = made_up_password()
     async with our_turn(site.settings.store.folder):
         await site.people.set_password(shown.name, password)
         await site.changed()
@@ -209,6 +209,13 @@ async def _existing(site: Site, name: str) -> Person:
     if person is None or not person.local:
         raise Missing(f"there is nobody of the name {name[:100]!a} here")
     return person
+
+
+async def _as_it_is(site: Site, me: Person, name: str) -> Person:
+    """One of our own people, in our turn.  Raises `NotAllowed` if somebody just took the right from `me`."""
+    site.people.forget()  # what is remembered may be a minute old
+    demand(await site.people.person(me.name) or dataclasses.replace(me, administrator=False), Act.MANAGE)
+    return await _existing(site, name)
 
 
 def _missing(person: Person) -> dict[str, str]:
