@@ -20,6 +20,11 @@ QUARANTINE = {
     "sqlalchemy": {"mailstore/store"},
     "sqlite3": {"mailstore/store"},
     "uvicorn": {"mailstore/monitoring.py"},
+    "fastapi": {"appliance/web"},
+    "aiosmtplib": {"appliance/smarthost.py"},
+    "cryptography": {"appliance/tls.py"},
+    "OpenSSL": {"appliance/pop3/tls.py"},
+    "psutil": {"appliance/doctor/network.py"},
 }
 
 # Decisions without input or output: they run in a test without a loop, a socket or a clock.
@@ -33,12 +38,23 @@ PURE = (
     "mailstore/sniff.py",
     "mailstore/directory/records.py",
     "mailstore/directory/entry.py",
+    "mailstore/directory/values.py",
+    "mailstore/directory/person.py",
+    "mailstore/condition.py",
     "appliance/policy.py",
+    "appliance/rights.py",
+    "appliance/facts.py",
+    "appliance/notices.py",
+    "appliance/letter.py",
+    "appliance/episodes.py",
     "appliance/trace.py",
+    "appliance/web/printer_form.py",
     "appliance/smtp/datasink.py",
     "appliance/pop3/commands.py",
     "appliance/pop3/stuffing.py",
     "printerbridge/retry.py",
+    "printerbridge/pjl.py",
+    "printerbridge/guard.py",
 )
 EFFECTS = {"asyncio", "os", "pathlib", "random", "socket", "subprocess", "threading", "time", "twisted"}
 
@@ -90,7 +106,7 @@ def test_there_is_no_import_cycle_and_no_long_chain() -> None:
 
     for name in graph:
         measure(name, ())
-    assert max(depth.values()) <= 12, max(depth, key=lambda name: depth[name])
+    assert max(depth.values()) <= 14, max(depth, key=lambda name: depth[name])
 
 
 @pytest.mark.parametrize("library", QUARANTINE)
@@ -130,7 +146,7 @@ def test_every_file_says_what_it_is(path: Path) -> None:
 
 
 def test_files_that_read_strangers_octets_say_how_they_could_be_attacked() -> None:
-    readers = [path for path in FILES if path.parent.name in {"smtp", "pop3"} and path.name != "__init__.py"]
+    readers = [path for path in FILES if path.parent.name in {"smtp", "pop3", "web"} and path.name != "__init__.py"]
     readers += [
         ROOT / name
         for name in ("mailstore/mime.py", "mailstore/sniff.py", "mailstore/address.py", "mailstore/header.py")

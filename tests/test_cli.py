@@ -103,12 +103,12 @@ async def test_printers_come_change_and_go(up: House) -> None:
     added = await up.printpost(*add, stdin=f"{SECRET}\n")
     assert added.status == 0, added.err
     assert added.out == "phaser740@example.com prints on whatever polls its mailbox.\n"
-    words = ("--location", "Room 7", "--poll-interval", "30", "--forget", "@example.com", "--allow", "ip:127.0.0.0/8")
+    words = ("--location", "Room 7", "--poll-interval", "1", "--forget", "@example.com", "--allow", "ip:127.0.0.0/8")
     changed = await up.printpost("printer", "set", "phaser740", *words)
     assert (changed.status, changed.err) == (0, "")
     one, every = await asyncio.gather(shown(up, "printer", "show", "phaser740"), shown(up, "printer", "list"))
     assert one in every
-    assert (one["location"], one["poll_interval"], one["allow"]) == ("Room 7", 30, ["ip:127.0.0.0/8"])
+    assert (one["location"], one["poll_interval"], one["allow"]) == ("Room 7", 1, ["ip:127.0.0.0/8"])
     assert one["plain_from"] == ["192.0.2.0/24"]
     assert login(up, "phaser740", SECRET)
     new = await up.printpost("printer", "password", "phaser740", "--password-stdin", stdin="battery staple\n")
