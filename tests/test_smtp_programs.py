@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import smtplib
 import socket
@@ -29,8 +30,11 @@ class Running:
     """What the process told."""
 
     port: int
-    sizes: list[int] = field(default_factory=list)  # of the messages it took, once it has ended
-    peak: int = 0  # KiB
+    submission: int
+    submissions: int
+    certificate: Path
+    sizes: list[int] = field(default_factory=list, kw_only=True)  # of the messages it took, once it has ended
+    peak: int = field(default=0, kw_only=True)  # KiB
 
 
 @contextlib.contextmanager
@@ -42,9 +46,9 @@ def running(folder: Path) -> Iterator[Running]:
     assert process.stdin
     assert process.stdout
     try:
-        told = Running(
-            port=next(int(line) for line in process.stdout if line.strip().isdigit())  # the log stands beside it
-        )
+        ports = next(line for line in process.stdout if line.replace(" ", "").strip().isdigit())  # beside it is the log
+        smtp, submission, submissions = map(int, ports.split())
+        told = Running(smtp, submission, submissions, folder / "store" / "tls" / "certificate.pem")
         yield told
         process.stdin.close()
         lines = process.stdout.read().splitlines()
@@ -98,6 +102,91 @@ def test_msmtp(tmp_path: Path) -> None:
             MESSAGE,
         )  # fmt: skip
     assert len(server.sizes) == 1
+
+
+WAYS = [(mechanism, implicit) for mechanism in ("plain", "login") for implicit in (False, True)]
+
+
+def test_swaks_logs_in(tmp_path: Path) -> None:
+    if "TLS not available" in run([program("swaks"), "--support"]):
+        pytest.skip("swaks lacks Net::SSLeay (libnet-ssleay-perl)")
+    with running(tmp_path) as server:
+        for mechanism, implicit in WAYS:
+            said = run(
+                [
+                    program("swaks"), "--server", "127.0.0.1", "--from", "ada@example.com", "--to",
+                    "members@example.com", "--auth", mechanism.upper(), "--auth-user", "ada", "--auth-password",
+                    "correct horse", "--port", str(server.submissions if implicit else server.submission),
+                    "--tls-on-connect" if implicit else "--tls", "--tls-verify", "--tls-ca-path",
+                    str(server.certificate), "--body", "hello",
+                ]
+            )  # fmt: skip
+            assert "235 2.7.0 welcome" in said
+            assert "250 2.0.0 accepted as job" in said
+    assert len(server.sizes) == len(WAYS)
+
+
+def test_msmtp_logs_in(tmp_path: Path) -> None:
+    with running(tmp_path) as server:
+        for mechanism, implicit in WAYS:
+            command = [
+                program("msmtp"), "-C", "/dev/null", "--host=localhost", "--tls=on",
+                f"--port={server.submissions if implicit else server.submission}",
+                f"--tls-starttls={'off' if implicit else 'on'}", f"--tls-trust-file={server.certificate}",
+                f"--auth={mechanism}", "--user=ada@example.com", "--passwordeval=echo correct horse",
+                "--from=ada@example.com", "--", "members@example.com", "root@example.com",
+            ]  # fmt: skip
+            run(command, MESSAGE)
+        wrong = [word.replace("correct", "wrong") for word in command]
+        done = subprocess.run(wrong, input=MESSAGE, capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode == os.EX_NOPERM
+        assert "535 5.7.8" in done.stderr
+    assert len(server.sizes) == len(WAYS)
+
+
+def test_curl_logs_in(tmp_path: Path) -> None:
+    message = tmp_path / "message"
+    message.write_bytes(MESSAGE.replace("\n", "\r\n").encode())
+    with running(tmp_path) as server:
+        for mechanism, implicit in WAYS:
+            port = server.submissions if implicit else server.submission
+            run(
+                [
+                    program("curl"), "--silent", "--show-error", "--ssl-reqd", "--cacert", str(server.certificate),
+                    f"{'smtps' if implicit else 'smtp'}://localhost:{port}/client.example.com",
+                    "--login-options", f"AUTH={mechanism.upper()}", "--user", "ada:correct horse",
+                    "--mail-from", "ada@example.com", "--mail-rcpt", "members@example.com",
+                    "--upload-file", str(message),
+                ]
+            )  # fmt: skip
+    assert len(server.sizes) == len(WAYS)
+
+
+def test_openssl(tmp_path: Path) -> None:
+    client = [program("openssl"), "s_client", "-quiet", "-verify_return_error", "-verify_hostname", "localhost"]
+    with running(tmp_path) as server:
+        client += ["-CAfile", str(server.certificate)]
+        for way in (
+            ["-connect", f"127.0.0.1:{server.submissions}"],
+            ["-connect", f"127.0.0.1:{server.submission}", "-starttls", "smtp"],
+            ["-connect", f"127.0.0.1:{server.port}", "-starttls", "smtp", "-tls1_2"],
+        ):
+            with subprocess.Popen(
+                [*client, *way], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            ) as talk:
+                assert talk.stdin
+                assert talk.stdout
+                talk.stdin.write("EHLO client.example.com\r\n")
+                talk.stdin.flush()
+                lines: list[str] = []
+                while not lines or lines[-1][3:4] == "-" or lines[-1].startswith("220"):
+                    lines.append(talk.stdout.readline())
+                    assert lines[-1]
+                assert ("250 AUTH PLAIN LOGIN\n" in lines) is (f":{server.port}" not in way[1])
+                talk.stdin.write("QUIT\r\n")  # a Q at the line's start would end s_client without -quiet
+                talk.stdin.flush()
+                assert talk.stdout.readline() == "221 2.0.0 goodbye\n"
+                assert talk.wait(10) == 0
 
 
 def test_curl(tmp_path: Path) -> None:
