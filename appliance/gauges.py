@@ -17,6 +17,7 @@ from mailstore.directory.records import Printer
 from mailstore.failure import TransientFailure
 from mailstore.job import ENDED, JobState
 from mailstore.store.contract import PrinterState, Store, Waiting
+from mailstore.store.outbox import OutgoingStanding
 
 LIVE_STATES = tuple(state for state in JobState if state not in ENDED)
 PRINTER_STATES = ("idle", "processing", "stopped")  # RFC 8011 section 5.4.11
@@ -34,6 +35,7 @@ class StoreGauges(Collector):
         self._states: Sequence[PrinterState] = ()
         self._printers: Sequence[Printer] = ()
         self._uncertain: Mapping[str, int] = {}
+        self._outgoing = OutgoingStanding(waiting=0, oldest=0.0, last_error="")
         self._free = self._used = 0
         registry.register(self)
 
@@ -46,6 +48,7 @@ class StoreGauges(Collector):
         states = {state.printer: state for state in await self._store.printer_states()}
         self._states = [states.get(name, PrinterState(printer=name)) for name in (one.name for one in self._printers)]
         self._uncertain = await self._count_uncertain()
+        self._outgoing = await self._store.outgoing()
         self._free, self._used = await self._store.free_octets(), await self._store.used_octets()
 
     async def _count_uncertain(self) -> Mapping[str, int]:
@@ -63,6 +66,8 @@ class StoreGauges(Collector):
         yield from _maildrops(self._waiting, self._printers)
         yield from _printers(self._printers)
         yield from _conditions(self._states, self._waiting)
+        yield from _rhythm(self._states, self._printers)
+        yield from _outgoing(self._outgoing)
         yield _gauge(
             "printpost_spool_bytes", "Disk space in use, by whatever, where messages lie.", (), [((), self._used)]
         )
@@ -149,12 +154,6 @@ def _printers(printers: Sequence[Printer]) -> Iterator[GaugeMetricFamily]:
 def _conditions(states: Sequence[PrinterState], waiting: Sequence[Waiting]) -> Iterator[GaugeMetricFamily]:
     """How the printers fare.  The store is told of trouble and of its end; work is seen by the jobs."""
     yield _gauge(
-        "printpost_printer_last_poll_timestamp_seconds",
-        "When the printer last logged in by POP3.",
-        ("printer",),
-        (((one.printer,), one.last_poll) for one in states if one.last_poll),
-    )
-    yield _gauge(
         "printpost_printer_accepting_jobs",
         "Whether mail for the printer is taken.",
         ("printer",),
@@ -179,4 +178,33 @@ def _conditions(states: Sequence[PrinterState], waiting: Sequence[Waiting]) -> I
         "1 for each printer-state-reason that holds.",
         ("printer", "reason"),
         (((one.printer, keyword), 1) for one in states for keyword in one.state_reasons),
+    )
+
+
+def _rhythm(states: Sequence[PrinterState], printers: Sequence[Printer]) -> Iterator[GaugeMetricFamily]:
+    """When printers poll.."""
+    yield _gauge(
+        "printpost_printer_last_poll_timestamp_seconds",
+        "When the printer last logged in by POP3.",
+        ("printer",),
+        (((one.printer,), one.last_poll) for one in states if one.last_poll),
+    )
+    polling = {printer.name for printer in printers if not printer.drained_by_bridge}
+    yield _gauge(
+        "printpost_printer_poll_gap_seconds",
+        "Time between the printer's logins of late, a running average; none until it polled twice.",
+        ("printer",),
+        (((one.printer,), one.poll_gap) for one in states if one.poll_gap and one.printer in polling),
+    )
+
+
+def _outgoing(standing: OutgoingStanding) -> Iterator[GaugeMetricFamily]:
+    yield _gauge(
+        "printpost_outgoing_mails", "Mails of our own that wait to be delivered.", (), [((), standing.waiting)]
+    )
+    yield _gauge(
+        "printpost_oldest_outgoing_timestamp_seconds",
+        "When the oldest mail that waits to be delivered was written.",
+        (),
+        [((), standing.oldest)] if standing.oldest else [],
     )

@@ -9,8 +9,14 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from prometheus_client import CollectorRegistry, generate_latest
 
-from mailstore.directory.records import Language
+from appliance.gauges import StoreGauges
+from mailstore.directory.records import Language, Printer
+from mailstore.store.contract import Role
+from mailstore.store.outbox import OutgoingMail
+from mailstore.store.sql import open_store
+from tests.directory_server import running_directory
 from tests.documents import pdf, postscript
 from tests.fetching import mpop
 from tests.house import House, Metrics, foreign, house, mail_of
@@ -78,6 +84,9 @@ async def test_the_labels_are_the_documented_ones(scrapes: Scrapes) -> None:
         "printpost_directory_request_failures_total",
         "printpost_oldest_job_timestamp_seconds",
         "printpost_printer_state_reason",
+        "printpost_outgoing_failures_total",
+        "printpost_printer_poll_gap_seconds",
+        "printpost_oldest_outgoing_timestamp_seconds",
     }
 
 
@@ -123,3 +132,39 @@ async def test_both_are_alive_and_ready(scrapes: Scrapes) -> None:
         for page in ("livez", "readyz"):
             assert await scrapes.house.get(where, page) == (200, "ok\n")
         assert (await scrapes.house.get(where, "elsewhere"))[0] == 404
+
+
+async def test_what_is_not_out_yet_and_how_often_printers_poll(tmp_path: Path) -> None:
+    registry = CollectorRegistry()
+    async with running_directory(tmp_path) as running:
+        store = await open_store(tmp_path / "store", role=Role.TOOL, reserve=0, runtime=running.server.runtime)
+        gauges = StoreGauges(store, running.appliance, registry)
+        try:
+            await gauges.refresh()
+            idle = Metrics(generate_latest(registry).decode())
+            for name, uri in (("polls", ""), ("new", ""), ("bridged", "socket://192.0.2.7:9100")):
+                entry = Printer(name=name, addresses=(f"{name}@example.com",), uri=uri)
+                await running.appliance.add(entry, None if uri else "secret")
+            for at in (1000.0, 1060.0):
+                await store.polled("polls", at)
+                await store.polled("bridged", at)  # it polled before it got a device address
+            await store.polled("new", 1060.0)
+            await store.set_paused("polls", True)
+            await store.set_accepting("new", False)
+            mail = OutgoingMail(recipient="ada@example.com", octets=b"Subject: x\r\n\r\n", job_id=0, expires_at=9e9)
+            await store.tell([mail, mail], ())
+            await gauges.refresh()
+            busy = Metrics(generate_latest(registry).decode())
+            oldest = (await store.outgoing()).oldest
+        finally:
+            gauges.close()
+            await store.close()
+    assert idle.value("printpost_outgoing_mails") == 0
+    assert idle.families["printpost_oldest_outgoing_timestamp_seconds"].samples == []
+    assert busy.value("printpost_outgoing_mails") == 2
+    assert busy.value("printpost_oldest_outgoing_timestamp_seconds") == pytest.approx(oldest)
+    gaps = busy.families["printpost_printer_poll_gap_seconds"].samples
+    assert [(gap.labels["printer"], gap.value) for gap in gaps] == [("polls", 60.0)]
+    for name, enabled, accepting in (("polls", 0, 1), ("new", 1, 0), ("bridged", 1, 1)):
+        assert busy.value("printpost_printer_enabled", printer=name) == enabled, name
+        assert busy.value("printpost_printer_accepting_jobs", printer=name) == accepting, name
