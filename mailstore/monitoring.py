@@ -44,6 +44,9 @@ HEADER_SECONDS = 10.0
 """From the connection, or the end of the last answer, to the end of a request's header."""
 READING_SECONDS = 30.0
 """For a client that does not read what it asked for."""
+PARTING_SECONDS = 1.0
+"""At the end, for clients to read what was answered and to close."""
+_GLANCE = 0.05
 CONNECTIONS = 256
 """At once; above half of it a request gets 503, above all of it nothing."""
 
@@ -129,16 +132,21 @@ class HttpServer:
 
     async def close(self, grace: float) -> None:
         """Take nothing new, let requests end for `grace` seconds, then break them off.  Raises what serving raised."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + grace
         self._server.config.timeout_graceful_shutdown = grace  # type: ignore[assignment]  # any number will do
         self._server.should_exit = True
+        await asyncio.wait([self._task], timeout=min(grace, PARTING_SECONDS))
+        while self._server.server_state.tasks and loop.time() < end:
+            await asyncio.wait([self._task], timeout=_GLANCE)
+        for connection in list(self._server.server_state.connections):
+            connection.transport.abort()
         try:
-            async with asyncio.timeout(grace + 1):
+            async with asyncio.timeout(PARTING_SECONDS):
                 await self._task
-        except TimeoutError:
+        except TimeoutError:  # a request that cannot even be canceled
             self._task.cancel()
         finally:
-            for connection in list(self._server.server_state.connections):
-                connection.transport.abort()
             self._listener.close()
 
 

@@ -317,6 +317,15 @@ async def test_closing_does_not_wait_for_streams(house: WebHouse) -> None:
         assert [event async for event in told] == []
 
 
+async def test_closing_does_not_wait_for_clients_that_do_not_take_their_leave(tmp_path: Path) -> None:
+    async with web_house(tmp_path, listen="0.0.0.0:0") as house, house.stranger() as client:
+        client.base_url = httpx2.URL(f"https://localhost:{house.web.address[1]}")
+        await client.post("/login", data={"name": ADA_NAME, "password": ADA_PASSWORD})
+        async with events(client) as told:  # under TLS each side waits for the other's last word
+            assert await anext(told) == ("changed", [EVERYTHING])
+            assert await closed(house.web, 20.0) < 2.5
+
+
 async def test_closing_does_not_wait_for_ever(house: WebHouse) -> None:
     reader, writer = await raw(house)
     head = "POST /login HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: same-origin\r\nContent-Length: 99\r\n\r\nname="

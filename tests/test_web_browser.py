@@ -85,7 +85,7 @@ async def test_without_scripts_everything_is_there(house: WebHouse, chromium: Br
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1200, 390])
+@pytest.mark.parametrize("width", [1200, 320])
 async def test_everybody_can_use_the_pages(
     house: WebHouse, chromium: Browser, scheme: Literal["light", "dark"], width: int
 ) -> None:
