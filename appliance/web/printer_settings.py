@@ -211,12 +211,13 @@ async def _new_password(request: Request, site: Site, person: Person, name: str)
 async def confirm_removal(request: Request, site: Here, person: Administrator, name: str) -> Response:
     standing = await site.desk.printer(person, name)
     waiting = standing.jobs_waiting
+    lost = "Its settings" if standing.printer.drained_by_bridge else "Its settings and its password"
     jobs = f" {waiting} {'job that waits is' if waiting == 1 else 'jobs that wait are'} canceled." if waiting else ""
     return page(
         request,
         "confirm.html",
         title=f"Remove {standing.printer.name}?",
-        text=f"Its settings and its password are lost, and mail to {', '.join(standing.printer.addresses)} is refused."
+        text=f"{lost} are lost, and mail to {', '.join(standing.printer.addresses)} is refused."
         f"{jobs} The records of its jobs stay.",
         action=f"/printers/{standing.printer.name}/remove",
         label="Remove it",
