@@ -5,7 +5,7 @@ from ipaddress import ip_address
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.smtp.limits import Gate, Limits, Patience
+from appliance.smtp.limits import Allowance, Gate, Limits, Patience
 from appliance.smtp.reply import REASONS, Reply, accepted, refusal
 from mailstore.failure import PermanentFailure, TransientFailure
 
@@ -33,6 +33,19 @@ def test_patience_is_bought_by_octets() -> None:
     assert patience.deadline == 21
 
 
+def test_an_allowance_comes_back_after_an_hour() -> None:
+    allowance = Allowance(3, 2)
+    one, neighbour, other = (ip_address(text) for text in ("2001:db8::1", "2001:db8::2", "192.0.2.1"))
+    assert allowance.take(one, 0.0)
+    assert allowance.take(neighbour, 10.0)
+    assert not allowance.take(one, 20.0)  # they are one customer
+    assert allowance.left(other, 20.0)
+    assert allowance.take(other, 20.0)
+    assert not allowance.take(other, 3599.0)  # all together
+    assert allowance.take(one, 3600.0)
+    assert not allowance.take(one, 3600.0)
+
+
 @given(st.text(max_size=2000), st.sampled_from(["", "5.1.1"]))
 def test_a_reply_is_one_line_of_at_most_512_octets(text: str, status: str) -> None:
     octets = Reply(code=550, status=status, text=text).octets()
@@ -54,6 +67,7 @@ def test_refusals() -> None:
 
 
 def test_jobs_of_many_recipients_fit_into_a_reply() -> None:
+    assert accepted([]).text == "accepted"  # by people
     assert accepted([17]).text == "accepted as job 17"
     assert accepted([17, 18]).text == "accepted as jobs 17, 18"
     assert accepted(list(range(1, 101))).text == "accepted as 100 jobs, 1 to 100"

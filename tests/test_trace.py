@@ -55,3 +55,21 @@ def test_whatever_a_client_calls_itself_it_is_one_field(helo: str) -> None:
     parsed = BytesHeaderParser().parsebytes(field + b"\r\n")
     assert parsed.keys() == ["Received"]
     assert max(map(len, field.split(b"\r\n"))) <= 998
+
+
+@pytest.mark.parametrize(
+    ("extended", "smtputf8", "tls", "authenticated", "name"),
+    [
+        (False, False, False, False, "SMTP"),
+        (True, False, False, False, "ESMTP"),
+        (True, False, True, False, "ESMTPS"),
+        (True, False, False, True, "ESMTPA"),
+        (True, False, True, True, "ESMTPSA"),
+        (True, True, False, False, "UTF8SMTP"),
+        (True, True, True, True, "UTF8SMTPSA"),
+    ],
+)
+def test_the_transmission_types_of_rfc_3848_and_6531(
+    extended: bool, smtputf8: bool, tls: bool, authenticated: bool, name: str
+) -> None:
+    assert trace.protocol(extended=extended, smtputf8=smtputf8, tls=tls, authenticated=authenticated) == name
