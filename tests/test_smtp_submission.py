@@ -252,6 +252,32 @@ async def test_a_wrong_password_costs_time_and_is_counted(house: Site) -> None:
     assert [metric(name) for name in names] == [before[0] + 3, before[1] + 2]
 
 
+async def test_odd_user_names_are_wrong_ones(house: Site) -> None:
+    names = (
+        "",
+        " ",
+        "*",
+        ")(uid=*",
+        "a" * 5000,
+        "\x01",
+        "\r\n",
+        "@",
+        "a@",
+        "a@b@c",
+        '"x y"@example.com',
+        "cn=ada",
+        "é",
+    )
+    async with (
+        house.receiver(limits=Limits(denial_seconds=0, logins=100)) as receiver,
+        submission(house, receiver, login="") as client,
+    ):
+        await client.ask("EHLO client.example.com")
+        for name in names:
+            assert (await client.ask(f"AUTH PLAIN {plain(name, 'correct horse')}")).startswith("535 5.7.8 "), name
+        assert (await client.log_in("ADA", "correct horse")).startswith("235 ")
+
+
 async def test_no_password_is_ever_logged(house: Site, receiver: Receiver) -> None:
     with structlog.testing.capture_logs() as lines:
         async with submission(house, receiver, login="") as client:
