@@ -124,17 +124,15 @@ class Desk:
     ) -> Sequence[Job]:
         """The newest jobs that he may see, newest first; `before`: only those with a smaller number.
 
-        Of what is old only as much as `_OLD` jobs is looked through.
+        For whoever sees only some of them `_OLD` jobs are looked through.
         """
         if printer:
             entry = await self._existing(printer)
             printer, everybodys = entry.name, may(person, Act.OPERATE, entry)
         else:
             everybodys = person.administrator
-        wanted = limit if everybodys and not before else _OLD
-        found = await self._store.jobs(printer=printer, states=states, limit=wanted)
-        if before:
-            found = [job for job in found if job.id < before]
+        wanted = limit if everybodys else _OLD
+        found = await self._store.jobs(printer=printer, states=states, limit=wanted, before=before)
         if not everybodys:
             entries = await self._entries()
             found = [job for job in found if may_have(person, job, entries.get(job.printer))]

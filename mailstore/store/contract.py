@@ -255,8 +255,10 @@ class Store(Outbox, Sessions, Protocol):
 
     async def job(self, job_id: int) -> Job | None: ...
 
-    async def jobs(self, *, printer: str = "", states: Collection[str] = (), limit: int = 1000) -> Sequence[Job]:
-        """Newest first."""
+    async def jobs(
+        self, *, printer: str = "", states: Collection[str] = (), limit: int = 1000, before: int = 0
+    ) -> Sequence[Job]:
+        """Newest first; `before`: only those with a smaller number."""
 
     async def trace(self, job_id: int) -> Sequence[JobEvent]:
         """What happened to the job, oldest first."""

@@ -70,9 +70,11 @@ PENDING = Statement(
 
 
 @cache
-def jobs(printer: bool, states: tuple[str, ...]) -> Statement:
+def jobs(printer: bool, states: tuple[str, ...], before: bool) -> Statement:
     """Jobs, newest first."""
     wanted = _JOBS.where(of_printer(JOB.c.printer))
+    if before:
+        wanted = wanted.where(JOB.c.id < given("before"))
     if printer:
         wanted = wanted.where(JOB.c.printer == given("of"))
     if states:

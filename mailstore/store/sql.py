@@ -217,10 +217,14 @@ class SqlStore(Wishes, Printers, Telling, LoggedIn):
         row = self._reader.one(listing.ONE_JOB, job=job_id)
         return listing.job_of(row) if row else None
 
-    async def jobs(self, *, printer: str = "", states: Collection[str] = (), limit: int = 1000) -> Sequence[Job]:
+    async def jobs(
+        self, *, printer: str = "", states: Collection[str] = (), limit: int = 1000, before: int = 0
+    ) -> Sequence[Job]:
         await self.committer.caught_up()
-        statement = listing.jobs(bool(printer), tuple(sorted(states)))
-        values = {"of": printer} if printer else {}
+        statement = listing.jobs(bool(printer), tuple(sorted(states)), bool(before))
+        values: dict[str, str | int] = {"of": printer} if printer else {}
+        if before:
+            values["before"] = before
         return [listing.job_of(row) for row in await self._reader.scan(statement, **values, most=limit)]
 
     async def trace(self, job_id: int) -> Sequence[JobEvent]:

@@ -526,6 +526,8 @@ async def test_jobs_are_listed_newest_first(opened: Opener) -> None:
     assert [job.id for job in await store.jobs(printer="a")] == [numbers[2], numbers[0]]
     assert [job.id for job in await store.jobs(states=["pending"])] == [numbers[2], numbers[1]]
     assert [job.id for job in await store.jobs(printer="a", states=["completed", "pending"], limit=1)] == [numbers[2]]
+    assert [job.id for job in await store.jobs(before=numbers[2])] == numbers[1::-1]
+    assert [job.id for job in await store.jobs(printer="a", states=["pending"], before=numbers[0])] == []
     assert await store.job(10**9) is None
 
 
