@@ -306,6 +306,15 @@ async def test_older_jobs_are_a_page_away(tmp_path: Path, monkeypatch: pytest.Mo
         assert seen == numbers[::-1]
 
 
+async def test_many_printers_are_typed_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with house_of(tmp_path) as house, house.browser() as browser:
+        assert '<option value="other">other</option>' in (await browser.get("/jobs")).text
+        monkeypatch.setattr(jobs_page, "CHOICES", 1)
+        page = (await browser.get("/jobs?printer=other")).text
+        assert '<option value="other"' not in page
+        assert 'name="printer" type="text" value="other"' in page
+
+
 async def test_no_job_yet(tmp_path: Path) -> None:
     async with web_house(tmp_path, OFFICE) as house, house.browser() as browser:
         assert "No job yet." in (await browser.get("/jobs")).text

@@ -25,6 +25,8 @@ from mailstore.job import Job, JobState
 router = APIRouter(include_in_schema=False)
 
 SHOWN = 100
+CHOICES = 200
+"""More printers than these are typed in, not chosen from a list."""
 _STATES: dict[str, tuple[str, frozenset[JobState]]] = {
     "": ("all", frozenset()),
     "open": ("not ended", frozenset(state for state in JobState if not state.ended)),
@@ -59,12 +61,13 @@ async def jobs_page(
     found = await site.desk.jobs(person, printer, SHOWN + 1, states=_STATES[state][1], before=before)
     shown = found[:SHOWN]
     older = {"printer": printer, "state": state, "before": shown[-1].id} if len(found) > SHOWN else {}
+    names = await _names(site, shown)
     return page(
         request,
         "jobs.html",
         rows=await rows(site, person, shown),
         LABELS=LABELS,
-        printers=await _names(site, shown),
+        choices=[("", "all"), *((name, name) for name in names)] if names else [],
         states=[(word, label) for word, (label, _) in _STATES.items()],
         printer=printer.lower(),
         state=state,
@@ -75,11 +78,12 @@ async def jobs_page(
 
 
 async def _names(site: Site, shown: Iterable[Job]) -> list[str]:
-    """The printers to choose from; while the directory is silent those that the jobs name."""
+    """The printers to choose from, none if too many; while the directory is silent those that the jobs name."""
     try:
-        return [printer.name for printer in await site.directory.printers()]
+        names = [printer.name for printer in await site.directory.printers()]
     except TransientFailure:
-        return sorted({job.printer for job in shown})
+        names = sorted({job.printer for job in shown})
+    return names if len(names) <= CHOICES else []
 
 
 @router.get("/jobs/{number}")
