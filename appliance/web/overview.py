@@ -1,4 +1,8 @@
-"""The first page: every printer, how it fares, what waits for it, and whatever is wrong."""
+"""The first page: every printer, how it fares, what waits for it, and whatever is wrong.
+
+Security: everybody who is logged in sees it, so it holds no job's name, no sender and no rule.  What is searched for is
+cut and compared, never a pattern; what printers report is shown as text, and a table is bounded in rows.
+"""
 
 from __future__ import annotations
 

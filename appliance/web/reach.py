@@ -1,4 +1,8 @@
-"""Whether the directory answers, so that a page can say how old is what it shows, and what can't be changed now."""
+"""Whether the directory answers, so that a page can say how old is what it shows, and what can't be changed now.
+
+Security: a directory that hangs must not hang the pages: the question has a short end of its own, and its answer is
+remembered by the directory's client, so that many pages ask hardly more than one.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""What every page needs: the one house that this process serves, as a dependency `Here`."""
+"""What every page needs: the one house that this process serves, as a dependency `Here`.
+
+Security: what the page remembers between requests is here, and bounded: tries of passwords, and sentences that wait for
+a session's next page, kept by the session's key and for a minute.
+"""
 
 from __future__ import annotations
 

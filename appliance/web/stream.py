@@ -1,4 +1,8 @@
-"""The stream of what changes, for as long as a page is open."""
+"""The stream of what changes, for as long as a page is open.
+
+Security: `live` bounds how many there are and what each may cost; whether the session still stands is asked again with
+each heartbeat.
+"""
 
 from __future__ import annotations
 
