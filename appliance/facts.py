@@ -7,8 +7,16 @@ the three wrong.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from collections.abc import Iterable, Sequence
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    collapse_addresses,
+)
 from urllib.parse import urlsplit
 
 from mailstore.directory.records import Printer
@@ -34,6 +42,16 @@ def warnings(printer: Printer, own: Sequence[Interface]) -> list[str]:
         )
         if sentence
     ]
+
+
+def everywhere(networks: Iterable[_Network]) -> list[_Network]:
+    """Of which address families these networks, taken together, leave nothing out."""
+    found = list(networks)
+    whole = (
+        *collapse_addresses(one for one in found if isinstance(one, IPv4Network)),
+        *collapse_addresses(one for one in found if isinstance(one, IPv6Network)),
+    )
+    return [one for one in whole if one.prefixlen == 0]
 
 
 def _two_addresses(printer: Printer) -> str:

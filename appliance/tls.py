@@ -81,6 +81,20 @@ class Certificate:
         return self._now.not_after
 
     @property
+    def not_before(self) -> float:
+        """Seconds since the epoch."""
+        return self._now.leaf.not_valid_before_utc.timestamp()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The host names that it is for (RFC 5280 section 4.2.1.6), none if it tells none."""
+        try:
+            found = self._now.leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        except (x509.ExtensionNotFound, ValueError):
+            return ()
+        return tuple(found.get_values_for_type(x509.DNSName))
+
+    @property
     def self_signed(self) -> bool:
         """Whether it is one of ours."""
         return bool(self._names)

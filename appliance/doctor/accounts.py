@@ -4,73 +4,102 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from appliance.doctor.finding import Finding, House, error, note, ok, warning
-from appliance.doctor.network import greeting
-from mailstore.failure import Failure
+from appliance.doctor.finding import Finding, error, note, ok, warning
+from appliance.doctor.house import House
+from appliance.doctor.network import PATIENCE
+from appliance.smarthost import Smarthost
+from mailstore.config import ConfigError, Relay, split_endpoint
+from mailstore.failure import Failure, TransientFailure
 from mailstore.header import clean
+
+_SHOWN = 5
+_ASKED = 500  # addresses that are looked for; a site has few people who answer for printers
 
 
 async def directory(house: House) -> AsyncIterator[Finding]:
-    house.directory.forget()
-    try:
-        printers = await house.directory.printers()
-    except Failure as failure:
-        yield error("directory", f"{failure.text}: see [directory] in the configuration, and its server's log")
+    if house.directory is None:
         return
-    if printers:
-        yield ok("directory", f"it knows {len(printers)} printer{'s' * (len(printers) != 1)}")
+    for dn, why in await house.directory.complaints():
+        yield warning("directory", f"the entry {clean(dn, 200)} is damaged: {clean(why, 300)}; correct it there")
+    if house.printers:
+        count = len(house.printers)
+        yield ok("directory", f"it knows {count} printer{'s' * (count != 1)}")
     else:
         yield note("directory", "there is no printer yet: printpost printer add NAME --uri socket://HOST:9100")
 
 
 async def people(house: House) -> AsyncIterator[Finding]:
-    try:
-        people = await house.people.people()
-    except Failure as failure:
-        yield error("people", failure.text)
+    if house.people is None:
         return
-    if not any(person.administrator for person in people) and not house.settings.people.administrators:
+    own, site = await house.people.people(), house.settings.people
+    if not any(person.administrator for person in own) and not site.administrators:
         yield warning(
             "people",
             "there is no administrator, so nobody can use the page fully and mail to postmaster is put off:"
             " printpost user add NAME --mail ADDRESS --administrator",
         )
-    if house.settings.people.url:
-        try:
+    if not site.url:
+        return
+    try:
+        unknown = [name for name in site.administrators if await house.people.person(name) is None]
+        if not site.administrators:
             await house.people.person("printpost-doctor")
-        except Failure as failure:
-            yield error("people", f"[people] {house.settings.people.url}: {failure.text}")
-        else:
-            yield ok("people", f"the site's directory {house.settings.people.url} answers")
+    except TransientFailure as failure:
+        yield error("people", f"{site.url}: {failure.text}; see [people] in the configuration")
+        return
+    if unknown:
+        yield warning(
+            "people", f"[people] administrators names {', '.join(unknown)}, whom {site.url} does not know: correct it"
+        )
+    yield ok("people", f"the site's directory {site.url} answers")
+
+
+async def notices(house: House) -> AsyncIterator[Finding]:
+    if house.store is None:
+        return
+    queue = await house.store.outgoing()
+    if queue.last_error:
+        yield warning("notices", f"{queue.waiting} wait to be delivered; of the oldest: {clean(queue.last_error, 200)}")
+    elif queue.waiting:
+        yield note("notices", f"{queue.waiting} wait to be delivered")
 
 
 async def relay(house: House) -> AsyncIterator[Finding]:
-    queue = await house.store.outgoing()
-    if queue.waiting:
-        why = f"; the last word on it: {clean(queue.last_error, 200)}" if queue.last_error else ""
-        yield warning("notices", f"{queue.waiting} wait to be delivered{why}")
-    if smarthost := house.settings.relay.smarthost:
-        tls = house.settings.relay.tls
-        implicit = tls == "implicit" or (tls == "auto" and smarthost.endswith(":465"))
-        if trouble := await greeting(smarthost, implicit, b"220"):
-            yield error("relay", f"notices do not get out: {trouble}; see [relay] smarthost")
+    settings = house.settings.relay
+    if settings.smarthost:
+        if spoken_in_clear(settings):
+            yield warning(
+                "relay",
+                f'the password of {settings.user} goes to {settings.smarthost} in clear: set [relay] tls to "starttls"'
+                ' or "implicit" unless the way there is safe by itself',
+            )
+        try:
+            async with Smarthost(settings, house.settings.site.hostname, PATIENCE).session():
+                pass
+        except (Failure, ConfigError) as failure:
+            why = failure.text if isinstance(failure, Failure) else str(failure)
+            yield error("relay", f"notices do not get out: {why}; see [relay] in the configuration")
         else:
-            yield ok("relay", f"the smarthost {smarthost} answers")
-        return
-    outside = await _readers_elsewhere(house)
-    if outside:
+            yield ok("relay", f"the smarthost {settings.smarthost} takes us")
+    elif outside := await _readers_elsewhere(house):
+        more = f" and {len(outside) - _SHOWN} more" if len(outside) > _SHOWN else ""
         yield warning(
             "relay",
-            f"{', '.join(sorted(outside)[:5])} should hear of trouble and cannot: there is no [relay] smarthost, and"
-            " they are no users here; set one, or make users of them with printpost user add",
+            f"{', '.join(outside[:_SHOWN])}{more} should hear of trouble and cannot, for there is neither a [relay]"
+            " smarthost nor such a user here: set one, or printpost user add",
         )
 
 
-async def _readers_elsewhere(house: House) -> set[str]:
+def spoken_in_clear(relay: Relay) -> bool:
+    """Whether a password is sent without TLS over more than this machine."""
+    host = split_endpoint(relay.smarthost)[0]
+    return bool(relay.user) and relay.tls == "none" and not (host in ("localhost", "::1") or host.startswith("127."))
+
+
+async def _readers_elsewhere(house: House) -> list[str]:
     """Addresses in printers' entries that only a smarthost could reach."""
-    wanted = {
-        address
-        for printer in await house.directory.printers()
-        for address in (*printer.service_person, *printer.sysadmin, *printer.key_user)
-    }
-    return {address for address in wanted if await house.people.person_by_address(address) is None}
+    if house.people is None:
+        return []
+    people, printers = house.people, house.printers
+    wanted = sorted({one for each in printers for one in (*each.service_person, *each.sysadmin, *each.key_user)})
+    return [address for address in wanted[:_ASKED] if await people.person_by_address(address) is None]

@@ -8,20 +8,33 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from appliance.doctor import accounts, machine, printers
-from appliance.doctor.finding import Check, Finding, House, Level
-from mailstore.failure import TransientFailure
+from appliance.doctor import accounts, machine, printers, processes, site
+from appliance.doctor.finding import Finding, Level
+from appliance.doctor.house import Check, House
+from mailstore.failure import Failure
+
+
+async def opening(house: House) -> AsyncIterator[Finding]:
+    """What could not be looked at."""
+    for trouble in house.troubles:
+        yield trouble
+
 
 CHECKS: tuple[Check, ...] = (
     machine.programs,
+    machine.sandbox,
+    processes.processes,
+    processes.doors,
+    processes.files,
+    opening,
     machine.disk,
     machine.clock,
-    machine.name,
-    machine.certificate,
-    machine.processes,
-    machine.doors,
+    site.name,
+    site.networks,
+    site.certificate,
     accounts.directory,
     accounts.people,
+    accounts.notices,
     accounts.relay,
     printers.printers,
 )
@@ -33,5 +46,5 @@ async def examine(house: House) -> AsyncIterator[Finding]:
         try:
             async for finding in check(house):
                 yield finding
-        except TransientFailure as failure:
-            yield Finding(level=Level.ERROR, subject=check.__name__, text=failure.text)
+        except Failure as failure:
+            yield Finding(level=Level.ERROR, subject=check.__name__, text=f"it cannot be looked at: {failure.text}")

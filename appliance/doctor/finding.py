@@ -1,14 +1,9 @@
-"""What a check finds, and what it looks at."""
+"""What a check finds."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from enum import StrEnum
-
-from mailstore.config import Settings
-from mailstore.directory.contract import Directory, People
-from mailstore.store.contract import Store
 
 
 class Level(StrEnum):
@@ -16,30 +11,17 @@ class Level(StrEnum):
 
     OK = "ok"
     NOTE = "note"  # worth knowing
-    WARNING = "warning"  # something does not work for somebody
-    ERROR = "error"  # nothing works until it is mended
+    WARNING = "warning"  # something does not work for somebody, or is less safe than it could be
+    ERROR = "error"  # must be mended: nothing works until it is, or everybody may print
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One sentence on one subject."""
+    """One sentence on one subject: what is wrong, and what to do."""
 
     level: Level
     subject: str
     text: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class House:
-    """What is examined."""
-
-    settings: Settings
-    store: Store
-    directory: Directory
-    people: People
-
-
-Check = Callable[[House], AsyncIterator[Finding]]
 
 
 def ok(subject: str, text: str) -> Finding:

@@ -1,126 +1,105 @@
-"""Checks of this machine and of what runs on it."""
+"""Checks of this machine: programs, sandbox, disk, clock."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import time
-import urllib.error
-import urllib.request
 from collections.abc import AsyncIterator
 
-from appliance.doctor.finding import Finding, House, error, note, ok, warning
-from appliance.doctor.network import PATIENCE, greeting, resolved
-from appliance.tls import open_certificate
-from mailstore.config import ConfigError, bracketed, reached_at
+from appliance.doctor.finding import Finding, error, ok, warning
+from appliance.doctor.house import House
+from appliance.doctor.network import PATIENCE
+from mailstore.directory.openldap import Software
 from mailstore.failure import Failure
-from mailstore.header import clean
 
-_SOON = 14 * 86400.0
-_PROGRAMS = (
-    ("gs", "ghostscript", "documents cannot be converted"),
-    ("pdftocairo", "poppler-utils", "PDF cannot be converted"),
-    ("bwrap", "bubblewrap", "converters run with resource limits only, without namespaces of their own"),
-)
+PATH = "/usr/local/bin:/usr/bin:/bin"
+"""Where the bridge looks for converters, whatever its environment says."""
+PROGRAMS = {
+    "gs": ("ghostscript", "documents cannot be converted"),
+    "pdftocairo": ("poppler-utils", "PDF cannot be converted"),
+    "pdfinfo": ("poppler-utils", "PDF cannot be converted"),
+    "prlimit": ("util-linux", "no converter can be confined, so none is run"),
+    "setpriv": ("util-linux", "no converter can be confined, so none is run"),
+    "bwrap": ("bubblewrap", "converters have resource limits only, and no namespaces of their own"),
+}
+"""Program -> its Debian package, and what does not work without it."""
 
 
-async def programs(_: House) -> AsyncIterator[Finding]:
-    missing = [each for each in _PROGRAMS if shutil.which(each[0]) is None]
-    for program, package, effect in missing:
-        yield error("programs", f"{program} is not installed, so {effect}: apt-get install {package}")
-    if not missing:
-        yield ok("programs", "Ghostscript, poppler and bubblewrap are there")
+async def programs(house: House) -> AsyncIterator[Finding]:
+    lacking = missing(PATH)
+    for program in lacking:
+        package, effect = PROGRAMS[program]
+        level = warning if program == "bwrap" else error
+        yield level("programs", f"{program} is not installed, so {effect}: apt-get install {package}")
+    if house.settings.directory.url == "embedded":
+        try:
+            await asyncio.to_thread(Software.find)
+        except Failure as failure:
+            lacking.append("slapd")
+            yield error("programs", failure.text)
+    if not lacking:
+        yield ok("programs", "all that Printpost runs is installed")
+
+
+def missing(path: str) -> list[str]:
+    """The programs that none of these folders holds."""
+    return [program for program in PROGRAMS if shutil.which(program, path=path) is None]
+
+
+async def sandbox(_: House) -> AsyncIterator[Finding]:
+    bubblewrap = shutil.which("bwrap", path=PATH)
+    if bubblewrap is None:
+        return
+    if await confines(bubblewrap):
+        yield ok("sandbox", "converters run in namespaces of their own")
+    else:
+        yield warning(
+            "sandbox",
+            "bubblewrap gets no namespaces here, so converters have resource limits only: allow user namespaces (sysctl"
+            " kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0), in a container also"
+            " by its seccomp profile",
+        )
+
+
+async def confines(bubblewrap: str) -> bool:
+    """Whether a child can be put into namespaces of its own."""
+    probe = await asyncio.create_subprocess_exec(
+        *(bubblewrap, "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"),
+        *("--ro-bind", "/", "/", "true"),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await probe.wait() == 0
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            probe.kill()
+        await probe.wait()
+        return False
 
 
 async def disk(house: House) -> AsyncIterator[Finding]:
+    if house.store is None:
+        return
     folder, free = house.settings.store.folder, await house.store.free_octets()
     if free <= 0:
         reserve = house.settings.store.reserve >> 20
         yield error(
-            "disk", f"less than the reserve of {reserve} MiB is free for {folder}, so mail is refused: make room there"
+            "disk",
+            f"less than the reserve of {reserve} MiB is free for {folder}, so mail is refused: make room there, or set"
+            " a smaller [store] reserve",
         )
     else:
         yield ok("disk", f"{free >> 20} MiB are free for mail in {folder}")
 
 
 async def clock(house: House) -> AsyncIterator[Finding]:
-    newest = await house.store.jobs(limit=1)
+    newest = await house.store.jobs(limit=1) if house.store else ()
     if newest and newest[0].received_at > time.time() + 60:
         yield warning(
             "clock", "the newest job was received in the future: the clock was put back; set it, by NTP if you can"
         )
-
-
-async def name(house: House) -> AsyncIterator[Finding]:
-    hostname = house.settings.site.hostname
-    addresses = await resolved(hostname)
-    if not addresses:
-        yield warning(
-            "name",
-            f"{hostname} does not resolve: mail servers cannot find this one; enter it into your DNS,"
-            " or set [site] hostname to the name that it has",
-        )
-    else:
-        yield ok("name", f"{hostname} is {', '.join(addresses)}")
-
-
-async def certificate(house: House) -> AsyncIterator[Finding]:
-    try:
-        certificate = await asyncio.to_thread(open_certificate, house.settings)
-    except (ConfigError, Failure) as failure:
-        yield error("certificate", str(failure))
-        return
-    left = certificate.not_after - time.time()
-    if left < 0:
-        yield error("certificate", "it has expired: renew [tls] certificate")
-    elif left < _SOON:
-        yield warning("certificate", f"it expires in {left / 86400:.0f} days: renew [tls] certificate")
-    elif certificate.self_signed:
-        yield note(
-            "certificate",
-            "it is self-signed, so browsers and mail programs ask whether to trust"
-            f" {certificate.fingerprint[:23]}...; set [tls] certificate and key to one of your own",
-        )
-    else:
-        yield ok("certificate", f"it is good for another {left / 86400:.0f} days")
-
-
-async def processes(house: House) -> AsyncIterator[Finding]:
-    listeners = {"appliance": house.settings.metrics.listen, "bridge": house.settings.bridge.metrics_listen}
-    for name, listen in listeners.items():
-        host, port = reached_at(listen)
-        where = f"{bracketed(host)}:{port}"
-        try:
-            answer = await asyncio.to_thread(_fetch, f"http://{where}/readyz")
-        except urllib.error.HTTPError as refused:
-            with refused:
-                answer = clean(refused.read(200).decode(errors="replace"), 200)
-            yield error(name, f"it runs and is not ready: {answer}; its log says more")
-        except OSError as lost:
-            reason = getattr(lost, "reason", lost)
-            yield error(name, f"it does not answer on {where} ({reason}): start it with printpost up")
-        else:
-            yield ok(name, f"it runs: {answer.strip()}")
-
-
-def _fetch(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=PATIENCE) as answer:  # noqa: S310 - http, by our own configuration
-        return str(answer.read(200).decode(errors="replace"))
-
-
-async def doors(house: House) -> AsyncIterator[Finding]:
-    settings = house.settings
-    listeners = (
-        ("smtp", settings.smtp.listen, False, b"220 "),
-        ("submission", settings.submission.listen, False, b"220 "),
-        ("submissions", settings.submissions.listen, True, b"220 "),
-        ("pop3", settings.pop3.listen, False, b"+OK "),
-        ("pop3s", settings.pop3s.listen, True, b"+OK "),
-    )
-    closed = False
-    for name, listen, tls, expected in listeners:
-        if trouble := await greeting(listen, tls, expected):
-            closed = True
-            yield error(name, f"nobody can use it: {trouble}")
-    if not closed:
-        yield ok("doors", "SMTP, submission and POP3 answer, with and without TLS")

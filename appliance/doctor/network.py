@@ -1,7 +1,7 @@
 """How checks look at the network: names, greetings, this machine's own addresses.
 
-Security: whoever answers may say what he likes; one line is read, bounded in octets and in time, and control characters
-are taken out before it is shown.
+Security: whoever answers may say what he likes, as slowly as he likes; a few octets are read, in a few seconds, and
+control characters are taken out before they are shown.
 """
 
 from __future__ import annotations
@@ -9,40 +9,111 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import os
+import re
 import socket
 import ssl
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import psutil
 
 from appliance.facts import Interface
-from mailstore.config import reached_at
+from mailstore.config import bracketed, reached_at, split_endpoint
 from mailstore.header import clean
 
 PATIENCE = 5.0
 """Seconds for whoever is asked something."""
+_OCTETS = 4096
+
+_STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})")
 
 
-async def greeting(listen: str, tls: bool, expected: bytes) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What became of asking a process whether it is ready."""
+
+    heard: bool  # it runs
+    trouble: str  # "" if it is ready
+    nobody: bool = False  # nothing at all listens there
+    silent: bool = False  # somebody listens and does not answer
+
+
+async def ask(listen: str, key: str) -> Answer:
+    """Ask the process whose monitor listens there; `key` is that option of the configuration."""
+    where = _shown(listen)
+    try:
+        said = await _exchange(listen, False, b"GET /readyz HTTP/1.0\r\n\r\n", whole=True)
+    except ConnectionRefusedError:
+        return Answer(heard=False, trouble=f"nothing listens on {where}", nobody=True)
+    except TimeoutError:
+        return Answer(heard=True, trouble=f"it does not answer on {where} within {PATIENCE:.0f} s", silent=True)
+    except OSError as lost:
+        return Answer(heard=False, trouble=f"{where} cannot be reached ({_why(lost)})")
+    status = _STATUS.match(said)
+    body = clean(said.partition(b"\r\n\r\n")[2].decode(errors="replace"), 200)
+    if status and status[1] == b"503":
+        return Answer(heard=True, trouble=f"it runs and is not ready ({body}): its log says more")
+    if not status or status[1] != b"200" or body != "ok":
+        return Answer(
+            heard=False, trouble=f"something else than Printpost answers on {where}: end that, or set another {key}"
+        )
+    return Answer(heard=True, trouble="")
+
+
+async def greeting(listen: str, tls: bool, expected: bytes, request: bytes = b"") -> str:
     """Why the listener is not ours as it should be; "" if it is."""
+    where = _shown(listen)
+    try:
+        said = await _exchange(listen, tls, request)
+    except TimeoutError:
+        return f"{where} does not answer within {PATIENCE:.0f} s"
+    except OSError as lost:
+        return f"{where} cannot be reached ({_why(lost)})"
+    if not said.startswith(expected):
+        return f"{where} says {clean(said.decode('latin-1'), 60)!a}, which is not Printpost's greeting"
+    return ""
+
+
+async def _exchange(listen: str, tls: bool, request: bytes, *, whole: bool = False) -> bytes:
+    """The first line that is said, or all of a short answer.  Raises OSError."""
     host, port = reached_at(listen)
     context = ssl.create_default_context() if tls else None
     if context is not None:  # what the certificate is worth is another check's affair
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    async with asyncio.timeout(PATIENCE):
+        reader, writer = await asyncio.open_connection(host, port, ssl=context, limit=_OCTETS)
+        try:
+            writer.write(request)
+            said = b""
+            while len(said) < _OCTETS and (whole or b"\n" not in said) and (more := await reader.read(_OCTETS)):
+                said += more
+        finally:
+            writer.transport.abort()
+    return said
+
+
+def on_loopback(listen: str) -> bool:
+    """Whether a listener there is reached from this machine alone: HTTP needs no TLS then."""
+    host, port = split_endpoint(listen)
     try:
-        async with asyncio.timeout(PATIENCE):
-            reader, writer = await asyncio.open_connection(host, port, ssl=context, limit=4096)
-            try:
-                line = await reader.readline()
-            finally:
-                writer.close()
-    except TimeoutError:
-        return f"{host}:{port} does not answer within {PATIENCE:.0f} s"
-    except (OSError, ValueError) as error:
-        why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-        return f"{host}:{port} cannot be reached ({why})"
-    if not line.startswith(expected):
-        return f"{host}:{port} says {clean(line.decode('latin-1'), 60)!a}, which is not Printpost's greeting"
+        info = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except OSError:
+        return False
+    return ipaddress.ip_address(str(info[4][0]).partition("%")[0]).is_loopback
+
+
+def taken(listen: str) -> str:
+    """Why nothing of ours could listen there now, "" if it could.  Nothing listens for it, not even for a moment."""
+    host, port = split_endpoint(listen)
+    try:
+        info = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(*info[:3]) as one:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            one.bind(info[4])
+    except PermissionError:
+        return f"this user may not listen on port {port}: allow it (CAP_NET_BIND_SERVICE), or set a port above 1023"
+    except OSError as refused:
+        return f"Printpost could not listen on {listen} ({_why(refused)})"
     return ""
 
 
@@ -68,3 +139,14 @@ def own_interfaces() -> Sequence[Interface]:
                     mask = str(int(ipaddress.IPv6Address(mask)).bit_count())
                 found.append(ipaddress.ip_interface(f"{one.address.partition('%')[0]}/{mask}"))
     return found
+
+
+def _shown(listen: str) -> str:
+    host, port = reached_at(listen)
+    return f"{bracketed(host)}:{port}"
+
+
+def _why(lost: OSError) -> str:
+    if isinstance(lost, socket.gaierror | ssl.SSLError) or not lost.errno:
+        return clean(lost.strerror or str(lost), 100)
+    return os.strerror(lost.errno)

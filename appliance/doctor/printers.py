@@ -2,74 +2,151 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from appliance import facts, policy
-from appliance.doctor.finding import Finding, House, ok, warning
+from appliance.doctor.finding import Finding, note, ok, warning
+from appliance.doctor.house import House
 from appliance.doctor.network import own_interfaces, resolved
 from mailstore.directory.records import Printer
 from mailstore.failure import Failure
-from mailstore.store.contract import PrinterState
+from mailstore.header import clean
+from mailstore.job import JobState
+from mailstore.store.contract import PrinterState, Waiting
+
+_LONG = 1800.0
+"""Seconds that a job may wait before doctor speaks of it."""
+_AT_ONCE = 4
+"""Names that are resolved at once."""
 
 
 async def printers(house: House) -> AsyncIterator[Finding]:
-    own = own_interfaces()
-    states = {state.printer: state for state in await house.store.printer_states()}
-    for printer in await house.directory.printers():
+    own, now = own_interfaces(), time.time()
+    store = house.store
+    states = {state.printer: state for state in await store.printer_states()} if store else {}
+    waiting = {row.printer: row for row in await store.waiting()} if store else {}
+    lost = await _unresolved(house.printers)
+    for printer in house.printers:
         subject = f"printer {printer.name}"
         troubles = [
-            *_settings(printer),
-            *_fares(printer, states.get(printer.name, PrinterState(printer=printer.name)), time.time()),
+            *settings(printer),
+            *(fares(printer, states.get(printer.name, PrinterState(printer=printer.name)), now) if store else ()),
+            *(waits(printer, waiting[printer.name], now) if printer.name in waiting else ()),
             *facts.warnings(printer, own),
-            *await _unresolved(printer),
+            *([lost[printer.uri]] if printer.uri in lost else ()),
         ]
         for trouble in troubles:
             yield warning(subject, trouble)
+        if not (printer.service_person or printer.sysadmin):
+            yield note(
+                subject,
+                "it names nobody who answers for it, so its trouble is told to administrators:"
+                f" printpost printer set {printer.name} --service-person ada@example.com",
+            )
         if not troubles:
             yield ok(subject, "nothing is wrong as far as can be seen from here")
 
 
-def _settings(printer: Printer) -> list[str]:
-    """What the entry alone says."""
+def settings(printer: Printer) -> list[str]:
+    """What is wrong with the entry by itself."""
     name, found = printer.name, []
-    try:
-        for rule in (*printer.allow, *printer.deny):
+    for rule in (*printer.allow, *printer.deny):
+        try:
             policy.parse_rule(rule)
-    except Failure as failure:
-        found.append(f"everybody is refused, because a rule cannot be read: {failure.text}")
+        except Failure as failure:
+            found.append(f"everybody is refused, because a rule cannot be read: {failure.text}")
     if not printer.allow:
         found.append(f"nobody may print: printpost printer set {name} --allow ada@example.com")
-    if not (printer.service_person or printer.sysadmin):
-        found.append(f"nobody hears of trouble: printpost printer set {name} --service-person ada@example.com")
+    if _everywhere(rule[3:] for rule in printer.allow if rule.startswith("ip:")):
+        found.append(
+            f"everybody on the net may print, by its rules of ip: printpost printer set {name} --allow with your own"
+            " networks, and --forget for those"
+        )
+    if not printer.drained_by_bridge and _everywhere(printer.plain_from):
+        found.append(
+            "its password may come in clear from anywhere, where others can read it: printpost printer set"
+            f" {name} --plain-from with the printer's own address"
+        )
     return found
 
 
-def _fares(printer: Printer, state: PrinterState, now: float) -> list[str]:
-    """What the store knows."""
+def _everywhere(networks: Iterable[str]) -> bool:
+    read = []
+    for network in networks:
+        try:
+            read.append(ipaddress.ip_network(network.strip(), strict=False))
+        except ValueError:
+            continue  # told where rules are read
+    return bool(facts.everywhere(read))
+
+
+def fares(printer: Printer, state: PrinterState, now: float) -> list[str]:
+    """What is wrong by what the store knows."""
     name, found = printer.name, []
     if state.paused:
         found.append(f"it is paused: printpost printer resume {name}")
     if not state.accepting:
         found.append(f"mail for it is refused: printpost printer accept {name}")
-    if state.state == "stopped":
-        found.append(f"it is stopped: {state.detail or ', '.join(state.state_reasons)}")
-    if not printer.drained_by_bridge:
-        late = 3 * printer.poll_interval + 60
-        if not state.last_poll:
-            found.append("it never polled: enter this server, its name and its password at the printer")
-        elif now - state.last_poll > late:
-            found.append(f"it did not poll for {now - state.last_poll:.0f} s: is it switched on and on the network?")
+    if printer.drained_by_bridge:
+        if state.state == "stopped":
+            found.append(f"it is stopped: {clean(state.detail, 200) or ', '.join(state.state_reasons)}")
+    elif not state.last_poll:
+        found.append(
+            "it never polled: enter this server, its name and its password at the printer"
+            + ("" if printer.plain_from else f"; if it cannot do TLS, printpost printer set {name} --plain-from too")
+        )
+    elif now - state.last_poll > 3 * printer.poll_interval + 60:
+        found.append(f"it did not poll for {_span(now - state.last_poll)}: is it switched on and on the network?")
     return found
 
 
-async def _unresolved(printer: Printer) -> list[str]:
-    host = urlsplit(printer.uri).hostname or ""
-    if not host or _is_literal(host) or await resolved(host):
-        return []
-    return [f"its name {host} does not resolve: correct its device address, or your DNS"]
+def waits(printer: Printer, waiting: Waiting, now: float) -> list[str]:
+    """What is wrong by the jobs that have not ended."""
+    found, name = [], printer.name
+    if stopped := waiting.states.get(JobState.PROCESSING_STOPPED, 0):
+        found.append(f"{_jobs(stopped)} for somebody to decide or help: printpost job list --printer {name}")
+    queued = waiting.states.get(JobState.PENDING, 0)
+    if queued and waiting.oldest and now - max(waiting.oldest, waiting.last_completed) > _LONG:
+        found.append(
+            f"{_jobs(queued)}, and nothing was printed for {_span(now - max(waiting.oldest, waiting.last_completed))}:"
+            f" printpost job list --printer {name} says what each waits for"
+        )
+    return found
+
+
+def _jobs(count: int) -> str:
+    return "1 job waits" if count == 1 else f"{count} jobs wait"
+
+
+def _span(seconds: float) -> str:
+    for size, word in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {word}"
+    return f"{seconds:.0f} seconds"
+
+
+async def _unresolved(printers: Sequence[Printer]) -> Mapping[str, str]:
+    """Device addresses whose name has no address -> what to say of it."""
+    hosts = {printer.uri: urlsplit(printer.uri).hostname or "" for printer in printers if printer.uri}
+    names = sorted({host for host in hosts.values() if host and not _is_literal(host)})
+    turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def known(name: str) -> bool:
+        async with turns:
+            return bool(await resolved(name))
+
+    lost = {
+        name for name, is_known in zip(names, await asyncio.gather(*map(known, names)), strict=True) if not is_known
+    }
+    return {
+        uri: f"its name {host} does not resolve: correct its device address, or your DNS"
+        for uri, host in hosts.items()
+        if host in lost
+    }
 
 
 def _is_literal(host: str) -> bool:

@@ -25,6 +25,9 @@ class Directory(Protocol):
     async def printers(self) -> Sequence[Printer]:
         """All of them, by name."""
 
+    async def complaints(self) -> Sequence[tuple[str, str]]:
+        """What `printers` had to leave out: the entry's DN, and why.  All are read anew."""
+
     async def verify(self, name: str, password: str) -> bool:
         """Whether the printer `name` has this password, asked by an LDAP bind.  An empty password is never right."""
 

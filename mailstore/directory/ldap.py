@@ -13,8 +13,8 @@ from pathlib import Path
 
 from mailstore.directory.accounts import PRINTERS, Accounts, addressed, named
 from mailstore.directory.cache import LookupCache, Unusable
-from mailstore.directory.entry import checked, to_attributes
-from mailstore.directory.listing import Found, Listing, followed, read
+from mailstore.directory.entry import ATTRIBUTES, checked, to_attributes
+from mailstore.directory.listing import Found, Listing, complaints, followed, read
 from mailstore.directory.logins import Logins, Pace
 from mailstore.directory.openldap import SUFFIX, Identity
 from mailstore.directory.records import Printer
@@ -75,6 +75,11 @@ class LdapDirectory:
 
     async def printers(self) -> Sequence[Printer]:
         return await self._all.get("") or ()
+
+    async def complaints(self) -> Sequence[tuple[str, str]]:
+        return await self._server.looked(
+            lambda reader: complaints(reader.everything(self._base, PRINTERS.condition, ATTRIBUTES)), deadline=LISTING
+        )
 
     async def verify(self, name: str, password: str) -> bool:
         try:

@@ -87,6 +87,17 @@ def read(entry: Result) -> Found | None:
     return Found(entry["dn"], reading.printer)
 
 
+def complaints(entries: Iterable[Result]) -> list[tuple[str, str]]:
+    """Of what cannot be read: the entry's DN, and why."""
+    found = []
+    for entry in entries:
+        try:
+            found += [(entry["dn"], why) for why in from_attributes(entry["raw_attributes"]).complaints]
+        except MalformedEntry as error:
+            found.append((entry["dn"], f"it is no usable printer, {error}"))
+    return found
+
+
 def _whole(everything: Everything, now: float) -> Listing:
     return _listed({entry["dn"]: _taken(entry) for entry in everything((*ATTRIBUTES, _STAMP))}, now)
 

@@ -1,0 +1,123 @@
+"""Checks of what runs: the two processes, their listeners, and the files that they may open."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from appliance.doctor.finding import Finding, error, ok, warning
+from appliance.doctor.house import House
+from appliance.doctor.network import greeting, on_loopback, taken
+from mailstore.config import Settings
+from mailstore.store.contract import Role
+
+FILES = 4096
+"""Open files that the appliance may need: a connection of SMTP, POP3 or HTTP each, and the store's own."""
+
+_Listener = tuple[str, str, bool, bytes, bytes]
+"""Section, address, whether TLS comes first, how ours greets, and what it must be asked for that."""
+
+
+async def processes(house: House) -> AsyncIterator[Finding]:
+    if house.appliance.nobody and house.bridge.nobody:
+        yield error("processes", "nothing runs: start it with printpost up")
+        return
+    asked = ((Role.APPLIANCE, house.appliance, "printpost serve"), (Role.BRIDGE, house.bridge, "printpost bridge"))
+    for role, answer, alone in asked:
+        if not answer.trouble:
+            yield ok(role.value, "it runs and is ready")
+        elif answer.nobody:
+            yield error(role.value, f"{answer.trouble}: it runs under printpost up, or by itself as {alone}")
+        elif answer.silent:
+            yield error(role.value, f"{answer.trouble}{_stopped(house.settings.store.folder, role)}")
+        else:
+            yield error(role.value, answer.trouble)
+
+
+def _stopped(folder: Path, role: Role) -> str:
+    """What to do about a process that takes connections and is silent."""
+    process = running(folder, role)
+    if process and "\nState:\tT" in _status(process):  # proc(5)
+        return f": process {process} was stopped; let it go on with kill -CONT {process}"
+    return ": it is stuck; its log may say why, and printpost up starts anew what is killed"
+
+
+def running(folder: Path, role: Role) -> int:
+    """The id of the process that has this role for the store in `folder`, 0 if it cannot be seen from here."""
+    try:
+        process = int((folder / f"{role.value}.lock").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 0
+    return process if _status(process) else 0
+
+
+def _status(process: int) -> str:
+    try:
+        return Path(f"/proc/{process}/status").read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+async def doors(house: House) -> AsyncIterator[Finding]:
+    listeners = _listeners(house.settings)
+    if not house.appliance.heard:
+        for finding in await _keepers(listeners):
+            yield finding
+        return
+    if house.appliance.trouble:  # whoever is silent on one is so on all
+        return
+    troubles = await asyncio.gather(*(greeting(*listener[1:]) for listener in listeners))
+    for (section, *_), trouble in zip(listeners, troubles, strict=True):
+        if trouble:
+            yield error(section, f"nobody can use it: {trouble}; restart Printpost if [{section}] was changed")
+    if not any(troubles):
+        yield ok("doors", "SMTP, submission, POP3 and the page answer")
+
+
+async def _keepers(listeners: Sequence[_Listener]) -> list[Finding]:
+    """What would keep an appliance from starting."""
+    found = []
+    for section, listen, tls, hello, request in listeners:
+        if not (trouble := taken(listen)):
+            continue
+        if not await greeting(listen, tls, hello, request):
+            return [
+                error(section, f"Printpost listens on {listen}, with other settings: give doctor its configuration")
+            ]
+        found.append(error(section, f"{trouble}: end what listens there, or set another [{section}] listen"))
+    return found
+
+
+def _listeners(settings: Settings) -> list[_Listener]:
+    hello, pop3 = (f"{word} {settings.site.hostname} ".encode() for word in ("220", "+OK"))
+    listeners = [
+        ("smtp", settings.smtp.listen, False, hello, b""),
+        ("submission", settings.submission.listen, False, hello, b""),
+        ("submissions", settings.submissions.listen, True, hello, b""),
+        ("pop3", settings.pop3.listen, False, pop3, b""),
+        ("pop3s", settings.pop3s.listen, True, pop3, b""),
+    ]
+    page = settings.web.listen
+    return [*listeners, ("web", page, not on_loopback(page), b"HTTP/1.1 ", b"GET /login HTTP/1.0\r\n\r\n")]
+
+
+async def files(house: House) -> AsyncIterator[Finding]:
+    process = running(house.settings.store.folder, Role.APPLIANCE) if house.appliance.heard else 0
+    if process and (trouble := few_files(process)):
+        yield warning("files", trouble)
+
+
+def few_files(process: int) -> str:
+    """Why a process may run out of open files, "" if it may not or nobody knows."""
+    try:
+        soft, _ = resource.prlimit(process, resource.RLIMIT_NOFILE)
+    except OSError:  # another user's, or gone
+        return ""
+    if soft == resource.RLIM_INFINITY or soft >= FILES:
+        return ""
+    return (
+        f"the appliance may open {soft} files, which is too few when many connect at once: start it with"
+        f" ulimit -n {FILES}, or LimitNOFILE={FILES} in its unit"
+    )
