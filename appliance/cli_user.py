@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
-from typing import Annotated, Any
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from appliance import described, shell
-from appliance.people import made_up_password
+from appliance.desk import COMMAND_LINE, Missing
+from appliance.register import Register
 from mailstore.config import Settings
-from mailstore.directory.contract import People
-from mailstore.directory.records import MAILDROP_OF_PERSON, Person
+from mailstore.directory.records import Person
+
+T = TypeVar("T")
 
 app = typer.Typer(no_args_is_help=True, help="Make, see and change users.")
 
@@ -44,15 +46,9 @@ def add(
         full_name=full_name or "",
         administrator=administrator,
     )
-    password = shell.read_password() if password_stdin else made_up_password()
-
-    async def work() -> None:
-        async with shell.opened_people_to_change(settings) as (store, people):
-            await people.add(person, password)
-            await store.changed()
-
-    shell.run(work())
-    if not password_stdin:
+    given = shell.read_password() if password_stdin else ""
+    password = _in_register(settings, lambda register: register.add(COMMAND_LINE, person, given))
+    if not given:
         typer.echo(f"The password of {name} is {password} (shown only now).")
 
 
@@ -72,15 +68,7 @@ def set_(
     if not changes:
         shell.fail("nothing to change; see printpost user set --help", 2)
 
-    async def work() -> None:
-        async with shell.opened_people_to_change(context.obj.settings()) as (store, people):
-            person = await _own(people, name)
-            if administrator is False:
-                await _not_the_last(people, person)
-            await people.replace(dataclasses.replace(person, **changes))
-            await store.changed()
-
-    shell.run(work())
+    _in_register(context.obj.settings(), lambda register: register.change(COMMAND_LINE, name, "", changes))
 
 
 @app.command("list")
@@ -108,7 +96,9 @@ def show(context: typer.Context, name: Name, as_json: Json = False) -> None:
 
     async def work() -> Person:
         async with shell.opened_people(context.obj.settings()) as (_, people):
-            return await _existing(people, name)
+            if (person := await people.person(name)) is None:
+                shell.fail(f"there is no user {name}; printpost user list shows those there are", os.EX_NOUSER)
+            return person
 
     user = described.person(shell.run(work()))
     if as_json:
@@ -121,56 +111,24 @@ def show(context: typer.Context, name: Name, as_json: Json = False) -> None:
 def remove(context: typer.Context, name: Name) -> None:
     """Take a user away, with the mail that waits for him."""
 
-    async def work() -> None:
-        async with shell.opened_people_to_change(context.obj.settings()) as (store, people):
-            maildrop = f"{MAILDROP_OF_PERSON}{name.lower()}"
-            # A removal that was broken off leaves mail of somebody who is gone.
-            _, left = await store.standing(maildrop)
-            if not left or await people.person(name):
-                person = await _own(people, name)
-                await _not_the_last(people, person)
-                await people.remove(person.name)
-            await store.changed()  # before the mail goes: from now on nobody takes any for him
-            await store.end_sessions(name.lower())
-            await store.forget_printer(maildrop)
-
-    shell.run(work())
+    _in_register(context.obj.settings(), lambda register: register.remove(COMMAND_LINE, name))
 
 
 @app.command()
 def password(context: typer.Context, name: Name, password_stdin: PasswordStdin = False) -> None:
     """Give a user a new password, made up or from standard input; whoever is logged in has to log in again."""
-    new = shell.read_password() if password_stdin else made_up_password()
-
-    async def work() -> None:
-        async with shell.opened_people_to_change(context.obj.settings()) as (store, people):
-            person = await _own(people, name)
-            await people.set_password(person.name, new)
-            await store.changed()
-            await store.end_sessions(person.name)
-
-    shell.run(work())
-    if not password_stdin:
+    given = shell.read_password() if password_stdin else ""
+    new = _in_register(context.obj.settings(), lambda register: register.set_password(COMMAND_LINE, name, given))
+    if not given:
         typer.echo(f"The password of {name} is now {new} (shown only now).")
 
 
-async def _existing(people: People, name: str) -> Person:
-    person = await people.person(name)
-    if person is None:
-        shell.fail(f"there is no user {name}; printpost user list shows those there are", os.EX_NOUSER)
-    return person
+def _in_register(settings: Settings, act: Callable[[Register], Coroutine[Any, Any, T]]) -> T:
+    async def work() -> T:
+        async with shell.opened_people(settings) as (store, people):
+            try:
+                return await act(Register(settings, store, people))
+            except Missing as missing:
+                shell.fail(f"{missing.text}; printpost user list shows those there are", os.EX_NOUSER)
 
-
-async def _own(people: People, name: str) -> Person:
-    person = await _existing(people, name)
-    if not person.local:
-        shell.fail(f"{name} is in the site's own directory, which Printpost only reads: change it there", os.EX_DATAERR)
-    return person
-
-
-async def _not_the_last(people: People, person: Person) -> None:
-    if person.administrator and not any(one.administrator for one in await people.people() if one.name != person.name):
-        shell.fail(
-            f"{person.name} is the last administrator; make another one first: printpost user set NAME --administrator",
-            os.EX_DATAERR,
-        )
+    return shell.run(work())

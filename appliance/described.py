@@ -102,6 +102,7 @@ class DescribedPerson(TypedDict):
     administrator: bool
     local: bool
     quota: int
+    revision: str  # to be sent back with a change
 
 
 def moment(seconds: float) -> str | None:
@@ -187,4 +188,5 @@ def person(one: Person) -> DescribedPerson:
         administrator=one.administrator,
         local=one.local,
         quota=one.quota,
+        revision=one.revision,
     )

@@ -41,13 +41,11 @@ class Missing(PermanentFailure):
 
 
 class Conflict(PermanentFailure):
-    """Somebody else changed the entry since it was read; `printer` is how it is now."""
+    """Somebody else changed the entry since it was read; `now` is how it is now."""
 
-    def __init__(self, printer: Printer) -> None:
-        super().__init__(
-            "5.5.4", f"somebody else changed {printer.name} meanwhile; look at it again, nothing was saved"
-        )
-        self.printer = printer
+    def __init__(self, now: Printer | Person) -> None:
+        super().__init__("5.5.4", f"somebody else changed {now.name} meanwhile; look at it again, nothing was saved")
+        self.now = now
 
 
 class TooLate(PermanentFailure):

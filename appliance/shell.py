@@ -81,13 +81,6 @@ async def opened_people(settings: config.Settings) -> AsyncIterator[tuple[Store,
         yield store, people
 
 
-@contextlib.asynccontextmanager
-async def opened_people_to_change(settings: config.Settings) -> AsyncIterator[tuple[Store, People]]:
-    """As `opened_to_change`."""
-    async with opened_people(settings) as both, our_turn(settings.store.folder):
-        yield both
-
-
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's work to its end."""
     return asyncio.run(work)

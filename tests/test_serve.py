@@ -48,7 +48,7 @@ async def test_a_database_that_does_not_answer_for_a_while_ends_nothing(
 ) -> None:
     monkeypatch.setattr(serve, "LOOK", 0.01)
     async with site(tmp_path) as house, house.receiver() as receiver, wire(receiver) as client:
-        heeding = asyncio.create_task(serve._heed(house.store, house.directory))
+        heeding = asyncio.create_task(serve._heed(serve._Kept(store=house.store, directory=house.directory, people=house.people)))
         foreign = sqlite3.connect(house.folder / "store.sqlite", isolation_level=None)
         for table in ("meta", "printer_state"):
             foreign.execute(f"ALTER TABLE {table} RENAME TO gone_{table}")

@@ -179,7 +179,7 @@ async def test_nobody_locks_himself_out(house: WebHouse) -> None:
         answer = await client.post("/people/grace", data={"seen": seen, "addresses": "grace@example.com"})
         assert answer.status_code == 422
         assert "Nobody takes this right from himself" in answer.text
-        assert (await client.post("/people/grace/remove")).status_code == 400
+        assert (await client.post("/people/grace/remove")).status_code == 403
         assert (await client.get("/people")).status_code == 200
 
 

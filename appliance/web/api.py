@@ -19,10 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from appliance import described
 from appliance.rights import Act, demand
-from appliance.web.login import Administrator, Me
+from appliance.web.login import Me
 from appliance.web.site import Here
 from mailstore.directory.records import Language, Person, Printer, WhenUncertain
-from mailstore.failure import PermanentFailure
 
 router = APIRouter(prefix="/api/v1", tags=["printers", "jobs", "people"])
 
@@ -91,15 +90,23 @@ class NewPerson(_Body):
 
     name: str
     addresses: list[str] = Field(min_length=1)
-    password: str
+    password: str = Field("", description="empty: one is made up")
     full_name: str = ""
     administrator: bool = False
 
 
-class NewPassword(_Body):
-    """A user's new password."""
+class PersonChange(_Body):
+    """What is to be known of a user; what is left out stays as it is."""
 
-    password: str
+    addresses: list[str] | None = Field(None, min_length=1)
+    full_name: str | None = None
+    administrator: bool | None = None
+    revision: str = Field("", description="the revision that was read; another one now is a conflict (409)")
+
+    def given(self) -> dict[str, Any]:
+        """The fields that were sent, as those of a `Person`."""
+        sent = self.model_dump(exclude_unset=True, exclude_none=True, exclude={"revision"})
+        return {name: tuple(value) if isinstance(value, list) else value for name, value in sent.items()}
 
 
 class Made(BaseModel):
@@ -272,23 +279,49 @@ async def print_again(person: Me, site: Here, number: int) -> Made:
 
 
 @router.get("/people")
-async def people(_: Administrator, site: Here) -> Sequence[described.DescribedPerson]:
+async def people(person: Me, site: Here) -> Sequence[described.DescribedPerson]:
     """Our own users, by name."""
-    return [described.person(one) for one in await site.people.people()]
+    return [described.person(one) for one in await site.register.listed(person)]
 
 
 @router.post("/people", status_code=201)
-async def add_person(_: Administrator, site: Here, new: NewPerson) -> described.DescribedPerson:
-    """Make a user."""
-    person = Person(
+async def add_person(person: Me, site: Here, new: NewPerson) -> Secret:
+    """Make a user, with a made-up password if none is given."""
+    made = Person(
         name=new.name.lower(),
         addresses=tuple(new.addresses),
         full_name=new.full_name,
         administrator=new.administrator,
     )
-    await site.people.add(person, new.password)
-    await site.changed()
-    made = await site.people.person(person.name)
-    if made is None:
-        raise PermanentFailure("5.3.0", f"{person.name} was made and is gone again")
-    return described.person(made)
+    password = await site.register.add(person, made, new.password)
+    site.refresh()
+    return Secret(password=password)
+
+
+@router.get("/people/{name}")
+async def user(person: Me, site: Here, name: str) -> described.DescribedPerson:
+    """One user."""
+    return described.person(await site.register.person(person, name))
+
+
+@router.patch("/people/{name}")
+async def change_person(person: Me, site: Here, name: str, change: PersonChange) -> described.DescribedPerson:
+    """Change what is known of a user."""
+    changed = await site.register.change(person, name, change.revision, change.given())
+    site.refresh()
+    return described.person(changed)
+
+
+@router.delete("/people/{name}", status_code=204)
+async def remove_person(person: Me, site: Here, name: str) -> None:
+    """Take a user away, with the mail that waits for him."""
+    await site.register.remove(person, name)
+    site.refresh()
+
+
+@router.post("/people/{name}/password")
+async def new_password(person: Me, site: Here, name: str) -> Secret:
+    """Give a user a made-up password; whoever is logged in by the old one is out."""
+    password = await site.register.set_password(person, name)
+    site.refresh()
+    return Secret(password=password)

@@ -7,20 +7,17 @@ own right away.  A password is made up here, shown once on the answer that made 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
-from appliance.desk import Missing
-from appliance.people import made_up_password
-from appliance.rights import Act, demand
+from appliance.desk import Conflict
+from appliance.rights import NotAllowed
 from appliance.web.login import Administrator
 from appliance.web.pages import flash, page, sentence
 from appliance.web.site import Here, Site
 from mailstore.directory.records import Person
-from mailstore.directory.turn import our_turn
 from mailstore.failure import Failure, PermanentFailure, TransientFailure
 
 router = APIRouter(include_in_schema=False)
@@ -50,10 +47,10 @@ class Typed:
 
 
 @router.get("/people")
-async def people(request: Request, site: Here, _: Administrator) -> Response:
+async def people(request: Request, site: Here, me: Administrator) -> Response:
     silent = await site.reach.silent()
     try:
-        found = await site.people.people()
+        found = await site.register.listed(me)
     except TransientFailure:
         found = None
     foreign = bool(site.settings.people.url)
@@ -69,7 +66,7 @@ async def new_person(request: Request, site: Here, _: Administrator) -> Response
 async def add_person(
     request: Request,
     site: Here,
-    _: Administrator,
+    me: Administrator,
     name: Annotated[str, Form()] = "",
     full_name: Annotated[str, Form()] = "",
     addresses: Annotated[str, Form()] = "",
@@ -81,20 +78,18 @@ async def add_person(
     errors = _missing(made)
     if errors:
         return await _form(request, site, None, typed, errors)
-    password = made_up_password()
     try:
-        async with our_turn(site.settings.store.folder):
-            await site.people.add(made, password)
-            await site.changed()
+        password = await site.register.add(me, made)
     except Failure as failure:
         return await _form(request, site, None, typed, _beside(failure))
+    site.refresh()
     title = f"{made.name} was added"
     return page(request, "password.html", title=title, whose=made.name, password=password, back="/people")
 
 
 @router.get("/people/{name}")
-async def person_page(request: Request, site: Here, _: Administrator, name: str) -> Response:
-    shown = await _existing(site, name)
+async def person_page(request: Request, site: Here, me: Administrator, name: str) -> Response:
+    shown = await site.register.person(me, name)
     return await _form(request, site, shown, Typed.of(shown))
 
 
@@ -111,29 +106,30 @@ async def change_person(
 ) -> Response:
     typed = Typed(name=name, full_name=full_name, addresses=addresses, administrator=bool(administrator))
     given, listed, rights = typed.settings()
-    async with our_turn(site.settings.store.folder):
-        shown = await _as_it_is(site, me, name)
-        made = dataclasses.replace(shown, addresses=listed, full_name=given, administrator=rights)
-        errors = _missing(made)
-        if seen != _revision(shown):
-            errors[""] = f"Somebody else changed {name} meanwhile; look at it again, nothing was saved."
-        elif shown.name == me.name and not rights:
-            errors["administrator"] = "Nobody takes this right from himself; another administrator can."
-        if not errors and made != shown:
-            try:
-                await site.people.replace(made)
-                await site.changed()
-            except Failure as failure:
-                errors = _beside(failure)
+    shown = await site.register.person(me, name)
+    errors = _missing(dataclasses.replace(shown, addresses=listed))
+    if not errors:
+        changes = {"addresses": listed, "full_name": given, "administrator": rights}
+        try:
+            await site.register.change(me, name, seen, changes)
+        except Conflict as conflict:
+            now = conflict.now
+            assert isinstance(now, Person)
+            shown, errors = now, {"": sentence(conflict.text)}
+        except NotAllowed as refused:
+            errors = {"administrator": sentence(refused.text)}
+        except Failure as failure:
+            errors = _beside(failure)
     if errors:
         return await _form(request, site, shown, typed, errors)
+    site.refresh()
     flash(request, f"{shown.name} was saved.")
     return RedirectResponse(f"/people/{shown.name}", 303)
 
 
 @router.get("/people/{name}/remove")
-async def ask_remove(request: Request, site: Here, _: Administrator, name: str) -> Response:
-    shown = await _existing(site, name)
+async def ask_remove(request: Request, site: Here, me: Administrator, name: str) -> Response:
+    shown = await site.register.person(me, name)
     return page(
         request,
         "confirm.html",
@@ -147,21 +143,16 @@ async def ask_remove(request: Request, site: Here, _: Administrator, name: str) 
 
 @router.post("/people/{name}/remove")
 async def remove_person(request: Request, site: Here, me: Administrator, name: str) -> Response:
-    async with our_turn(site.settings.store.folder):
-        shown = await _as_it_is(site, me, name)
-        if shown.name == me.name:
-            raise PermanentFailure("5.7.1", "nobody removes himself; another administrator can")
-        await site.people.remove(shown.name)
-        await site.changed()
-    await site.store.end_sessions(shown.name)
-    await site.store.forget_printer(shown.maildrop)
+    shown = await site.register.person(me, name)
+    await site.register.remove(me, name)
+    site.refresh()
     flash(request, f"{shown.name} was removed.")
     return RedirectResponse("/people", 303)
 
 
 @router.get("/people/{name}/password")
-async def ask_password(request: Request, site: Here, _: Administrator, name: str) -> Response:
-    shown = await _existing(site, name)
+async def ask_password(request: Request, site: Here, me: Administrator, name: str) -> Response:
+    shown = await site.register.person(me, name)
     return page(
         request,
         "confirm.html",
@@ -174,13 +165,10 @@ async def ask_password(request: Request, site: Here, _: Administrator, name: str
 
 
 @router.post("/people/{name}/password")
-async def new_password(request: Request, site: Here, _: Administrator, name: str) -> Response:
-    shown = await _existing(site, name)
-    password = made_up_password()
-    async with our_turn(site.settings.store.folder):
-        await site.people.set_password(shown.name, password)
-        await site.changed()
-    await site.store.end_sessions(shown.name)
+async def new_password(request: Request, site: Here, me: Administrator, name: str) -> Response:
+    shown = await site.register.person(me, name)
+    password = await site.register.set_password(me, name)
+    site.refresh()
     title = f"A new password for {shown.name}"
     return page(
         request, "password.html", title=title, whose=shown.name, password=password, back=f"/people/{shown.name}"
@@ -196,26 +184,11 @@ async def _form(
         status=422 if errors else 200,
         new=shown is None,
         shown=shown,
-        seen=_revision(shown) if shown else "",
+        seen=shown.revision if shown else "",
         typed=typed,
         errors=errors or {},
         silent=await site.reach.silent(),
     )
-
-
-async def _existing(site: Site, name: str) -> Person:
-    """One of our own people.  Raises `Missing`."""
-    person = await site.people.person(name.lower())
-    if person is None or not person.local:
-        raise Missing(f"there is nobody of the name {name[:100]!a} here")
-    return person
-
-
-async def _as_it_is(site: Site, me: Person, name: str) -> Person:
-    """One of our own people, in our turn.  Raises `NotAllowed` if somebody just took the right from `me`."""
-    site.people.forget()  # what is remembered may be a minute old
-    demand(await site.people.person(me.name) or dataclasses.replace(me, administrator=False), Act.MANAGE)
-    return await _existing(site, name)
 
 
 def _missing(person: Person) -> dict[str, str]:
@@ -232,8 +205,3 @@ def _beside(failure: Failure) -> dict[str, str]:
     words = failure.text.lower() if isinstance(failure, PermanentFailure) else ""
     field = "addresses" if "address" in words or "@" in words else "name" if "user" in words or "name" in words else ""
     return {field: sentence(failure.text)}
-
-
-def _revision(person: Person) -> str:
-    """Changes whenever a setting does."""
-    return hashlib.sha256(repr(person).encode()).hexdigest()[:16]

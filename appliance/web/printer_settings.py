@@ -126,10 +126,10 @@ async def change(request: Request, site: Here, person: Me, name: str) -> Respons
     try:
         changed = await site.desk.change(person, name, seen.get("revision", ""), reading.changes)
     except Conflict as conflict:
-        merged = printer_form.merge(seen.get("marks", ""), typed, printer_form.texts(conflict.printer))
-        return await _form(
-            request, site, conflict.printer, merged.texts, differences=merged.differences, conflict=True, status=409
-        )
+        now = conflict.now
+        assert isinstance(now, Printer)
+        merged = printer_form.merge(seen.get("marks", ""), typed, printer_form.texts(now))
+        return await _form(request, site, now, merged.texts, differences=merged.differences, conflict=True, status=409)
     except (NotAllowed, Missing):
         raise
     except Failure as failure:

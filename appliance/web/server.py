@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from appliance.desk import Desk
+from appliance.register import Register
 from appliance.tls import Certificate
 from appliance.web.app import make_app
 from appliance.web.live import Live
@@ -71,6 +72,7 @@ async def start_web(
         directory=directory,
         people=people,
         desk=Desk(settings, store, directory),
+        register=Register(settings, store, people),
         live=Live(store),
         reach=Reach(directory),
         secure=secure,

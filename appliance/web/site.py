@@ -14,6 +14,7 @@ from cachetools import TTLCache
 from fastapi import Depends, Request
 
 from appliance.desk import Desk
+from appliance.register import Register
 from appliance.web.guesses import Guesses
 from appliance.web.live import Live
 from appliance.web.reach import Reach
@@ -33,6 +34,7 @@ class Site:
     directory: Directory
     people: People
     desk: Desk
+    register: Register
     live: Live
     reach: Reach
     secure: bool  # browsers come by HTTPS

@@ -83,7 +83,7 @@ class Printer:
     @property
     def revision(self) -> str:
         """Changes whenever a setting does: whoever edits an entry shows which one he has seen."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
+        return _revision(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,5 +102,14 @@ class Person:
         """The name of his maildrop in the store, which no printer can have."""
         return f"{MAILDROP_OF_PERSON}{self.name}"
 
+    @property
+    def revision(self) -> str:
+        """As of a `Printer`."""
+        return _revision(self)
+
 
 MAILDROP_OF_PERSON = "person:"
+
+
+def _revision(entry: object) -> str:
+    return hashlib.sha256(repr(entry).encode()).hexdigest()[:16]
