@@ -240,7 +240,7 @@ async def test_whoever_saw_another_revision_is_told(tmp_path: Path) -> None:
         with pytest.raises(Conflict, match="somebody else changed office meanwhile") as conflict:
             await here.desk.change(GRACE, "office", OFFICE.revision, {"model": "Phaser"})
         assert conflict.value.now.location == "attic"
-        changed = await here.desk.change(GRACE, "office", conflict.value.printer.revision, {"model": "Phaser"})
+        changed = await here.desk.change(GRACE, "office", conflict.value.now.revision, {"model": "Phaser"})
         assert (changed.location, changed.model) == ("attic", "Phaser")
 
 
