@@ -165,6 +165,8 @@ async def _heed(kept: _Kept, *ring: Callable[[], None]) -> None:
         if now != known:
             known = now
             kept.forget()
+            with contextlib.suppress(TransientFailure):  # it is tried again by itself, only later
+                await kept.store.hurry_outgoing()  # whom nobody knew may be a user now
 
     async def look_now_and_then() -> None:  # a ring is a hint that may be lost
         while True:

@@ -105,6 +105,9 @@ class Outbox(Protocol):
     async def outgoing_later(self, mail: QueuedMail, at: float, why: str) -> bool:
         """To be tried again then; counts an attempt.  False: lost the lease."""
 
+    async def hurry_outgoing(self) -> None:
+        """All that waits and nobody holds is due now: something changed that may let it through."""
+
     async def outgoing(self) -> OutgoingStanding: ...
 
 

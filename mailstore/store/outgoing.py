@@ -68,6 +68,11 @@ _LATER = Statement(
         last_error=given("why"),
     )
 )
+_HURRY = Statement(
+    sa.update(OUTGOING)
+    .where(OUTGOING.c.leased_until == number(0), OUTGOING.c.next_attempt_at > given("now"))
+    .values(next_attempt_at=given("now"))
+)
 _LET_GO = Statement(
     sa.update(OUTGOING).where(OUTGOING.c.leased_until != number(0)).values(owner=word(""), leased_until=number(0))
 )
@@ -179,6 +184,11 @@ class Telling:
     async def outgoing_later(self, mail: QueuedMail, at: float, why: str) -> bool:
         values = {"which": mail.id, "ours": mail.token, "not_before": at, "why": storable(why)}
         return await self.committer.submit(lambda rows: rows.change(_LATER, **values) == 1, Wanted.NOW)
+
+    async def hurry_outgoing(self) -> None:
+        if (await self.outgoing()).waiting:
+            now = time.time()
+            await self.committer.submit(lambda rows: rows.change(_HURRY, now=now), Wanted.NOW)
 
     async def outgoing(self) -> OutgoingStanding:
         ((waiting, oldest, last_error),) = await self._reader.scan(_STANDING)

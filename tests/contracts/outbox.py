@@ -257,6 +257,19 @@ async def test_a_mail_that_was_put_off_comes_again(opened: Opener) -> None:
     assert new.recipient == "c@example.com"
 
 
+async def test_what_was_put_off_can_be_hurried_but_for_what_somebody_holds(opened: Opener) -> None:
+    store = await opened()
+    await store.hurry_outgoing()  # nothing waits
+    await store.tell([mail("ada@example.com"), mail("grace@example.com")], [])
+    first, second = await store.take_outgoing("relay", 10, 60)
+    assert await store.outgoing_later(first, time.time() + 3600, "nobody listens")
+    assert not await store.take_outgoing("relay", 10, 60)
+    await store.hurry_outgoing()
+    (again,) = await store.take_outgoing("relay", 10, 60)
+    assert (again.recipient, again.attempts) == ("ada@example.com", 1)
+    assert await store.outgoing_done(second, "delivered")
+
+
 async def test_a_mail_past_its_time_is_handed_out_all_the_same(opened: Opener) -> None:
     store = await opened()
     await store.tell([mail(expires_at=time.time() - 1)], [])
