@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import http.client
 import importlib.metadata
 import json
 import logging
 import os
 import sys
-import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -160,11 +160,13 @@ def healthcheck(
     listeners = {"serve": settings.metrics.listen, "bridge": settings.bridge.metrics_listen}
     if role != "all" and role not in listeners:
         shell.fail(f"{role} is not a role; all, serve and bridge are", 2)
+    # Containers may be told of a proxy for everything; what is asked here is near.
+    near = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     for name in [role] if role != "all" else listeners:
         host, port = config.reached_at(listeners[name])
         try:
-            urllib.request.urlopen(f"http://{config.bracketed(host)}:{port}/livez", timeout=5).close()
-        except (OSError, urllib.error.URLError) as error:
+            near.open(f"http://{config.bracketed(host)}:{port}/livez", timeout=5).close()
+        except (OSError, http.client.HTTPException) as error:
             shell.fail(f"{name} does not answer on {host}:{port}: {error}", os.EX_UNAVAILABLE)
 
 

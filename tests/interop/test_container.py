@@ -22,7 +22,12 @@ from tests.interop.programs import program
 pytestmark = [pytest.mark.interop, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 DATA = "/var/lib/printpost"
+HOSTNAME = "print.example.com"
 USER = "65532"
+INSIDE = (ROOT / "tests" / "interop" / "inside.py").read_text(encoding="utf-8")
+OF_THIS_MACHINE = {"name", "sandbox", "files"}
+"""What `doctor` may find wrong outside our image: no DNS, an engine without user namespaces, few open files."""
+WELCOME = re.compile(r"The page is (\S+)\nLog in as admin with the password (\S+) \(shown only now\)\.")
 PRINTER = ["printer", "add", "phaser360", "--uri", "socket://127.0.0.1:9100", "--allow", "*"]
 
 # Finds processes by a word of their command line, and signals them: the image has no other tools for it.
@@ -71,10 +76,35 @@ def pid_of(running: Running, word: str, number: int = 0) -> str:
     return said.strip()
 
 
-def printed(running: Running, job: int) -> bool:
+def state(running: Running, job: int) -> str:
     status, said = running.execute("printpost", "job", "show", str(job), "--json")
     assert status == 0, said
-    return bool(json.loads(said)["state"] == "completed")
+    return str(json.loads(said)["state"])
+
+
+def done(running: Running, *command: str) -> str:
+    """What a command says that must succeed."""
+    status, said = running.execute(*command)
+    assert status == 0, f"{' '.join(command[:3])}: {said}"
+    return said
+
+
+def inside(running: Running, *words: str) -> str:
+    return done(running, "python3", "-c", INSIDE, *words)
+
+
+def welcomed(running: Running) -> tuple[str, str]:
+    """Where the page is, and the password of the first administrator, from what the container has said."""
+    until(lambda: "Log in as" in running.said())
+    found = WELCOME.search(running.said())
+    assert found, running.said()
+    return found[1], found[2]
+
+
+def number_of(said: str) -> int:
+    found = re.search(r"job (\d+)", said)
+    assert found, said
+    return int(found[1])
 
 
 def test_the_image_says_how_it_is_to_be_run(engine: Engine) -> None:
@@ -83,7 +113,8 @@ def test_the_image_says_how_it_is_to_be_run(engine: Engine) -> None:
     assert (settings["Entrypoint"], settings["Cmd"]) == (["printpost"], ["up"])
     assert list(settings["Volumes"]) == [DATA]
     assert settings["Healthcheck"]["Test"] == ["CMD", "printpost", "healthcheck"]
-    assert {"2525/tcp", "1110/tcp"} <= set(settings["ExposedPorts"])
+    listeners = {f"{port}/tcp" for port in (2525, 1587, 1465, 1110, 1995, 8025, 9125, 9126)}
+    assert set(settings["ExposedPorts"]) == listeners
     assert settings["Labels"]["org.opencontainers.image.title"] == "Printpost"
 
 
@@ -111,31 +142,39 @@ def test_the_page_lies_where_its_user_wants_it(engine: Engine, folder: Path) -> 
 
 
 def test_up_begins_with_an_empty_volume_and_ends_in_order(engine: Engine) -> None:
-    volumes = {DATA: "up"}
-    with engine.start(Service(volumes=volumes)) as up:
+    volumes, environment = {DATA: "up"}, {"PRINTPOST_SITE__HOSTNAME": HOSTNAME}
+    with engine.start(Service(volumes=volumes, environment=environment)) as up:
         until(lambda: healthy(up))
         assert up.execute("id", "-u")[1].strip() == USER
         assert up.execute("touch", "/anywhere")[0] != 0
-        assert up.execute("printpost", *PRINTER)[0] == 0
+        page, password = welcomed(up)
+        findings = json.loads(done(up, "printpost", "doctor", "--json"))
+        assert {one["subject"] for one in findings if one["level"] in ("warning", "error")} <= OF_THIS_MACHINE, findings
+        done(up, "printpost", *PRINTER)
+        assert page == f"https://{HOSTNAME}:8025/"
+        inside(up, "doors", password, f"admin@{HOSTNAME}", f"phaser360@{HOSTNAME}")
         up.signal(signal.SIGTERM)
         assert up.wait() == 0
         said = up.said()
     assert said.count('"stopping"') == 2, said  # the appliance and the bridge
+    assert said.count(password) == 1
     assert "Traceback" not in said
-    with engine.start(Service(volumes=volumes)) as up:  # the volume is found again
+    with engine.start(Service(volumes=volumes, environment=environment)) as up:  # the volume is found again
         until(lambda: healthy(up))
-        assert "phaser360" in up.execute("printpost", "printer", "list")[1]
+        assert "phaser360" in done(up, "printpost", "printer", "list")
+        inside(up, "doors", password, f"admin@{HOSTNAME}", f"phaser360@{HOSTNAME}")
+        assert "Log in as" not in up.said()
 
 
-@pytest.mark.parametrize(("word", "role"), [("appliance", "serve"), ("printerbridge", "bridge")])
-def test_healthcheck_fails_while_a_process_is_stopped(engine: Engine, word: str, role: str) -> None:
-    with engine.start(Service()) as up:
+def test_healthcheck_fails_while_a_process_is_stopped(engine: Engine) -> None:
+    with engine.start(Service(environment={"http_proxy": "http://192.0.2.1:3128"})) as up:  # which Docker may set
         until(lambda: healthy(up))
-        assert pid_of(up, word, signal.SIGSTOP)
-        status, said = up.execute("printpost", "healthcheck")
-        assert (status, f"{role} does not answer" in said) == (69, True), said
-        pid_of(up, word, signal.SIGCONT)
-        assert healthy(up)
+        for word, role in (("appliance", "serve"), ("printerbridge", "bridge")):
+            assert pid_of(up, word, signal.SIGSTOP)
+            status, said = up.execute("printpost", "healthcheck")
+            assert (status, f"{role} does not answer" in said) == (69, True), said
+            pid_of(up, word, signal.SIGCONT)
+            assert healthy(up)
 
 
 @pytest.mark.parametrize("word", ["printerbridge", "appliance"])
@@ -159,13 +198,18 @@ def compose(name: str) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
+MAIL = ["25:2525", "587:1587", "465:1465", "110:1110", "995:1995"]
+PAGE = "127.0.0.1:8025:8025"
+
+
 def test_the_small_compose_file_closes_what_it_can() -> None:
     (service,) = compose("compose.yaml")["services"].values()
     assert service["read_only"]
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["tmpfs"] == ["/tmp"]
-    assert service["ports"] == ["25:2525", "110:1110"]
+    assert service["ports"] == [*MAIL, PAGE]
+    assert compose("compose.full.yaml")["services"]["serve"]["ports"] == [*MAIL, PAGE]
 
 
 def test_every_file_and_name_in_the_compose_files_is_there() -> None:
@@ -223,6 +267,26 @@ def service_of(described: Mapping[str, Any], secrets: Path) -> Service:
     )
 
 
+def people_are_in_the_directory(serve: Running, bridge: Running) -> None:
+    done(serve, "printpost", "user", "add", "ada", "--mail", "ada@example.com")
+    users = json.loads(done(serve, "printpost", "user", "list", "--json"))
+    assert sorted(user["name"] for user in users) == ["ada", "admin"]
+    _, said = bridge.execute("printpost", "user", "list", "--json")  # with what the bridge may see
+    assert "ada" not in said, said
+    assert "phaser360" in done(bridge, "printpost", "printer", "list")
+
+
+def trouble_is_told(serve: Running) -> None:
+    """A damaged document: its sender reads of it here; Service is elsewhere, and without a smarthost his mail waits."""
+    page, password = welcomed(serve)
+    assert page == f"https://{HOSTNAME}:8025/"
+    job = number_of(inside(serve, "doors", password, f"admin@{HOSTNAME}", f"phaser360@{HOSTNAME}"))
+    until(lambda: state(serve, job) == "aborted")
+    until(lambda: "phaser360" in inside(serve, "subjects", password))
+    metrics = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9125/metrics').read().decode())"
+    until(lambda: "printpost_outgoing_mails 1.0" in done(serve, "python3", "-c", metrics))
+
+
 def test_the_parts_print_a_page_as_two_users(engine: Engine, secrets: Path) -> None:
     services = {
         name: service_of(described, secrets)
@@ -241,23 +305,21 @@ def test_the_parts_print_a_page_as_two_users(engine: Engine, secrets: Path) -> N
         assert users == [USER, "65533"]
         assert "password" not in bridge.execute("cat", "/run/secrets/appliance")[1]
 
-        status, said = serve.execute("printpost", *PRINTER)
-        assert status == 0, said
+        assert "bridge does not answer" in serve.execute("printpost", "healthcheck")[1]  # it lives elsewhere
+
+        done(serve, "printpost", *PRINTER, "--service-person", "service@elsewhere.example")
+        people_are_in_the_directory(serve, bridge)
         # The virtual printer lives where the bridge finds it, in its network.
         paper = "/tmp/paper"
         printer = f"exec printpost virtual-printer --listen 127.0.0.1:9100 --output {paper} >/tmp/printer.log 2>&1 &"
-        assert bridge.execute("sh", "-c", printer)[0] == 0
+        done(bridge, "sh", "-c", printer)
         until(lambda: bridge.execute("test", "-d", paper)[0] == 0)
 
-        status, sample = serve.execute("python3", "-c", "import appliance; print(*appliance.__path__)")
-        sample = f"{sample.strip()}/sample.pdf"
-        address = "phaser360@print.example.com"
-        status, said = serve.execute("printpost", "send", sample, "--to", address, "--from", "ada@example.com")
-        assert status == 0, said
-        number = re.search(r"job (\d+)", said)
-        assert number is not None, said
-        until(lambda: printed(serve, int(number[1])), 90)
-        assert b"job" in bridge.execute("ls", paper)[1].encode()
+        sample = done(serve, "python3", "-c", "import appliance; print(*appliance.__path__)").strip() + "/sample.pdf"
+        said = done(serve, "printpost", "send", sample, "--to", f"phaser360@{HOSTNAME}", "--from", "ada@example.com")
+        until(lambda: state(serve, number_of(said)) == "completed", 90)
+        assert "job" in done(bridge, "ls", paper)
+        trouble_is_told(serve)
         assert bridge.execute("sh", "-c", f"! touch {DATA}/appliance.lock")[0] == 0  # each has its own lock
         for one in (serve, bridge):
             one.signal(signal.SIGTERM)
