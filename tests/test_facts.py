@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_interface
+from ipaddress import ip_interface, ip_network
 
 import pytest
 
-from appliance.facts import warnings
+from appliance.facts import everywhere, warnings
 from mailstore.directory.records import Printer
 
 OWN = [
@@ -64,3 +64,18 @@ def test_what_cannot_work_is_told_with_what_to_do(facts: dict[str, str], words: 
 
 def test_a_machine_that_knows_only_itself_complains_of_no_distance() -> None:
     assert warnings(printer(network_address="192.0.2.7"), [ip_interface("127.0.0.1/8")]) == []
+
+
+@pytest.mark.parametrize(
+    ("networks", "whole"),
+    [
+        ([], []),
+        (["127.0.0.0/8", "::1/128"], []),
+        (["10.0.0.0/8", "0.0.0.0/1"], []),
+        (["0.0.0.0/0", "::1/128"], ["0.0.0.0/0"]),
+        (["128.0.0.0/1", "192.0.2.0/24", "0.0.0.0/1"], ["0.0.0.0/0"]),
+        (["::/0", "0.0.0.0/0"], ["0.0.0.0/0", "::/0"]),
+    ],
+)
+def test_networks_that_leave_nothing_out(networks: list[str], whole: list[str]) -> None:
+    assert [str(one) for one in everywhere(ip_network(network) for network in networks)] == whole

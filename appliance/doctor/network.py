@@ -80,13 +80,15 @@ async def _exchange(listen: str, tls: bool, request: bytes, *, whole: bool = Fal
     context = ssl.create_default_context() if tls else None
     if context is not None:  # what the certificate is worth is another check's affair
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    said = b""
     async with asyncio.timeout(PATIENCE):
         reader, writer = await asyncio.open_connection(host, port, ssl=context, limit=_OCTETS)
         try:
             writer.write(request)
-            said = b""
             while len(said) < _OCTETS and (whole or b"\n" not in said) and (more := await reader.read(_OCTETS)):
                 said += more
+        except ConnectionError:  # whoever hangs up on us has said enough
+            pass
         finally:
             writer.transport.abort()
     return said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from appliance.doctor.finding import Finding, error, ok, warning
@@ -22,7 +22,11 @@ _Listener = tuple[str, str, bool, bytes, bytes]
 
 async def processes(house: House) -> AsyncIterator[Finding]:
     if house.appliance.nobody and house.bridge.nobody:
-        yield error("processes", "nothing runs: start it with printpost up")
+        if await _answers(house.settings):
+            what = f"Printpost listens on {house.settings.smtp.listen} and has other settings"
+            yield error("processes", f"{what} than these: give doctor its configuration")
+        else:
+            yield error("processes", "nothing runs: start it with printpost up")
         return
     asked = ((Role.APPLIANCE, house.appliance, "printpost serve"), (Role.BRIDGE, house.bridge, "printpost bridge"))
     for role, answer, alone in asked:
@@ -63,8 +67,9 @@ def _status(process: int) -> str:
 async def doors(house: House) -> AsyncIterator[Finding]:
     listeners = _listeners(house.settings)
     if not house.appliance.heard:
-        for finding in await _keepers(listeners):
-            yield finding
+        for section, listen, *_ in [] if await _answers(house.settings) else listeners:
+            if trouble := taken(listen):
+                yield error(section, f"{trouble}: end what listens there, or set another [{section}] listen")
         return
     if house.appliance.trouble:  # whoever is silent on one is so on all
         return
@@ -76,18 +81,9 @@ async def doors(house: House) -> AsyncIterator[Finding]:
         yield ok("doors", "SMTP, submission, POP3 and the page answer")
 
 
-async def _keepers(listeners: Sequence[_Listener]) -> list[Finding]:
-    """What would keep an appliance from starting."""
-    found = []
-    for section, listen, tls, hello, request in listeners:
-        if not (trouble := taken(listen)):
-            continue
-        if not await greeting(listen, tls, hello, request):
-            return [
-                error(section, f"Printpost listens on {listen}, with other settings: give doctor its configuration")
-            ]
-        found.append(error(section, f"{trouble}: end what listens there, or set another [{section}] listen"))
-    return found
+async def _answers(settings: Settings) -> bool:
+    """Whether our own receiver greets us."""
+    return not await greeting(*_listeners(settings)[0][1:])
 
 
 def _listeners(settings: Settings) -> list[_Listener]:
