@@ -62,8 +62,8 @@ def stopped(process: int) -> Iterator[None]:
 
 
 def stamps(folder: Path) -> dict[Path, tuple[int, int, int]]:
-    """Of each file: its mode, size and time of change, but for what each start of a tool makes of locks and logs."""
-    found = {path: path.lstat() for path in folder.rglob("*") if ".sqlite" not in path.name}
+    """Of each file: its mode, size and time of change, but for the databases, on which others are at work."""
+    found = {path: path.lstat() for path in folder.rglob("*") if ".sqlite" not in path.name and path.suffix != ".mdb"}
     return {path: (stat.st_mode, stat.st_size, stat.st_mtime_ns) for path, stat in found.items() if path.is_file()}
 
 
