@@ -6,9 +6,12 @@ import asyncio
 import contextlib
 import fcntl
 import ipaddress
+import os
 import resource
 import shutil
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -308,9 +311,26 @@ async def test_a_foreign_server_on_a_listener(silent: str) -> None:
 
 def test_a_port_that_is_taken_and_one_that_is_not() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
-        assert "Address already in use" in taken(f"127.0.0.1:{other.getsockname()[1]}")
-    assert taken(f"127.0.0.1:{free_port()}") == ""
-    assert "could not listen on 192.0.2.1:2525" in taken("192.0.2.1:2525")
+        assert "is taken: end what listens" in taken(f"127.0.0.1:{other.getsockname()[1]}", "[smtp] listen")
+    assert taken(f"127.0.0.1:{free_port()}", "[smtp] listen") == ""
+    for where in ("192.0.2.1:2525", "mail.printpost.invalid:2525"):
+        assert "set [smtp] listen to an address of this machine" in taken(where, "[smtp] listen")
+
+
+def test_a_port_that_this_user_may_not_use() -> None:
+    first = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+    if first < 26:
+        pytest.skip("everybody may use every port here")
+    code = "from appliance.doctor.network import taken; print(taken('127.0.0.1:25', '[smtp] listen'))"
+    drop = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all", "--"]
+    done = subprocess.run(
+        [*(drop if os.geteuid() == 0 else []), sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[1],
+    )
+    assert "may not listen on port 25" in done.stdout
 
 
 def test_where_http_needs_no_tls() -> None:
@@ -390,6 +410,24 @@ async def test_a_store_that_is_damaged(tmp_path: Path, monkeypatch: pytest.Monke
             ((level, text),) = troubles(house, "store")
             assert (level, "cannot be opened" in text) == ("error", True)
             assert await found(machine.disk, house) == []
+
+
+async def test_a_store_that_is_no_folder_and_one_that_the_configuration_does_not_mean(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    async with opened(settings(tmp_path / "file")) as house:
+        assert "is not a folder" in troubles(house, "store")[0][1]
+        assert troubles(house, "directory") == []
+
+    async def ready() -> str:
+        return ""
+
+    async with (
+        monitor("127.0.0.1:0", "[metrics] listen", ready) as (host, port),
+        opened(settings(tmp_path / "other", metrics={"listen": f"{host}:{port}"})) as house,
+    ):
+        for subject in ("store", "directory"):
+            ((level, text),) = troubles(house, subject)
+            assert (level, "though the appliance runs" in text) == ("error", True)
 
 
 async def test_a_directory_that_cannot_be_reached(tmp_path: Path) -> None:

@@ -143,5 +143,5 @@ async def test_nothing_runs_and_a_port_is_taken(tmp_path: Path) -> None:
         with socket.create_server(made.smtp):
             told = await doctor(made)
         assert told.of("error").keys() == {"processes", "smtp"}
-        assert "end what listens there" in told.of("error")["smtp"]
+        assert "is taken: end what listens there" in told.of("error")["smtp"]
         assert list(made.data.iterdir()) == []

@@ -55,10 +55,13 @@ async def opened(settings: Settings) -> AsyncIterator[House]:
     )
     house = House(settings=settings, appliance=appliance, bridge=bridge)
     async with contextlib.AsyncExitStack() as stack:
-        if await asyncio.to_thread(_is_there, house, settings.store.folder / "store.sqlite", "store"):
+        folder = settings.store.folder
+        if closed := await asyncio.to_thread(_closed, folder):
+            house.troubles.append(error("store", closed))
+        elif await asyncio.to_thread(_is_there, house, folder / "store.sqlite", "store"):
             await _open_store(house, stack)
-        if settings.directory.url != "embedded" or await asyncio.to_thread(
-            _is_there, house, settings.store.folder / "directory", "directory"
+        if settings.directory.url != "embedded" or (
+            not closed and await asyncio.to_thread(_is_there, house, folder / "directory", "directory")
         ):
             await _open_directory(house, stack)
         if house.directory is not None:
@@ -66,23 +69,30 @@ async def opened(settings: Settings) -> AsyncIterator[House]:
         yield house
 
 
-def _is_there(house: House, path: Path, subject: str) -> bool:
+def _closed(folder: Path) -> str:
+    """Why this user cannot see what is in it; "" if he can, or it is not there."""
     try:
-        path.lstat()
+        folder.lstat()
     except FileNotFoundError:
-        if house.appliance.heard:
-            house.troubles.append(
-                error(subject, f"{path} is not there though the appliance runs: give doctor its configuration")
-            )
-        else:
-            house.troubles.append(note(subject, f"{path} is not there yet: it is made at the first start"))
-        return False
+        return ""
     except OSError as refused:
-        house.troubles.append(
-            error(subject, f"{path} cannot be looked at ({refused.strerror}): run doctor as the user of Printpost")
-        )
-        return False
-    return True
+        return f"{folder} cannot be looked at ({refused.strerror}): run doctor as the user of Printpost"
+    if not folder.is_dir():
+        return f"{folder} is not a folder: set [store] url to one on a local disk"
+    if not os.access(folder, os.R_OK | os.X_OK):
+        return f"{folder} is closed to this user: run doctor as the user of Printpost"
+    return ""
+
+
+def _is_there(house: House, path: Path, subject: str) -> bool:
+    if os.path.lexists(path):
+        return True
+    if house.appliance.heard:
+        what = f"{path} is not there though the appliance runs"
+        house.troubles.append(error(subject, f"{what}: give doctor the appliance's configuration"))
+    else:
+        house.troubles.append(note(subject, f"{path} is not there yet: it is made at the first start"))
+    return False
 
 
 async def _open_store(house: House, stack: contextlib.AsyncExitStack) -> None:

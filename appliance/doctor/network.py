@@ -7,6 +7,7 @@ control characters are taken out before they are shown.
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import os
 import re
@@ -104,7 +105,7 @@ def on_loopback(listen: str) -> bool:
     return ipaddress.ip_address(str(info[4][0]).partition("%")[0]).is_loopback
 
 
-def taken(listen: str) -> str:
+def taken(listen: str, key: str) -> str:
     """Why nothing of ours could listen there now, "" if it could.  Nothing listens for it, not even for a moment."""
     host, port = split_endpoint(listen)
     try:
@@ -113,9 +114,11 @@ def taken(listen: str) -> str:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             one.bind(info[4])
     except PermissionError:
-        return f"this user may not listen on port {port}: allow it (CAP_NET_BIND_SERVICE), or set a port above 1023"
+        return f"this user may not listen on port {port}: allow it (CAP_NET_BIND_SERVICE), or set {key} above 1023"
     except OSError as refused:
-        return f"Printpost could not listen on {listen} ({_why(refused)})"
+        if refused.errno == errno.EADDRINUSE:
+            return f"{listen} is taken: end what listens there, or set another {key}"
+        return f"nobody can listen on {listen} ({_why(refused)}): set {key} to an address of this machine"
     return ""
 
 

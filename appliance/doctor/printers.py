@@ -22,6 +22,8 @@ _LONG = 1800.0
 """Seconds that a job may wait before doctor speaks of it."""
 _AT_ONCE = 4
 """Names that are resolved at once."""
+_RESOLVING = 30.0
+"""Seconds for all names together; of those that are left nothing is said."""
 
 
 async def printers(house: House) -> AsyncIterator[Finding]:

@@ -68,8 +68,8 @@ async def doors(house: House) -> AsyncIterator[Finding]:
     listeners = _listeners(house.settings)
     if not house.appliance.heard:
         for section, listen, *_ in [] if await _answers(house.settings) else listeners:
-            if trouble := taken(listen):
-                yield error(section, f"{trouble}: end what listens there, or set another [{section}] listen")
+            if trouble := taken(listen, f"[{section}] listen"):
+                yield error(section, trouble)
         return
     if house.appliance.trouble:  # whoever is silent on one is so on all
         return
