@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,6 +40,8 @@ LOOK = 5.0
 """Seconds between two looks at whether the directory was changed."""
 SWEEP = 60.0
 """Seconds between two sweeps of what has outlived its keep."""
+AGAIN = 10.0
+"""Seconds until a chore that failed is begun again."""
 
 log = structlog.get_logger()
 
@@ -75,15 +77,15 @@ async def serve(settings: Settings) -> None:
         web = await start_web(settings, store, directory, people, certificate, refresh=kept.forget)
         open_ports.append(web)
         async with asyncio.TaskGroup() as tasks:
-            work = (
-                _heed(kept, teller.ring, relay.ring),
-                _sweep(kept.store),
-                _welcome(settings, kept, web.url),
-                certificate.watch(),
-                teller.run(),
-                relay.run(),
-            )
-            chores = [tasks.create_task(chore) for chore in work]
+            work: dict[str, Callable[[], Awaitable[None]]] = {
+                "heed": lambda: _heed(kept, relay.ring, teller.ring),
+                "sweep": lambda: _sweep(kept.store),
+                "welcome": lambda: _welcome(settings, kept, web.url),
+                "certificate": certificate.watch,
+                "notices": teller.run,
+                "relay": relay.run,
+            }
+            chores = [tasks.create_task(_keep_at(name, chore), name=name) for name, chore in work.items()]
             log.info("ready", **smtp.addresses, **pop3.addresses, web=web.url, metrics=where)
             notify("READY=1")
             await stop.wait()
@@ -119,6 +121,18 @@ async def _open(settings: Settings, stack: contextlib.AsyncExitStack) -> _Kept:
     return _Kept(store=store, directory=directory, people=people)
 
 
+async def _keep_at(name: str, chore: Callable[[], Awaitable[None]]) -> None:
+    """Do it until it is done.  What it raises is a bug, or a machine in need: that must not stop the mail."""
+    while True:
+        try:
+            await chore()
+        except Exception:
+            log.exception("a chore failed, beginning it again", chore=name, again_in=AGAIN)
+            await asyncio.sleep(AGAIN)
+        else:
+            return
+
+
 async def _welcome(settings: Settings, kept: _Kept, page: str) -> None:
     """At the first start there is nobody who could log in: make an administrator, and say his password once."""
     while True:
@@ -126,7 +140,8 @@ async def _welcome(settings: Settings, kept: _Kept, page: str) -> None:
             async with our_turn(settings.store.folder):
                 made = await first_administrator(kept.people, settings.domains[0])
                 if made:
-                    await kept.store.changed()
+                    with contextlib.suppress(TransientFailure):  # the others find him a little later
+                        await kept.store.changed()
             break
         except TransientFailure:  # the directory is not there yet; its own metrics count it
             await asyncio.sleep(LOOK)
@@ -151,8 +166,11 @@ async def _close(listeners: Sequence[_Listener]) -> None:
             raise end
 
 
-async def _heed(kept: _Kept, *ring: Callable[[], None]) -> None:
-    """Forget what is remembered of the directory as soon as somebody changed it through Printpost; pass rings on."""
+async def _heed(kept: _Kept, changed: Callable[[], None], rung: Callable[[], None]) -> None:
+    """Forget what is remembered of the directory as soon as somebody changed it through Printpost.
+
+    `changed` is called after that, `rung` at each ring: every job that comes in rings.
+    """
     known = -1
 
     async def look() -> None:
@@ -167,6 +185,7 @@ async def _heed(kept: _Kept, *ring: Callable[[], None]) -> None:
             kept.forget()
             with contextlib.suppress(TransientFailure):  # it is tried again by itself, only later
                 await kept.store.hurry_outgoing()  # whom nobody knew may be a user now
+            changed()
 
     async def look_now_and_then() -> None:  # a ring is a hint that may be lost
         while True:
@@ -179,8 +198,7 @@ async def _heed(kept: _Kept, *ring: Callable[[], None]) -> None:
         async for name in kept.store.rings():
             if name == "*":  # the others are printers, of which something happened
                 await look()
-            for each in ring:
-                each()
+            rung()
 
 
 async def _sweep(store: Store) -> None:

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from appliance import serve
+from mailstore.config import Settings, StoreSettings
 from mailstore.job import DeliveryProof, Event
 from mailstore.store import committer
 from mailstore.store.contract import Role
 from mailstore.store.sql import open_store
 from tests.contracts.store import accept
+from tests.directory_server import running_directory, short_folder
 from tests.smtp_client import site, until, wire
 
 
@@ -48,7 +50,8 @@ async def test_a_database_that_does_not_answer_for_a_while_ends_nothing(
 ) -> None:
     monkeypatch.setattr(serve, "LOOK", 0.01)
     async with site(tmp_path) as house, house.receiver() as receiver, wire(receiver) as client:
-        heeding = asyncio.create_task(serve._heed(serve._Kept(store=house.store, directory=house.directory, people=house.people)))
+        kept = serve._Kept(store=house.store, directory=house.directory, people=house.people)
+        heeding = asyncio.create_task(serve._heed(kept, lambda: None, lambda: None))
         foreign = sqlite3.connect(house.folder / "store.sqlite", isolation_level=None)
         for table in ("meta", "printer_state"):
             foreign.execute(f"ALTER TABLE {table} RENAME TO gone_{table}")
@@ -64,6 +67,40 @@ async def test_a_database_that_does_not_answer_for_a_while_ends_nothing(
         heeding.cancel()
         await asyncio.wait([heeding])
         foreign.close()
+
+
+async def test_a_chore_that_fails_is_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve, "AGAIN", 0.0)
+    begun = 0
+
+    async def chore() -> None:
+        nonlocal begun
+        begun += 1
+        if begun < 3:
+            raise OSError(24, "Too many open files")
+
+    async with asyncio.timeout(5):
+        await serve._keep_at("chore", chore)
+    assert begun == 3
+
+
+@pytest.mark.slow
+async def test_the_first_password_is_said_though_nothing_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(committer, "BUSY_SECONDS", 0.0)
+    async with running_directory(tmp_path) as server, server.people() as people:
+        with short_folder() as runtime:
+            store = await open_store(tmp_path / "store", role=Role.APPLIANCE, reserve=0, runtime=runtime)
+            settings = Settings(store=StoreSettings(url=f"sqlite:{tmp_path / 'store'}"))
+            foreign = sqlite3.connect(tmp_path / "store" / "store.sqlite", isolation_level=None)
+            foreign.execute("BEGIN IMMEDIATE")
+            kept = serve._Kept(store=store, directory=server.appliance, people=people)
+            async with asyncio.timeout(10):
+                await serve._welcome(settings, kept, "http://127.0.0.1:8025")
+            foreign.close()
+            await store.close()
+        assert await people.verify("admin", capsys.readouterr().out.split()[-4]) is not None
 
 
 async def test_no_listener_goes_on_while_another_uses_up_its_grace(
