@@ -1,8 +1,9 @@
 """A printer's troubles, from the first to the all-clear: of which people are told, and when.
 
 A paper tray that is open for three seconds is nobody's business, nor is a printer that somebody switches off and on.
-So trouble must last; and a printer that falters again and again is told of once an hour and reason.  Pure: occurrences
-and the time go in, and what is worth telling comes out.
+So trouble must last; and a printer that falters again and again is told of once an hour and reason.  Nor does anybody
+read a thousand mails of a thousand failed jobs: of more than a few in an hour the rest is told in one.  Pure:
+occurrences and the time go in, and what is worth telling comes out.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ COMES_BACK = 120.0
 """The same for what often mends itself."""
 FLAPPING = 3600.0
 """Seconds between two notices of one printer for the same reason."""
+FAILED_JOBS = 10
+"""Failed jobs of one printer of which its people are told one by one within `FAILED_WITHIN`."""
+FAILED_WITHIN = 3600.0
+"""Seconds."""
 
 _COMES_BACK = frozenset({"connecting-to-device", "timed-out", "shutdown", "other", "unknown"})
 _NO_TROUBLE = frozenset({"none", "paused", "moving-to-paused", "hold-new-jobs", "deactivated", "spool-area-full", ""})
@@ -35,7 +40,7 @@ def keywords(reasons: Sequence[str]) -> tuple[str, ...]:
 class Standing:
     """What is remembered of a printer between two looks."""
 
-    since: Mapping[str, float] = field(default_factory=dict)  # reasons that hold -> since when
+    since: Mapping[str, float] = field(default_factory=dict)  # reasons that hold -> since when, never in the future
     began: float = 0.0  # of the present trouble, 0.0 if there is none
     told: Mapping[str, str] = field(default_factory=dict)  # who was told of it -> the message-id
     told_of: frozenset[str] = frozenset()  # its reasons that were told
@@ -74,11 +79,12 @@ def judge(standing: Standing, occurrences: Sequence[Occurrence], now: float) -> 
             news += _all_clear(standing, one)
             standing, latest = Standing(last=standing.last), None
         else:
-            since = {word: standing.since.get(word, one.at) for word in keywords(one.reasons)}
-            standing, latest = replace(standing, since=since, began=standing.began or one.at), one
+            at = min(one.at, now)  # a clock that was wrong and was put right must silence nobody
+            since = {word: min(standing.since.get(word, at), now) for word in keywords(one.reasons)}
+            standing, latest = replace(standing, since=since, began=standing.began or at), one
     if latest is None:
         return Verdict(standing=standing, news=tuple(news), done=tuple(occurrences), due=math.inf)
-    due = _due(standing)
+    due = _due(standing, now)
     ripe = tuple(word for word, at in due.items() if at <= now)
     if ripe:
         news.append(News(occurrence=latest, reasons=ripe, began=standing.began, told=standing.told))
@@ -90,12 +96,13 @@ def judge(standing: Standing, occurrences: Sequence[Occurrence], now: float) -> 
     return Verdict(standing=standing, news=tuple(news), done=done, due=min(waits, default=math.inf))
 
 
-def _due(standing: Standing) -> dict[str, float]:
+def _due(standing: Standing, now: float) -> dict[str, float]:
     """When each reason that nobody has heard of in this trouble is to be told."""
+    last = {word: at for word, at in standing.last.items() if at <= now}
     return {
         word: max(
             since + (COMES_BACK if word in _COMES_BACK else NEEDS_A_HAND),
-            standing.last.get(word, -math.inf) + FLAPPING,
+            last.get(word, -math.inf) + FLAPPING,
         )
         for word, since in standing.since.items()
         if word not in standing.told_of
@@ -110,3 +117,32 @@ def _all_clear(standing: Standing, one: Occurrence) -> list[News]:
     if standing.told or (not standing.began and keywords(one.reasons)):
         return [News(occurrence=one, reasons=keywords(one.reasons), began=standing.began, told=standing.told)]
     return []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failures:
+    """A printer's failed jobs of late.  A restart forgets them: its people know by then that something is wrong."""
+
+    told: tuple[float, ...] = ()  # when its people were told of one, within `FAILED_WITHIN`
+    more: int = 0  # of which they were not
+    latest: Occurrence | None = None  # of those
+
+
+def one_failed(failures: Failures, one: Occurrence, now: float) -> tuple[Failures, bool]:
+    """A job failed.  Whether the printer's people are told of it now; else it counts among the rest."""
+    told = _of_late(failures, now)
+    if len(told) < FAILED_JOBS:
+        return replace(failures, told=(*told, now)), True
+    return Failures(told=told, more=failures.more + 1, latest=one), False
+
+
+def the_rest(failures: Failures, now: float) -> tuple[Failures, Occurrence | None, int]:
+    """What is to be told of the rest by now: its latest occurrence, and how many stand behind it."""
+    told = _of_late(failures, now)
+    if failures.latest is None or len(told) >= FAILED_JOBS:
+        return failures, None, 0
+    return Failures(told=(*told, now)), failures.latest, failures.more - 1
+
+
+def _of_late(failures: Failures, now: float) -> tuple[float, ...]:
+    return tuple(at for at in failures.told if now - FAILED_WITHIN < at <= now)

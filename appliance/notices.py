@@ -147,6 +147,14 @@ def message_id(head: Letterhead, occurrence: Occurrence, to: str) -> str:
     return f"<notice.{occurrence.id}.{int(occurrence.at * 1000):x}.{who}@{head.hostname}>"
 
 
+def is_notice(head: Letterhead, job: Job) -> bool:
+    """Whether the job is a notice of ours that somebody's forwarding has sent to a printer.
+
+    Of its failure nobody is told: that would be forwarded too, and so on.
+    """
+    return job.header_message_id.startswith("<notice.") and job.header_message_id.endswith(f"@{head.hostname}>")
+
+
 def about_job(
     head: Letterhead,
     occurrence: Occurrence,
@@ -157,8 +165,12 @@ def about_job(
     audience: Audience,
     now: float,
     kept_until: float = 0.0,
+    more: int = 0,
 ) -> OutgoingMail:
-    """ABORTED, UNCERTAIN or COMPLETED, for one recipient; `kept_until` is 0.0 if it cannot be printed again."""
+    """ABORTED, UNCERTAIN or COMPLETED, for one recipient; `kept_until` is 0.0 if it cannot be printed again.
+
+    `more`: so many other jobs of the printer failed of which he was not told.
+    """
     name = header.clean(job.name, 80) or f"job {job.id}"
     facts = [
         ("Job", f'{job.id}, "{header.clean(job.name, 200)}"' if job.name else str(job.id)),
@@ -170,13 +182,13 @@ def about_job(
     text = _text(
         _happened(occurrence, job),
         facts,
-        [*_to_do(head, occurrence, job, printer, audience), _again(job, kept_until, audience)],
+        [*_to_do(head, occurrence, job, printer, audience), _again(job, kept_until, audience), *_rest(printer, more)],
     )
     letter = Letter(
         name=f"Printpost on {head.hostname}",
         sender=head.sender,
         to=to,
-        subject=_SUBJECTS[occurrence.occasion].format(printer=printer.name, name=name),
+        subject=_SUBJECTS[occurrence.occasion].format(printer=printer.name, name=f"{name}{_and_more(more)}"),
         text=text,
         at=now,
         message_id=message_id(head, occurrence, to),
@@ -267,6 +279,17 @@ def _again(job: Job, kept_until: float, audience: Audience) -> str:
         return ""
     how = f": printpost job retry {job.id}" if audience is Audience.STAFF else "."
     return f"It can be printed again until {_time(kept_until)}{how}"
+
+
+def _and_more(more: int) -> str:
+    return f" and {more} more" if more else ""
+
+
+def _rest(printer: Printer, more: int) -> list[str]:
+    if not more:
+        return []
+    jobs = "Another job" if more == 1 else f"{more} other jobs"
+    return [f"{jobs} failed there within the hour before: printpost job list --printer {printer.name}"]
 
 
 def _link(head: Letterhead, path: str) -> str:

@@ -23,13 +23,13 @@ import structlog
 from prometheus_client import Counter
 
 from appliance import episodes, notices
-from appliance.episodes import Standing
+from appliance.episodes import Failures, Standing
 from appliance.notices import Audience, Letterhead
 from mailstore.address import parse_path, split_subaddress
 from mailstore.config import ConfigError, Settings, split_endpoint
 from mailstore.directory.contract import Directory
 from mailstore.directory.records import Printer
-from mailstore.failure import PermanentFailure, TransientFailure
+from mailstore.failure import Failure, PermanentFailure, TransientFailure
 from mailstore.job import Job
 from mailstore.store.contract import Store
 from mailstore.store.outbox import Occasion, Occurrence, OutgoingMail
@@ -82,7 +82,9 @@ class _Round:
     mails: list[OutgoingMail] = field(default_factory=list)
     told: list[Occurrence] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
-    standings: dict[str, Standing | None] = field(default_factory=dict)
+    standings: dict[str, Standing] = field(default_factory=dict)
+    failures: dict[str, Failures] = field(default_factory=dict)
+    gone: list[str] = field(default_factory=list)  # printers
     due: float = math.inf
 
 
@@ -108,6 +110,7 @@ class Teller:
         self._clock = clock
         self._bell = asyncio.Event()
         self._standings: dict[str, Standing] = {}
+        self._failures: dict[str, Failures] = {}
         self._undone = 0
 
     def ring(self) -> None:
@@ -139,11 +142,16 @@ class Teller:
         by_printer: dict[str, list[Occurrence]] = {}
         for one in occurrences:
             by_printer.setdefault(one.printer, []).append(one)
+        for name, failures in self._failures.items():
+            if failures.more:
+                by_printer.setdefault(name, [])
         for name, of_one in by_printer.items():
             try:
                 await self._of_printer(found, name, of_one)
-            except TransientFailure as failure:
+            except Failure as failure:
                 log.warning("somebody must be told, but not now", printer=name, why=failure.text)
+            except Exception:
+                log.exception("of what happened at one printer nobody can be told", printer=name)
         if found.told or found.mails:
             await self._store.tell(found.mails, found.told)
         self._remember(found)
@@ -153,11 +161,11 @@ class Teller:
         return max(0.0, min(LOOK, found.due - self._clock()))
 
     def _remember(self, found: _Round) -> None:
-        for name, standing in found.standings.items():
-            if standing is None:
-                self._standings.pop(name, None)
-            else:
-                self._standings[name] = standing
+        self._standings |= found.standings
+        self._failures |= found.failures
+        for name in found.gone:
+            self._standings.pop(name, None)
+            self._failures.pop(name, None)
         for kind in found.kinds:
             NOTICES.labels(kind).inc()
         if found.mails:
@@ -168,12 +176,13 @@ class Teller:
         printer = await self._directory.printer(name)
         if printer is None:  # removed, and whoever was responsible with it
             found.told += occurrences
-            found.standings[name] = None
+            found.gone.append(name)
             return
         made = _Round()
         for one in occurrences:
             if one.job_id:
                 await self._of_job(made, one, printer)
+        await self._of_the_rest(made, printer)
         conditions = [one for one in occurrences if not one.job_id]
         if conditions:
             await self._of_conditions(made, conditions, printer)
@@ -181,6 +190,7 @@ class Teller:
         found.told += made.told
         found.kinds += made.kinds
         found.standings |= made.standings
+        found.failures |= made.failures
         found.due = min(found.due, made.due)
 
     # -- jobs
@@ -188,28 +198,50 @@ class Teller:
     async def _of_job(self, made: _Round, one: Occurrence, printer: Printer) -> None:
         made.told.append(one)
         job = await self._store.job(one.job_id)
-        if job is None:  # its record has outlived its keep
+        if job is None or notices.is_notice(self._head, job):  # its record may have outlived its keep
             return
         sender = job.sender if notices.answerable(job) else ""
         audience = notices.audience(one.occasion, printer, self._head.postmaster, sender)
         if Audience.SENDER in audience.values() and await self._machine_made(job):
             audience = notices.audience(one.occasion, printer, self._head.postmaster, "")
+        if Audience.STAFF in audience.values():
+            known = made.failures.get(printer.name) or self._failures.get(printer.name, Failures())
+            made.failures[printer.name], now_told = episodes.one_failed(known, one, self._clock())
+            if not now_told:
+                audience = {to: part for to, part in audience.items() if part is not Audience.STAFF}
+        await self._compose(made, one, job, printer, audience)
+
+    async def _of_the_rest(self, made: _Round, printer: Printer) -> None:
+        """When the time of the first few is over, one mail of all the jobs that failed meanwhile."""
+        known = made.failures.get(printer.name) or self._failures.get(printer.name, Failures())
+        failures, latest, more = episodes.the_rest(known, self._clock())
+        if latest is None:
+            return
+        made.failures[printer.name] = failures
+        if (job := await self._store.job(latest.job_id)) is not None:
+            audience = notices.audience(latest.occasion, printer, self._head.postmaster, "")
+            await self._compose(made, latest, job, printer, audience, more)
+
+    async def _compose(
+        self, made: _Round, one: Occurrence, job: Job, printer: Printer, audience: dict[str, Audience], more: int = 0
+    ) -> None:
         kept_until = await self._store.kept_until(job.id) if audience else 0.0
         now = self._clock()
         for to, part in audience.items():
             if not await self._is_printer(to):
                 compose = partial(notices.about_job, self._head, one, job, printer, to=to, audience=part, now=now)
-                self._add(made, one, partial(compose, kept_until=kept_until))
+                self._add(made, one, partial(compose, kept_until=kept_until, more=more))
 
     async def _machine_made(self, job: Job) -> bool:
-        """Of mail whose octets are gone nobody can tell, so it is not answered."""
+        """Of mail whose octets are gone, or cannot be read, nobody can tell, so it is not answered."""
         block = b""
         try:
             async for octets in self._store.read(job.id):
                 block += octets
                 if b"\r\n\r\n" in block or len(block) > HEADER_OCTETS:
                     break
-        except PermanentFailure:
+        except (Failure, OSError) as error:
+            log.warning("a sender is not answered: his mail cannot be read", job=job.id, why=str(error))
             return True
         return notices.machine_made(block.partition(b"\r\n\r\n")[0] + b"\r\n")
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from appliance import episodes, telling
-from appliance.episodes import Standing
+from appliance.episodes import Failures, Standing
 from appliance.relay import Relay
 from appliance.telling import Teller, letterhead
 from mailstore.config import ConfigError, Settings
@@ -151,6 +151,28 @@ def test_trouble_that_comes_again_and_stays_is_told_after_the_hour() -> None:
     standing, told, done, due = look(standing, again, 1300.0)
     assert (told, done, due) == ([], [], 1010.0 + 3600)
     assert look(standing, again, due)[1] == [("stopped", ("door-open",))]
+
+
+def test_a_clock_that_was_wrong_silences_nobody() -> None:
+    future = 1000.0 + 365 * 86400
+    standing, *_ = look(Standing(), [stopped(1, future, "door-open")], future + 10)
+    standing, *_ = look(standing, [clear(2, future + 20, "door-open")], future + 20)
+    again = [stopped(3, future + 30, "door-open")]  # the clock is put right now
+    standing, told, done, due = look(standing, again, 1000.0)
+    assert (told, done, due) == ([], [], 1005.0)
+    assert look(standing, again, 1005.0)[1] == [("stopped", ("door-open",))]
+
+
+def test_of_many_failed_jobs_the_first_few_are_told_and_then_the_rest() -> None:
+    failures, told = Failures(), 0
+    for number in range(50):
+        failures, now_told = episodes.one_failed(failures, stopped(number, 1000.0), 1000.0 + number)
+        told += now_told
+    assert told == episodes.FAILED_JOBS
+    assert episodes.the_rest(failures, 1050.0)[1] is None
+    failures, latest, more = episodes.the_rest(failures, 1000.0 + episodes.FAILED_WITHIN)
+    assert (latest and latest.id, more) == (49, 39)
+    assert episodes.the_rest(failures, 1e9)[1] is None  # once
 
 
 # -- the task
@@ -384,6 +406,55 @@ async def test_more_than_one_look_can_hold_is_told_in_several(house: House, monk
     for _ in range(6):
         await teller.look()
     assert await house.recipients() == ["sam@example.com"] * 5
+
+
+async def test_of_many_failed_jobs_every_sender_hears_and_service_does_not_drown(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(episodes, "FAILED_JOBS", 2)
+    teller = house.teller()
+    for number in range(5):
+        await house.failed(name=f"Report {number}")
+    await teller.look()
+    assert await house.recipients() == ["ada@example.com"] * 5 + ["sam@example.com"] * 2
+    assert await house.store.occurrences(10) == []
+    house.ahead = episodes.FAILED_WITHIN + 1
+    await teller.look()
+    (mail,) = await house.queue()
+    assert mail.recipient == "sam@example.com"
+    assert read(mail)["subject"] == "Not printed on phaser360: Report 4 and 2 more"
+    assert "2 other jobs failed there within the hour before: printpost job list --printer phaser360" in " ".join(
+        read(mail).get_content().split()
+    )
+    await teller.look()
+    assert await house.queue() == []
+
+
+async def test_a_notice_that_was_forwarded_to_a_printer_begins_no_loop(house: House) -> None:
+    await house.failed(answerable=False)
+    teller = house.teller()
+    await teller.look()
+    (mail,) = await house.queue()
+    forwarded = read(mail)["message-id"]
+    await house.failed(mail.octets, reverse_path="", answerable=False, header_message_id=forwarded)
+    await teller.look()
+    assert await house.queue() == []
+    assert await house.store.occurrences(10) == []
+
+
+async def test_a_mail_that_cannot_be_read_is_not_answered_and_holds_nothing_up(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.failed(LETTER + b"x" * 300_000)
+
+    def no_more(*_: Any, **__: Any) -> int:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("mailstore.store.blobs.os.open", no_more)
+    await house.teller().look()
+    monkeypatch.undo()
+    assert await house.recipients() == ["sam@example.com"]
+    assert await house.store.occurrences(10) == []
 
 
 async def test_a_ring_is_heard(house: House) -> None:

@@ -162,7 +162,9 @@ class Telling:
         if any(len(mail.octets) > OUTGOING_OCTETS for mail in mails):
             raise ValueError(f"a mail of ours has at most {OUTGOING_OCTETS} octets")
         now, numbers = time.time(), [occurrence.id for occurrence in told]
-        await self.committer.submit(lambda rows: _tell(rows, mails, numbers, now), instant="told")
+        # Without a mail nothing is lost with the power: the same look finds the same again.
+        wanted = Wanted.SYNC if mails else Wanted.NOW
+        await self.committer.submit(lambda rows: _tell(rows, mails, numbers, now), wanted, instant="told")
 
     async def take_outgoing(self, owner: str, limit: int, seconds: float) -> Sequence[QueuedMail]:
         now = time.time()
