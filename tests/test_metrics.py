@@ -78,12 +78,14 @@ async def test_the_labels_are_the_documented_ones(scrapes: Scrapes) -> None:
                 if name in labels:
                     seen.add(name)
                     assert set(sample.labels) - {"le"} == labels[name], name
-    # All of them have a value by now, but those that count what did not happen here.
+    # All of them have a value by now, but those that count what did not happen here, or not yet: notices take a moment.
     assert labels.keys() - seen <= {
         "printpost_job_attempt_failures_total",
         "printpost_directory_request_failures_total",
         "printpost_oldest_job_timestamp_seconds",
         "printpost_printer_state_reason",
+        "printpost_notices_total",
+        "printpost_outgoing_delivered_total",
         "printpost_outgoing_failures_total",
         "printpost_printer_poll_gap_seconds",
         "printpost_oldest_outgoing_timestamp_seconds",
@@ -142,15 +144,15 @@ async def test_what_is_not_out_yet_and_how_often_printers_poll(tmp_path: Path) -
         try:
             await gauges.refresh()
             idle = Metrics(generate_latest(registry).decode())
-            for name, uri in (("polls", ""), ("new", ""), ("bridged", "socket://192.0.2.7:9100")):
+            for name, uri in (("polls", ""), ("fresh", ""), ("bridged", "socket://192.0.2.7:9100")):
                 entry = Printer(name=name, addresses=(f"{name}@example.com",), uri=uri)
                 await running.appliance.add(entry, None if uri else "secret")
             for at in (1000.0, 1060.0):
                 await store.polled("polls", at)
                 await store.polled("bridged", at)  # it polled before it got a device address
-            await store.polled("new", 1060.0)
+            await store.polled("fresh", 1060.0)
             await store.set_paused("polls", True)
-            await store.set_accepting("new", False)
+            await store.set_accepting("fresh", False)
             mail = OutgoingMail(recipient="ada@example.com", octets=b"Subject: x\r\n\r\n", job_id=0, expires_at=9e9)
             await store.tell([mail, mail], ())
             await gauges.refresh()
@@ -165,6 +167,6 @@ async def test_what_is_not_out_yet_and_how_often_printers_poll(tmp_path: Path) -
     assert busy.value("printpost_oldest_outgoing_timestamp_seconds") == pytest.approx(oldest)
     gaps = busy.families["printpost_printer_poll_gap_seconds"].samples
     assert [(gap.labels["printer"], gap.value) for gap in gaps] == [("polls", 60.0)]
-    for name, enabled, accepting in (("polls", 0, 1), ("new", 1, 0), ("bridged", 1, 1)):
+    for name, enabled, accepting in (("polls", 0, 1), ("fresh", 1, 0), ("bridged", 1, 1)):
         assert busy.value("printpost_printer_enabled", printer=name) == enabled, name
         assert busy.value("printpost_printer_accepting_jobs", printer=name) == accepting, name
