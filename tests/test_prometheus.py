@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
+import itertools
 import json
 import poplib
 import re
 import shutil
+import smtplib
+import ssl
 import urllib.parse
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -29,6 +33,10 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed"),
 ]
 Sample = dict[str, Any]
+GRACE = "grace"
+ELSEWHERE = "service@elsewhere.example"
+MISTAKES = 3
+"""Wrong passwords at the page, which soon takes no more of them."""
 
 
 class Watched:
@@ -77,10 +85,13 @@ async def watched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Wat
         system = await stack.enter_async_context(house(folder / "system"))
         good = await stack.enter_async_context(sink())
         bad = await stack.enter_async_context(sink(break_off))
-        await system.add("works", good.uri, Language.POSTSCRIPT)
-        await system.add("breaks", bad.uri)
+        made = await system.printpost("user", "add", GRACE, "--administrator", "--password-stdin", stdin=SECRET)
+        assert made.status == 0, made.err
+        await system.add("works", good.uri, Language.POSTSCRIPT, service_person=(f"{GRACE}@example.com",))
+        await system.add("breaks", bad.uri, service_person=(ELSEWHERE,))  # no smarthost: what he is told has to wait
         await system.add("gone", f"socket://127.0.0.1:{await free_port()}")
         await system.add("polls", plain_from=("127.0.0.0/8",), poll_interval=1)
+        await system.add("hasty", plain_from=("127.0.0.0/8",), poll_interval=3600)
         port = await stack.enter_async_context(prometheus(folder / "prometheus", system))
         uncertain = await system.mail("breaks", postscript() + b"%" * 300_000)
         await system.mail("gone", postscript())
@@ -142,28 +153,55 @@ async def answers(system: House, port: int) -> bool:
 
 
 async def work(system: House) -> None:
-    """A little of everything, again and again: printed, converted, damaged, refused, fetched, a wrong password."""
-    while True:
+    """A little of everything, again and again: printed, converted, damaged, refused, fetched, told, logged in."""
+    tls = ssl.create_default_context(cafile=system.data / "tls" / "certificate.pem")
+    for turn in itertools.count():
         await system.jobs(await system.mail("works", pdf()), await system.mail("works", damaged_pdf()))
         code, _ = await system.submit(mail_of(postscript()), "works", sender="eve@elsewhere.example")
         assert code == 550
         await system.mail("polls", postscript())
-        await asyncio.to_thread(poll, system.pop3)
+        await asyncio.to_thread(poll, system.pop3, "polls", "wrong")
+        await asyncio.to_thread(poll, system.pop3, "polls", SECRET)
+        await asyncio.to_thread(poll, system.pop3, "hasty", SECRET)
+        await asyncio.to_thread(poll, system.pop3, GRACE, SECRET)
+        await asyncio.to_thread(submit, system.listen["submission"], tls)
+        for password in ("wrong", SECRET) if turn < MISTAKES else (SECRET,):
+            await asyncio.to_thread(log_in, system.listen["web"], password)
 
 
-def poll(address: tuple[str, int]) -> None:
-    for password in ("wrong", SECRET):
-        client = poplib.POP3(*address, timeout=PATIENCE)
-        try:
-            client.user("polls")
-            client.pass_(password)
-            for number in range(1, client.stat()[0] + 1):
-                client.retr(number)
-                client.dele(number)
-            client.quit()
-        except poplib.error_proto:
-            assert password == "wrong"
-            client.close()
+def poll(address: tuple[str, int], name: str, password: str) -> None:
+    """Take all mail, or be told why not."""
+    expected = "LOGIN-DELAY" if password == SECRET else "AUTH"
+    client = poplib.POP3(*address, timeout=PATIENCE)
+    try:
+        client.user(name)
+        client.pass_(password)
+        for number in range(1, client.stat()[0] + 1):
+            client.retr(number)
+            client.dele(number)
+        client.quit()
+    except poplib.error_proto as refused:
+        if expected not in str(refused):
+            raise
+        client.close()
+
+
+def submit(address: tuple[str, int], tls: ssl.SSLContext) -> None:
+    """A wrong password, then the right one."""
+    with smtplib.SMTP(*address, timeout=PATIENCE) as client:
+        client.starttls(context=tls)
+        with pytest.raises(smtplib.SMTPAuthenticationError):
+            client.login(GRACE, "wrong")
+        client.login(GRACE, SECRET)
+
+
+def log_in(address: tuple[str, int], password: str) -> None:
+    client = http.client.HTTPConnection(*address, timeout=PATIENCE)
+    headers = {"Origin": "http://{}:{}".format(*address), "Content-Type": "application/x-www-form-urlencoded"}
+    client.request("POST", "/login", urllib.parse.urlencode({"name": GRACE, "password": password}), headers)
+    answer = client.getresponse()
+    assert answer.status == (303 if password == SECRET else 403), answer.read()
+    client.close()
 
 
 @pytest.mark.parametrize("query", queries(), ids=lambda query: f"{query.panel}: {query.expr}")
@@ -204,6 +242,18 @@ async def test_each_rule_is_evaluated_on_data(watched: Watched) -> None:
         "rate(printpost_pop3_auth_failures_total[20s])",
         'rate(printpost_smtp_messages_rejected_total{reason="not-allowed"}[20s])',
         'rate(printpost_job_phase_duration_seconds_count{phase="convert"}[20s])',
+        "rate(printpost_smtp_auth_attempts_total[20s])",
+        "rate(printpost_smtp_auth_failures_total[20s])",
+        "rate(printpost_smtp_tls_connections_total[20s])",
+        "rate(printpost_web_auth_attempts_total[20s])",
+        "increase(printpost_web_auth_failures_total[5m])",
+        "rate(printpost_pop3_logins_delayed_total[20s])",
+        'rate(printpost_notices_total{kind="aborted"}[20s])',
+        'rate(printpost_outgoing_delivered_total{way="maildrop"}[20s])',
+        'printpost_outgoing_failures_total{result="deferred"}',
+        "printpost_outgoing_mails",
+        'printpost_printer_poll_gap_seconds{printer="polls"}',
+        "(printpost_tls_certificate_not_after_timestamp_seconds - time()) / 86400 > 390",
         "rate(printpost_event_loop_lag_seconds_count[20s]) > 2",
         "printpost_spool_bytes > 1e6",
     ],
@@ -223,7 +273,8 @@ async def test_what_is_wrong_is_seen(watched: Watched) -> None:
         await watched.found(expr)
     assert await watched.ask('ALERTS{printer="polls"}') == []
     assert await watched.ask('ALERTS{printer="works", alertname!="PrintpostJobFailures"}') == []
-    assert await watched.ask('ALERTS{alertname=~"PrintpostAbsent|PrintpostRestarting"}') == []
+    silent = "Absent|Restarting|CertificateExpiring|NoticesStuck|NoticesLost|PrinterNeedsHand"
+    assert await watched.ask(f'ALERTS{{alertname=~"Printpost({silent})"}}') == []
 
 
 async def test_prometheus_knows_what_the_store_knows(watched: Watched) -> None:
@@ -234,6 +285,5 @@ async def test_prometheus_knows_what_the_store_knows(watched: Watched) -> None:
         "breaks": waiting["breaks"],
         "gone": waiting["gone"],
     }
-    (poll,) = await watched.found("time() - printpost_printer_last_poll_timestamp_seconds")
-    assert poll["metric"]["printer"] == "polls"
+    (poll,) = await watched.found('time() - printpost_printer_last_poll_timestamp_seconds{printer="polls"}')
     assert 0 <= float(poll["value"][1]) < PATIENCE
