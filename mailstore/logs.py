@@ -24,8 +24,11 @@ def configure(process: str, level: int = logging.INFO) -> None:
         _count,
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if terminal else "iso", utc=not terminal),
     ]
+    # Rich's tracebacks, structlog's choice for terminals, show local variables: a password may be among them.
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if terminal
+        else structlog.processors.JSONRenderer()
     )
     tail: list[structlog.typing.Processor] = [] if terminal else [structlog.processors.format_exc_info]
     structlog.configure(
