@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 import re
 import socket
 import ssl
@@ -21,6 +23,7 @@ from prometheus_client import REGISTRY
 from appliance.smtp.limits import Limits
 from appliance.smtp.receiver import Receiver
 from appliance.smtp.server import start_smtp
+from mailstore.directory.ldap import LdapDirectory
 from mailstore.directory.logins import Pace
 from mailstore.directory.openldap import SUFFIX, Identity
 from mailstore.directory.own_people import OwnPeople
@@ -29,6 +32,7 @@ from mailstore.directory.server import LdapServer
 from mailstore.directory.slapd import socket_url
 from mailstore.failure import PermanentFailure
 from tests.dialogue import play
+from tests.directory_server import FOREIGN_BASE, foreign_directory, running_directory
 from tests.smtp_client import ADA, LETTER, ROOT, Site, Wire, plain, site, submission, until, wire
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
@@ -151,6 +155,25 @@ async def test_handshakes_count_as_connections(house: Site) -> None:
             async with wire(receiver, "submissions") as third:
                 assert await third.closed() == b""  # no words in clear where TLS is expected
         await until(lambda: not receiver.connections)
+
+
+async def test_without_descriptors_nobody_is_counted(house: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A count that stays would shut the door for good."""
+
+    def none_left(_: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    async with house.receiver(limits=Limits(connections=1)) as receiver:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "dup", none_left)
+            for _ in range(3):
+                with contextlib.closing(socket.create_connection(receiver.addresses["submissions"])) as refused:
+                    refused.setblocking(False)
+                    with contextlib.suppress(ConnectionError):
+                        assert await asyncio.wait_for(receiver.loop.sock_recv(refused, 1), 5) == b""
+        assert receiver.gate.total == 0
+        async with submission(house, receiver):
+            pass
 
 
 async def test_what_is_no_handshake(receiver: Receiver) -> None:
@@ -338,6 +361,33 @@ async def test_a_login_proves_its_address_and_makes_an_insider(house: Site) -> N
     record = await house.store.job(job)
     assert record is not None
     assert (record.trust, record.login, record.answerable, record.sender) == ("insider", "ada", True, "ada@example.com")
+
+
+async def test_nobody_sends_as_a_printer_whatever_the_sites_own_directory_says(house: Site, tmp_path: Path) -> None:
+    """Our own people cannot have a printer's address; the site's directory may give anybody any."""
+    addresses = "mail: Phaser360@example.com\nmail: mallory@corp.example\n"
+    entry = f"dn: uid=mallory,{FOREIGN_BASE}\nobjectClass: inetOrgPerson\nuid: mallory\ncn: Mallory\nsn: M\n"
+    entry += f"{addresses}userPassword: yrollam\n"
+    dead = LdapDirectory(socket_url(tmp_path), SUFFIX, Identity.APPLIANCE.dn, "secret")
+    async with (
+        foreign_directory(tmp_path, entries=entry, only_people=True) as foreign,
+        running_directory(tmp_path / "theirs") as directory,
+        directory.people(foreign.people()) as people,
+        house.receiver(people=people) as receiver,
+        house.receiver(people=people, directory=dead) as blind,
+    ):
+        async with submission(house, receiver, login="") as client:
+            assert await client.log_in("mallory", "yrollam") == "235 2.7.0 welcome"
+            for sender in ("phaser360@example.com", "PHASER360@Example.com"):
+                answer = await client.ask(f"MAIL FROM:<{sender}>")
+                assert answer.startswith("553 5.7.1 phaser360@example.com is the printer phaser360"), answer
+                assert await client.ask("RCPT TO:<members@example.com>") == "503 5.5.1 send MAIL first"
+            assert await client.ask("MAIL FROM:<mallory@corp.example>") == "250 2.1.0 sender ok"
+            assert await client.ask("RCPT TO:<members@example.com>") == "250 2.1.5 recipient ok"
+        async with submission(house, blind, login="") as client:  # who is a printer cannot be known now
+            assert await client.log_in("mallory", "yrollam") == "235 2.7.0 welcome"
+            assert (await client.ask("MAIL FROM:<mallory@corp.example>")).startswith("451 4.4.3 ")
+            await dead.close()
 
 
 async def test_a_network_proves_no_address(house: Site, receiver: Receiver) -> None:

@@ -15,14 +15,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Coroutine
-from ipaddress import IPv4Address, IPv6Address
 from typing import Final, cast
 
 import structlog
 from aiosmtpd.smtp import SMTP, Session
 from prometheus_client import Counter, Gauge, Histogram
 
-from appliance import policy
+from appliance.peer import Address, plain_ip, within
 from appliance.smtp import verbs
 from appliance.smtp.channel import Channel
 from appliance.smtp.client import Client
@@ -47,7 +46,6 @@ SECONDS = Histogram(
 )
 
 log = structlog.get_logger()
-Address = IPv4Address | IPv6Address
 SECONDS_OF: Final = {command: SECONDS.labels(command) for command in (*verbs.VERBS, "END", "OTHER")}
 
 
@@ -74,7 +72,7 @@ class Connection(SMTP):
             more_came=lambda: bool(self._input),
             discard=receiver.start,
         )
-        self.ip = policy.plain_ip("0.0.0.0")  # noqa: S104
+        self.ip = plain_ip("0.0.0.0")  # noqa: S104
         self._input = bytearray()
         self._busy = False  # a verb waits, or our replies do
         self._overlong = False
@@ -103,7 +101,7 @@ class Connection(SMTP):
         self.receiver.enter(transport, self.shut_down)
         self.session.peer = peer
         settings, door = self.site.settings, self.dialogue.client.door
-        insider = policy.within(self.ip, settings.site.networks)
+        insider = within(self.ip, settings.site.networks)
         limit = settings.smtp.max_size if insider or door.login else settings.smtp.max_size_outside
         tls = door.implicit_tls
         self.dialogue.client = Client(ip=str(self.ip), insider=insider, door=door, tls=tls, max_size=limit)
@@ -120,7 +118,7 @@ class Connection(SMTP):
         """What is said to a client that is not let in; None, and it is counted, for one that is."""
         if not peer:  # gone already
             return b""
-        self.ip = policy.plain_ip(peer[0])
+        self.ip = plain_ip(peer[0])
         refused = verbs.SHUTTING_DOWN.text if self.receiver.closing else self.receiver.gate.enter(self.ip)
         if not refused:
             return None
@@ -286,11 +284,10 @@ class Connection(SMTP):
             self._say(verbs.TOO_IDLE)
             return
         self._deadline.expect(self.site.limits.command_seconds)
-        step = method(self.dialogue, argument.strip(" "))
         if verb == "MAIL" and self.receiver.closing:
             self._say(verbs.SHUTTING_DOWN)
         else:
-            self._take(verb, step, started)
+            self._take(verb, method(self.dialogue, argument.strip(" ")), started)
 
     def _take(self, verb: str, step: verbs.Step, started: float) -> None:
         if isinstance(step, Coroutine):

@@ -13,11 +13,12 @@ from typing import Final
 import structlog
 from prometheus_client import Counter
 
-from appliance.smtp.reply import Reply
+from appliance.smtp.reply import Reply, refusal
 from appliance.smtp.sasl import Credentials, Exchange
 from appliance.smtp.site import Site
+from mailstore import address as addresses
 from mailstore.directory.records import Person
-from mailstore.failure import PermanentFailure, TransientFailure
+from mailstore.failure import Failure, PermanentFailure, TransientFailure
 
 ATTEMPTS = Counter("printpost_smtp_auth_attempts_total", "Logins that were tried at submission")
 FAILURES = Counter("printpost_smtp_auth_failures_total", "Logins that the directory denied at submission")
@@ -54,3 +55,16 @@ async def verify(site: Site, credentials: Credentials, client_ip: str) -> Person
     log.info("login denied", client=client_ip)
     await asyncio.sleep(max(0.0, began + site.limits.denial_seconds - time.monotonic()))
     return DENIED
+
+
+async def printers_own(site: Site, person: Person, address: str) -> Reply | None:
+    """Why nobody may send as `address`: it is a printer's, whatever the site's own directory says of `person`."""
+    plain, _ = addresses.split_subaddress(addresses.canonical(address))
+    try:
+        printer = await site.directory.printer_by_address(plain)
+    except Failure as failure:
+        return refusal(failure)
+    if printer is None:
+        return None
+    text = f"{plain} is the printer {printer.name}, and {person.name} may not send as it; ask the administrator"
+    return Reply(code=553, status="5.7.1", text=text, reason="not-allowed")

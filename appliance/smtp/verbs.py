@@ -19,6 +19,7 @@ from appliance.smtp.reply import Reply
 from appliance.smtp.sasl import LINE_OCTETS, MECHANISMS, Credentials, Exchange
 from appliance.smtp.site import Site
 from appliance.smtp.transaction import Transaction, begin
+from mailstore.directory.records import Person
 
 Step = Reply | Coroutine[Any, Any, Reply]
 
@@ -40,9 +41,13 @@ class Dialogue:
         return self.site.certificate is not None and not self.client.tls
 
     @property
+    def has_logins(self) -> bool:
+        """Whether AUTH means anything at this door."""
+        return self.client.door.login and self.site.people is not None
+
+    @property
     def offers_login(self) -> bool:
-        client = self.client
-        return client.door.login and client.tls and client.login is None and self.site.people is not None
+        return self.has_logins and self.client.tls and self.client.login is None
 
     @property
     def line(self) -> int:
@@ -131,6 +136,20 @@ def mail(dialogue: Dialogue, argument: str) -> Step:
     begun = begin(dialogue.site, client, argument[5:])
     if isinstance(begun, Reply):
         return begun
+    if client.login is not None and begun.reverse_path:
+        return _login_sends(dialogue, client.login, begun)
+    return _begun(dialogue, begun)
+
+
+async def _login_sends(dialogue: Dialogue, who: Person, begun: Transaction) -> Reply:
+    refused = await login.printers_own(dialogue.site, who, begun.reverse_path)
+    if refused is None:
+        return _begun(dialogue, begun)
+    begun.log_refused("sender refused", refused)
+    return refused
+
+
+def _begun(dialogue: Dialogue, begun: Transaction) -> Reply:
     dialogue.transaction = begun
     return Reply(code=250, status="2.1.0", text="sender ok")
 
@@ -198,7 +217,7 @@ def starttls(dialogue: Dialogue, argument: str) -> Step:
 def auth(dialogue: Dialogue, argument: str) -> Step:
     """RFC 4954 section 4."""
     client = dialogue.client
-    if not client.door.login or dialogue.site.people is None:
+    if not dialogue.has_logins:
         return NOT_OFFERED
     if not client.tls:
         return Reply(code=538, status="5.7.11", text="no password in clear: send STARTTLS first")
@@ -249,8 +268,11 @@ def vrfy(_: Dialogue, __: str) -> Step:
     return Reply(code=252, status="2.5.0", text="send a mail and see")
 
 
-def help_(_: Dialogue, __: str) -> Step:
-    return Reply(code=214, status="2.0.0", text=f"commands: {' '.join(sorted(VERBS))}")
+def help_(dialogue: Dialogue, _: str) -> Step:
+    absent = {"AUTH"} if not dialogue.has_logins else set()
+    if dialogue.site.certificate is None:
+        absent.add("STARTTLS")
+    return Reply(code=214, status="2.0.0", text=f"commands: {' '.join(sorted(set(VERBS) - absent))}")
 
 
 def unknown(line: bytes, verb: str) -> Reply:
