@@ -40,7 +40,6 @@ UNCERTAIN: dict[WhenUncertain, str] = {
     WhenUncertain.REPRINT: "print it again under a banner that says so",
     WhenUncertain.PRINTED: "count it as printed",
 }
-_UNSEEN = "new"  # a printer of this name would have the address of the page for new ones
 
 
 @router.get("/printers/new")
@@ -83,7 +82,7 @@ def _wrong_name(name: str) -> str:
         values.read_name(name)
     except ValueError as error:
         return sentence(str(error))
-    return "This name is taken by the page for new printers; choose another." if name == _UNSEEN else ""
+    return ""
 
 
 async def _new_form(

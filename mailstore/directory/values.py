@@ -27,6 +27,7 @@ _HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0
 _ATOM = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _DOT_STRING = re.compile(rf"{_ATOM}(\.{_ATOM})*")  # RFC 5321 section 4.1.2
 _RESERVED = frozenset({"postmaster", "abuse", "mailer-daemon"})  # RFC 2142; the site answers for these, not one account
+_TAKEN = "new"  # /printers/new is the page for new ones
 
 
 class MalformedEntry(ValueError):
@@ -103,6 +104,8 @@ def read_name(value: str) -> str:
         raise ValueError(
             f"{_shown(value)} cannot be a printer's name: use 1 to 63 letters, digits and hyphens, no hyphen first"
         )
+    if value.lower() == _TAKEN:
+        raise ValueError(f"{_shown(value)} is taken by the page for new printers: choose another name")
     return _not_reserved(value.lower(), value.lower())
 
 

@@ -163,6 +163,16 @@ class PeopleContract:
             with pytest.raises(PermanentFailure, match="whoever runs the site"):
                 await attempt
 
+    async def test_the_pages_word_for_a_new_printer_is_no_printers_name(
+        self, people: People, directory: Directory
+    ) -> None:
+        for name in ("new", "New"):
+            with pytest.raises(PermanentFailure, match="page for new printers"):
+                await directory.add(replace(PLAIN, name=name), None)
+        assert await directory.printer("new") is None
+        await directory.add(replace(PLAIN, name="new-one"), None)
+        await people.add(replace(GRACE, name="new"), "sesame")  # people have no such page
+
     async def test_a_printer_is_no_person_and_the_other_way_round(self, people: People, directory: Directory) -> None:
         await people.add(ADA, "sesame")
         await directory.add(PHASER, "sesame")
