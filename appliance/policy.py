@@ -15,13 +15,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import ip_network
 
+from appliance.peer import Address, Network, plain_ip, within
 from mailstore import address as addresses
 from mailstore.directory.records import Printer
 from mailstore.failure import PermanentFailure
-
-Network = IPv4Network | IPv6Network
 
 KINDS = "ada@example.com, @example.com, from:ada@example.com, ip:192.0.2.0/24, authenticated or *"
 ONLY_INSIDERS = "only logins and clients in the site's own networks may print here until senders can be verified"
@@ -76,7 +75,7 @@ class Verdict:
 class _Sender:
     address: str  # canonical, "" for the null reverse-path
     domain: str
-    ip: IPv4Address | IPv6Address
+    ip: Address
     insider: bool
     authenticated: bool
 
@@ -198,23 +197,6 @@ def _sender(sender: str, client_ip: str, networks: Iterable[Network], authentica
         # A login proves its own address and no other.
         authenticated=bool(authenticated) and (not address or addresses.canonical(authenticated) == address),
     )
-
-
-@lru_cache(maxsize=1024)
-def plain_ip(text: str) -> IPv4Address | IPv6Address:
-    """The address without a scope; an IPv4 client on an IPv6 listener as IPv4 (RFC 4291 section 2.5.5.2).
-
-    Raises `PermanentFailure` ("5.5.4").
-    """
-    try:
-        ip = ip_address(text.partition("%")[0])
-    except ValueError:
-        raise PermanentFailure("5.5.4", f'"{text}" is not an IP address; write one like 192.0.2.7') from None
-    return (ip.ipv4_mapped or ip) if isinstance(ip, IPv6Address) else ip
-
-
-def within(ip: IPv4Address | IPv6Address, networks: Iterable[Network]) -> bool:
-    return any(ip in network for network in networks)
 
 
 def _matches(rule: Rule, who: _Sender, *, proved: bool) -> bool:

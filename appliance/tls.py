@@ -39,7 +39,8 @@ LOOK = 10.0
 LIFETIME = datetime.timedelta(days=397)
 RENEWAL = 30 * 86400.0
 """Seconds before its end at which a self-signed certificate is made anew."""
-_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:!SHA1"  # of TLS 1.2; those of 1.3 are all good
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:!SHA1"
+"""Of TLS 1.2, in OpenSSL's words; those of 1.3 are all good."""
 
 log = structlog.get_logger()
 
@@ -178,7 +179,7 @@ def open_certificate(settings: Settings) -> Certificate:
 def _context(files: tuple[Path, Path]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(_CIPHERS)
+    context.set_ciphers(CIPHERS)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
     context.load_cert_chain(*files)
     return context
@@ -189,6 +190,7 @@ def _load(files: tuple[Path, Path]) -> _Loaded:
     certificate, key = files
     try:
         leaf = x509.load_pem_x509_certificates(_read(certificate, "certificate"))[0]
+        public = leaf.public_key()
     except (ValueError, UnsupportedAlgorithm):
         raise ConfigError(f"[tls] certificate: {certificate} holds no certificate in PEM") from None
     try:
@@ -197,7 +199,7 @@ def _load(files: tuple[Path, Path]) -> _Loaded:
         raise ConfigError(f"[tls] key: {key} is locked with a passphrase; give one without") from None
     except (ValueError, UnsupportedAlgorithm):
         raise ConfigError(f"[tls] key: {key} holds no private key in PEM") from None
-    if private.public_key() != leaf.public_key():
+    if private.public_key() != public:
         raise ConfigError(f"[tls] key: {key} is not the key of the certificate in {certificate}")
     if leaf.not_valid_after_utc.timestamp() < time.time():
         raise ConfigError(f"[tls] certificate: {certificate} expired on {leaf.not_valid_after_utc:%d %B %Y}; renew it")

@@ -312,6 +312,16 @@ async def test_limits_of_connections(house: Pop3House) -> None:
         assert sum(service._tally.values()) <= 1
 
 
+async def test_an_ipv6_network_is_one_client(house: Pop3House) -> None:
+    """One customer has 2^64 addresses, and could else take all the connections there are."""
+    async with house.serving(Limits(connections_each=2)) as service:
+        taken = [service.session(f"2001:db8::{last}%eth0", implicit=False) for last in range(3)]
+        assert [session is None for session in taken] == [False, False, True]
+        for session in (service.session("2001:db8:0:1::1", implicit=False), *taken):
+            if session:
+                service._ended(session)
+
+
 async def test_the_port_is_taken(house: Pop3House) -> None:
     taken = house.settings.model_copy(update={"pop3": Pop3(listen=f"{house.host}:{house.port}")})
     with pytest.raises(PermanentFailure, match="pop3"):

@@ -61,7 +61,7 @@ async def test_a_wrong_password_and_no_such_name_are_one(house: Pop3House, ada: 
 
 async def test_over_the_network_only_under_tls(house: Pop3House, ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     """The peer's address is the one thing that loopback cannot show."""
-    monkeypatch.setattr(session, "peer_address", lambda host: ip_address("192.0.2.7"))
+    monkeypatch.setattr(session, "plain_ip", lambda host: ip_address("192.0.2.7"))
     old = await house.printer(plain_from=("192.0.2.0/24",))
     counter = "printpost_pop3_clear_logins_total"
     before = REGISTRY.get_sample_value(counter) or 0
@@ -84,7 +84,7 @@ async def test_over_the_network_only_under_tls(house: Pop3House, ada: Person, mo
 async def test_an_entry_that_changes_between_name_and_password(
     house: Pop3House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "peer_address", lambda host: ip_address("192.0.2.7"))
+    monkeypatch.setattr(session, "plain_ip", lambda host: ip_address("192.0.2.7"))
     name = await house.printer(plain_from=("192.0.2.0/24",))
     async with client(house) as printer:
         assert (await printer.ask(f"USER {name}")).startswith("+OK")

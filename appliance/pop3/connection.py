@@ -43,7 +43,7 @@ class Limits:
     bad_after: int = 20  # and after it
     queued: int = 100 * LINE_OCTETS  # octets of commands that wait; then reading stops
     connections: int = 2000
-    connections_each: int = 50  # from one address: many printers may stand behind one NAT
+    connections_each: int = 50  # of one customer: many printers may stand behind one NAT
 
 
 class Gone(Exception):

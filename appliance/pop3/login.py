@@ -10,20 +10,14 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_network
 
+from appliance.peer import Address, within
 from mailstore.directory.contract import Directory, People
 from mailstore.directory.records import Person, Printer
 
-Address = IPv4Address | IPv6Address
 Account = Printer | Person
 """Who has a maildrop."""
-
-
-def peer_address(host: str) -> Address:
-    """The client's address, an IPv4 one as itself where a dual-stack socket shows it mapped."""
-    address = ip_address(host.partition("%")[0])
-    return getattr(address, "ipv4_mapped", None) or address
 
 
 def may_send_in_clear(peer: Address, account: Account | None) -> bool:
@@ -31,8 +25,7 @@ def may_send_in_clear(peer: Address, account: Account | None) -> bool:
     if peer.is_loopback:
         return True
     named = account.plain_from if isinstance(account, Printer) else ()
-    networks = [ip_network(network, strict=False) for network in named]
-    return any(peer in network for network in networks if network.version == peer.version)
+    return within(peer, (ip_network(network, strict=False) for network in named))
 
 
 def maildrop_of(account: Account) -> str:

@@ -1,8 +1,8 @@
 # ruff: noqa: N802 - Twisted's names
 """The POP3 listeners: take connections, count them, and end them when the process does.
 
-Security: who connects is a stranger.  Connections are counted in all and for each address, and those above the limit
-get one line.  What they say is the business of `session`.
+Security: who connects is a stranger.  Connections are counted in all and for each customer (an IPv6 /64 is one), and
+those above the limit get one line.  What they say is the business of `session`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from twisted.internet import defer
 from twisted.internet.interfaces import IAddress, IListeningPort
 from twisted.internet.protocol import Factory, Protocol
 
+from appliance.peer import customer, plain_ip
 from appliance.pop3.connection import Limits
 from appliance.pop3.login import Accounts
 from appliance.pop3.rhythm import Rhythm
@@ -46,8 +47,8 @@ class Pop3Service:
             name: listener.getsockname()[:2] for name, listener in listeners.items()
         }
         self._house = house
-        self._sessions: dict[Session, str] = {}
-        self._tally: Tally[str] = Tally()
+        self._sessions: dict[Session, int] = {}
+        self._tally: Tally[int] = Tally()
         self._ports: list[IListeningPort] = []
         for name, listener in listeners.items():
             # Sessions inherit it.  What the kernel holds counts as taken: it must go over a slow line within the
@@ -67,21 +68,22 @@ class Pop3Service:
     def session(self, host: str, *, implicit: bool) -> Session | None:
         """For a client at this address, None if there are too many."""
         limits = self._house.limits
+        client = customer(plain_ip(host))
         CONNECTIONS.inc()
-        if len(self._sessions) >= limits.connections or self._tally[host] >= limits.connections_each:
+        if len(self._sessions) >= limits.connections or self._tally[client] >= limits.connections_each:
             REFUSED.inc()
             return None
         session = Session(self._house, host, self._ended, implicit=implicit)
-        self._sessions[session] = host
-        self._tally[host] += 1
+        self._sessions[session] = client
+        self._tally[client] += 1
         OPEN.inc()
         return session
 
     def _ended(self, session: Session) -> None:
-        host = self._sessions.pop(session)
-        self._tally[host] -= 1
-        if not self._tally[host]:
-            del self._tally[host]
+        client = self._sessions.pop(session)
+        self._tally[client] -= 1
+        if not self._tally[client]:
+            del self._tally[client]
         OPEN.dec()
 
     async def close(self, grace: float) -> None:

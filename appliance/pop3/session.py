@@ -24,9 +24,10 @@ from dataclasses import dataclass
 import structlog
 from prometheus_client import Counter, Histogram
 
+from appliance.peer import plain_ip
 from appliance.pop3.commands import VERBS, BadCommand, NotPop3, State, parse
 from appliance.pop3.connection import Connection, Gone, Limits
-from appliance.pop3.login import Account, Accounts, maildrop_of, may_send_in_clear, peer_address
+from appliance.pop3.login import Account, Accounts, maildrop_of, may_send_in_clear
 from appliance.pop3.messages import Messages, NoSuchMessage
 from appliance.pop3.renewal import Renewal
 from appliance.pop3.rhythm import Rhythm
@@ -77,7 +78,7 @@ class Session(Connection):
     def __init__(self, house: House, host: str, ended: Callable[[Session], None], *, implicit: bool) -> None:
         super().__init__(house.limits, house.tls, implicit=implicit)
         self._house = house
-        self._peer = peer_address(host)
+        self._peer = plain_ip(host)
         self._on_end = ended
         self._state = State.AUTHORIZATION
         self._leaving = False

@@ -22,12 +22,11 @@ from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from appliance.tls import Certificate
+from appliance.tls import CIPHERS, Certificate
 
 FAILED = Counter("printpost_pop3_tls_handshakes_failed_total", "TLS handshakes on POP3 that did not come to an end.")
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
-_CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:!SHA1"  # of TLS 1.2, as for the other listeners
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -82,7 +81,7 @@ def _context(certificate: Certificate) -> SSL.Context:
     chain, key = certificate.files
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
-    context.set_cipher_list(_CIPHERS)
+    context.set_cipher_list(CIPHERS.encode())
     context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)  # a session that waits holds no buffers

@@ -1,15 +1,15 @@
 """How much one client, and all of them, may ask for.
 
-Security: these numbers are what stands between a stranger and our memory, descriptors and patience.  A client is an
-IPv4 address or an IPv6 /64, which is what one customer gets.
+Security: these numbers are what stands between a stranger and our memory, descriptors and patience.  A client is
+what `peer.customer` says.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter, deque
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
+
+from appliance.peer import Address, customer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +46,9 @@ class Gate:
         self._clients: Counter[int] = Counter()
         self.total = 0
 
-    def enter(self, ip: IPv4Address | IPv6Address) -> str:
+    def enter(self, ip: Address) -> str:
         """ "" and the connection is counted until `leave`, or why it is refused."""
-        client = _client(ip)
+        client = customer(ip)
         if self.total >= self._limits.connections:
             return "too many connections, come again later"
         if self._clients[client] >= self._limits.connections_per_client:
@@ -57,16 +57,12 @@ class Gate:
         self._clients[client] += 1
         return ""
 
-    def leave(self, ip: IPv4Address | IPv6Address) -> None:
-        client = _client(ip)
+    def leave(self, ip: Address) -> None:
+        client = customer(ip)
         self.total -= 1
         self._clients[client] -= 1
         if not self._clients[client]:
             del self._clients[client]
-
-
-def _client(ip: IPv4Address | IPv6Address) -> int:
-    return int(ip) if isinstance(ip, IPv4Address) else -(int(ip) >> 64) - 1
 
 
 class Patience:
@@ -90,9 +86,6 @@ class Patience:
         self.deadline = now + self._seconds
 
 
-NEVER = math.inf
-
-
 class Allowance:
     """How many messages an hour all clients together, and one of them, may send."""
 
@@ -101,19 +94,19 @@ class Allowance:
         self._each = each
         self._taken: deque[tuple[float, int]] = deque()  # when and by whom, never more than `total`
 
-    def left(self, ip: IPv4Address | IPv6Address, now: float) -> bool:
+    def left(self, ip: Address, now: float) -> bool:
         """Whether this client may send one more."""
         while self._taken and self._taken[0][0] <= now - _HOUR:
             self._taken.popleft()
-        client = _client(ip)
+        client = customer(ip)
         own = sum(taker == client for _, taker in self._taken)
         return len(self._taken) < self._total and own < self._each
 
-    def take(self, ip: IPv4Address | IPv6Address, now: float) -> bool:
+    def take(self, ip: Address, now: float) -> bool:
         """Count one, if it is left."""
         left = self.left(ip, now)
         if left:
-            self._taken.append((now, _client(ip)))
+            self._taken.append((now, customer(ip)))
         return left
 
 

@@ -12,6 +12,7 @@ import time
 from typing import Final
 
 from appliance import policy
+from appliance.peer import plain_ip
 from appliance.smtp.client import Client
 from appliance.smtp.destination import TOO_OFTEN, Destination, Wanted
 from appliance.smtp.reply import Reply, refusal
@@ -82,7 +83,7 @@ async def _postmaster(site: Site, client: Client, wanted: Wanted) -> Destination
     if wanted.declared > limit:
         text = f"a message to the postmaster may have {limit} octets at most"
         return Reply(code=552, status="5.3.4", text=text, reason="too-large")
-    if not site.postmaster.left(policy.plain_ip(client.ip), time.monotonic()):
+    if not site.postmaster.left(plain_ip(client.ip), time.monotonic()):
         return TOO_OFTEN
     known = await site.people.people() if site.people else ()
     administrators = [person for person in known if person.administrator]

@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from ipaddress import IPv4Address, IPv6Address
 from typing import cast
 
-from appliance import policy
+from appliance.peer import Address, plain_ip
 from appliance.smtp.connection import CONNECTIONS_REFUSED, Connection
 from appliance.smtp.door import SMTP, SUBMISSION, SUBMISSIONS, Door
 from appliance.smtp.handshake import SECURED, tell_failed
@@ -40,15 +39,22 @@ class Doorstep(asyncio.Protocol):
         plain = cast("asyncio.Transport", transport)  # uvloop's is none by class
         peer = plain.get_extra_info("peername")
         if peer and not self._receiver.closing:
-            ip = policy.plain_ip(peer[0])
-            if self._receiver.gate.enter(ip):
-                CONNECTIONS_REFUSED.inc()
-            else:
-                own = socket.socket(fileno=os.dup(plain.get_extra_info("socket").fileno()))
-                self._receiver.start_handshake(self._shake_hands(own, ip))
+            self._let_in(plain, plain_ip(peer[0]))
         plain.abort()
 
-    async def _shake_hands(self, own: socket.socket, ip: IPv4Address | IPv6Address) -> None:
+    def _let_in(self, plain: asyncio.Transport, ip: Address) -> None:
+        try:
+            own = socket.socket(fileno=os.dup(plain.get_extra_info("socket").fileno()))
+        except OSError as error:  # no descriptor is left
+            tell_failed(error, str(ip))
+            return
+        if self._receiver.gate.enter(ip):
+            CONNECTIONS_REFUSED.inc()
+            own.close()
+        else:
+            self._receiver.start_handshake(self._shake_hands(own, ip))
+
+    async def _shake_hands(self, own: socket.socket, ip: Address) -> None:
         site = self._receiver.site
         assert site.certificate is not None
         connection = Connection(self._receiver, self._door, counted=ip)
@@ -60,7 +66,7 @@ class Doorstep(asyncio.Protocol):
                 ssl_handshake_timeout=site.limits.handshake_seconds,
                 ssl_shutdown_timeout=site.limits.parting_seconds,
             )
-            SECURED.inc()
+            SECURED.inc(connection.was_made)  # it may have been lost in this moment
         except OSError as error:
             tell_failed(error, str(ip))
         finally:

@@ -16,7 +16,8 @@ from typing import Any
 import structlog
 from prometheus_client import Counter, Histogram
 
-from appliance import policy, trace
+from appliance import trace
+from appliance.peer import plain_ip
 from appliance.smtp.client import Client
 from appliance.smtp.datasink import DataSink
 from appliance.smtp.destination import TOO_OFTEN, Destination, Wanted
@@ -184,7 +185,7 @@ class Transaction:
         return accepted(jobs)
 
     def _may_bother_the_postmaster(self) -> bool:
-        return self.site.postmaster.take(policy.plain_ip(self.client.ip), time.monotonic())
+        return self.site.postmaster.take(plain_ip(self.client.ip), time.monotonic())
 
     def log_refused(self, what: str, reply: Reply) -> None:
         why = {"status": reply.status, "reason": reply.reason}

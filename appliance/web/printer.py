@@ -14,8 +14,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from appliance import facts, policy
+from appliance import facts
 from appliance.doctor.network import own_interfaces
+from appliance.peer import plain_ip
 from appliance.rights import Act, demand, may
 from appliance.web.job_rows import LABELS, rows
 from appliance.web.login import Me
@@ -100,7 +101,7 @@ async def _tried(site: Site, person: Person, name: str, sender: str, where: Wher
         errors["sender"] = "This is not an address: write it like ada@example.com."
     try:
         if where is Where.IP:
-            policy.plain_ip(ip)
+            plain_ip(ip)
     except PermanentFailure as failure:
         errors["ip"] = sentence(failure.text)
     if errors:
