@@ -27,7 +27,7 @@ from mailstore.directory.contract import People
 from mailstore.directory.records import Person
 from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.store.contract import Envelope, Recipient, Store
-from mailstore.store.outbox import QueuedMail
+from mailstore.store.outbox import OUTGOING_OCTETS, QueuedMail
 
 DELIVERED = Counter("printpost_outgoing_delivered_total", "Mails of ours that were delivered.", ["way"])
 FAILURES = Counter(
@@ -48,6 +48,8 @@ PAUSES = (60.0, 300.0, 900.0, 1800.0, 3600.0)
 NOBODY_YET = 300.0
 """The longest pause for a recipient who is nobody here: somebody may add him."""
 PER_CONNECTION = 100
+
+_LARGEST = OUTGOING_OCTETS + 1024  # a mail of ours with the recipient's fields
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -152,7 +154,12 @@ class Relay:
         return [one for one in found if one.local or self._smarthost is None]
 
     async def _into_maildrops(self, mail: QueuedMail, persons: Sequence[Person]) -> None:
-        """Raises `TransientFailure`, also where somebody's maildrop is full; then nobody has it."""
+        """Raises `TransientFailure`, also where all their maildrops are full; then nobody has it.
+
+        Of several people one who never reads his mail keeps it from nobody else.
+        """
+        room = [one for one in persons if (await self._store.standing(one.maildrop))[1] + _LARGEST <= one.quota]
+        persons = room or persons
         draft = await self._store.draft(len(mail.octets))
         try:
             draft.write(mail.octets)

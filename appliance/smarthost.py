@@ -31,6 +31,8 @@ DEADLINE = 60.0
 IMPLICIT_TLS = 465
 """RFC 8314 section 7.3."""
 
+_LOG_IN_FIRST = 530  # RFC 3207 section 4, RFC 4954 section 6: our configuration's fault, and no mail's
+
 _STATUS = re.compile(r"([245]\.\d{1,3}\.\d{1,3})\b")
 
 
@@ -135,6 +137,8 @@ class Smarthost:
             if isinstance(error.__cause__, ssl.SSLCertVerificationError):
                 raise self._unverified(error.__cause__.verify_message) from None
             raise TransientFailure("4.4.1", f"{self.name}: {_said(error)}") from None
+        except UnicodeError:  # how Python refuses to look such a name up
+            raise TransientFailure("4.4.4", f"[relay] smarthost: {self.name} is no host's name") from None
 
     async def _encrypt(self, client: aiosmtplib.SMTP) -> None:
         """STARTTLS (RFC 3207), where it is wanted."""
@@ -185,7 +189,7 @@ def _failure(name: str, code: int, words: str) -> Failure:
     """What the server said, as ours: RFC 5321 section 4.2.1, RFC 2034."""
     words = clean(words, 200)
     found = _STATUS.match(words)
-    kind = PermanentFailure if 500 <= code < 600 else TransientFailure
+    kind = PermanentFailure if 500 <= code < 600 and code != _LOG_IN_FIRST else TransientFailure
     first = "5" if kind is PermanentFailure else "4"
     status = found[1] if found and found[1].startswith(first) else f"{first}.0.0"
     return kind(status, f"{name} said {code} {words}")

@@ -240,6 +240,16 @@ async def test_a_full_maildrop_waits_for_room(house: House) -> None:
     assert await house.waiting() == (0, "")
 
 
+async def test_an_administrator_who_never_reads_keeps_it_from_no_other(house: House) -> None:
+    full = Person(name="full", addresses=("full@example.com",), administrator=True, quota=100)
+    for person in (full, SECOND):
+        await house.people.add(person, PASSWORD)
+    await house.queue("postmaster@example.com")
+    await house.relay().take()
+    assert [len(await house.maildrop(one)) for one in (full, SECOND)] == [0, 1]
+    assert await house.waiting() == (0, "")
+
+
 async def test_nobodys_mail_waits_with_a_reason_until_he_is_added(house: House) -> None:
     await house.queue("grace@example.com")
     await house.relay().take()
@@ -360,6 +370,20 @@ async def test_a_server_that_is_down_and_comes_back_gets_everything(house: House
             relay.ring()
             await house.until(lambda waiting, _: waiting == 0, 20.0)
     assert sorted(recipient for _, recipient, _ in smarthost.mails) == ["one@example.org", "two@example.org"]
+
+
+async def test_a_smarthost_that_wants_a_login_first_costs_no_mail(house: House) -> None:
+    async with server() as smarthost:
+        smarthost.replies["one@example.org"] = "530 5.7.0 Authentication required"
+        await house.queue("one@example.org")
+        async with house.running(house.relay(smarthost.port)):
+            await house.until(lambda waiting, why: waiting == 1 and "Authentication required" in why)
+
+
+async def test_a_smarthost_that_cannot_be_a_name_is_said_to_be_that(house: House) -> None:
+    await house.queue("one@example.org")
+    async with house.running(house.relay(smarthost="mail..example.com:25")):
+        await house.until(lambda _, why: why == "[relay] smarthost: mail..example.com:25 is no host's name")
 
 
 async def _hang(peer: Peer) -> None:

@@ -96,7 +96,7 @@ class Outbox(Protocol):
     async def take_outgoing(self, owner: str, limit: int, seconds: float) -> Sequence[QueuedMail]:
         """Mails whose time has come and that nobody holds, the longest due first, each leased for so long.
 
-        One past its `expires_at` is handed out like any other: whoever takes it gives it up.
+        One past its `expires_at` is handed out like any other: whoever takes it tries once more, or gives it up.
         """
 
     async def outgoing_done(self, mail: QueuedMail, note: str) -> bool:
