@@ -47,7 +47,7 @@ def warnings(printer: Printer, own: Sequence[Interface]) -> list[str]:
 def everywhere(networks: Iterable[_Network]) -> list[_Network]:
     """Of which address families these networks, taken together, leave nothing out."""
     found = list(networks)
-    whole = (
+    whole: tuple[_Network, ...] = (
         *collapse_addresses(one for one in found if isinstance(one, IPv4Network)),
         *collapse_addresses(one for one in found if isinstance(one, IPv6Network)),
     )
