@@ -201,7 +201,9 @@ async def test_what_two_of_the_site_have_is_nobodys(tmp_path: Path, running: Run
     async with both(tmp_path, running) as (people, _):
         with pytest.raises(TransientFailure, match="several people"):
             await people.verify("shared@corp.example", "niwt")
-        assert await people.verify("twin", "niwt")
+        twin = await people.verify("twin", "niwt")
+        assert twin is not None
+        assert twin.addresses == (), "an address is what roles and senders are known by: he may have made it up"
         assert await people.verify("grace", "ecarg") == GRACE_THERE, "mallory's address without @ is no name"
 
 

@@ -3,9 +3,10 @@
 Our own win: a name or an address that both know is our own user's.  So our own are asked first, and the site's
 directory only for those whom we do not know; while it is down our own users log in all the same.
 
-Security: in the site's directory people may be able to change their own addresses.  An address that is one of our own
-users' is taken away from whoever claims it there, and who bears the name of one of our own users is not let in, for
-that name is a maildrop and may be an administrator's.
+Security: in the site's directory people may be able to change their own addresses, and an address is what senders and
+the three roles are known by.  One that is one of our own users', or that another entry there has too, is taken away
+from whoever claims it; and who bears the name of one of our own users is not let in, for that name is a maildrop and
+may be an administrator's.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from mailstore.directory.cache import Unusable
 from mailstore.directory.logins import Logins
 from mailstore.directory.own_people import OwnPeople
 from mailstore.directory.person import FoundPerson
@@ -66,19 +68,32 @@ class LdapPeople:
         """Who bears the name, and where to try passwords."""
         if (own := await self._own.named(name)) or not self._site:
             return own, self._own.logins
-        return await self._without_ours(await self._site.named(name)), self._site.logins
+        return await self._without_others(self._site, await self._site.named(name)), self._site.logins
 
     async def _addressed(self, address: str) -> tuple[FoundPerson | None, Logins]:
         if (own := await self._own.addressed(address)) or not self._site:
             return own, self._own.logins
-        return await self._without_ours(await self._site.addressed(address)), self._site.logins
+        return await self._without_others(self._site, await self._site.addressed(address)), self._site.logins
 
-    async def _without_ours(self, found: FoundPerson | None) -> FoundPerson | None:
-        """Somebody of the site's directory without what is our own users'."""
+    async def _without_others(self, site: SitePeople, found: FoundPerson | None) -> FoundPerson | None:
+        """Somebody of the site's directory without what is our own users', or somebody else's there too."""
         if found is None or await self._own.named(found.person.name):
             return None
-        free = [address for address in found.person.addresses if not await self._own.addressed(address)]
+        free = [
+            address
+            for address in found.person.addresses
+            if not await self._own.addressed(address) and await _is_alone(site, address)
+        ]
         return FoundPerson(found.dn, replace(found.person, addresses=tuple(free)))
 
     def _both(self) -> Sequence[OwnPeople | SitePeople]:
         return (self._own, self._site) if self._site else (self._own,)
+
+
+async def _is_alone(site: SitePeople, address: str) -> bool:
+    """Whether no other entry has the address of the entry in which it was found."""
+    try:
+        await site.addressed(address)
+    except Unusable:
+        return False
+    return True
