@@ -1,7 +1,7 @@
 """The register: what an administrator does with our own users, the same for the page, the API and the commands.
 
 Security: rights are asked here.  Somebody who can administer always remains; whoever is removed, or gets another
-password, is out of every session.
+password, is out of every session, and so is whoever bore a name that becomes one of our own users'.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from appliance.people import made_up_password
 from appliance.rights import Act, NotAllowed, demand
 from mailstore.config import Settings
 from mailstore.directory.contract import People
+from mailstore.directory.person import checked
 from mailstore.directory.records import MAILDROP_OF_PERSON, Person
 from mailstore.directory.turn import our_turn
 from mailstore.failure import PermanentFailure
@@ -46,17 +47,22 @@ class Register:
         async with our_turn(self._settings.store.folder):
             await self._people.add(person, secret)
             await self._store.changed()
+            # Somebody of this name in the site's own directory is another person, and may be logged in.
+            await self._store.end_sessions(person.name.lower())
         return secret
 
     async def change(self, by: Person, name: str, seen: str, changes: Mapping[str, Any]) -> Person:
-        """Change one of whom `by` has seen the revision `seen` ("": whichever).  Raises `Conflict`."""
+        """Change one of whom `by` has seen the revision `seen` ("": whichever).  Raises `Conflict`.
+
+        Returns him as he is stored.
+        """
         demand(by, Act.MANAGE)
         async with our_turn(self._settings.store.folder):
             await self._look_again(by)
             person = await self._own(name)
             if seen and seen != person.revision:
                 raise Conflict(person)
-            changed = dataclasses.replace(person, **changes)
+            changed = checked(dataclasses.replace(person, **changes))
             if person.administrator and not changed.administrator:
                 await self._demand_another(by, person, "nobody takes this right from himself")
             if changed != person:

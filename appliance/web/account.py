@@ -12,7 +12,7 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
 from appliance.web.login import Me, TooManyGuesses, begin, try_password
-from appliance.web.pages import flash, page, sentence
+from appliance.web.pages import SESSION, flash, page, sentence
 from appliance.web.site import Here, Site
 from mailstore.directory.records import Person
 from mailstore.failure import Failure
@@ -40,15 +40,13 @@ async def change_password(
     try:
         errors = await _errors(site, request, person, old, new, again)
         if not errors:
-            await site.people.set_password(person.name, new)
-            await site.changed()
+            await site.register.set_password(person, person.name, new)
     except Failure as failure:
         errors = {"": sentence(failure.text)}
     if errors:
         return page(request, "account.html", status=422, errors=errors, silent=False)
-    await site.store.end_sessions(person.name)
     answer = RedirectResponse("/account", 303)
-    request.scope["state"]["session"] = await begin(site, person, answer)
+    request.scope["state"][SESSION] = await begin(site, person, answer)
     flash(request, "Your password was changed. Everywhere else you have to log in again.")
     return answer
 

@@ -7,16 +7,18 @@ own right away.  A password is made up here, shown once on the answer that made 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
-from appliance.desk import Conflict
+from appliance.desk import Conflict, Missing
 from appliance.rights import NotAllowed
 from appliance.web.login import Administrator
 from appliance.web.pages import flash, page, sentence
 from appliance.web.site import Here, Site
+from mailstore.directory import values
 from mailstore.directory.records import Person
 from mailstore.failure import Failure, PermanentFailure, TransientFailure
 
@@ -75,13 +77,13 @@ async def add_person(
     typed = Typed(name=name, full_name=full_name, addresses=addresses, administrator=bool(administrator))
     given, listed, rights = typed.settings()
     made = Person(name=name.strip().lower(), addresses=listed, full_name=given, administrator=rights)
-    errors = _missing(made)
+    errors = _wrong(made)
     if errors:
         return await _form(request, site, None, typed, errors)
     try:
         password = await site.register.add(me, made)
     except Failure as failure:
-        return await _form(request, site, None, typed, _beside(failure))
+        return await _form(request, site, None, typed, _refused(failure))
     site.refresh()
     title = f"{made.name} was added"
     return page(request, "password.html", title=title, whose=made.name, password=password, back="/people")
@@ -107,7 +109,7 @@ async def change_person(
     typed = Typed(name=name, full_name=full_name, addresses=addresses, administrator=bool(administrator))
     given, listed, rights = typed.settings()
     shown = await site.register.person(me, name)
-    errors = _missing(dataclasses.replace(shown, addresses=listed))
+    errors = _wrong(dataclasses.replace(shown, addresses=listed, full_name=given))
     if not errors:
         changes = {"addresses": listed, "full_name": given, "administrator": rights}
         try:
@@ -118,8 +120,10 @@ async def change_person(
             shown, errors = now, {"": sentence(conflict.text)}
         except NotAllowed as refused:
             errors = {"administrator": sentence(refused.text)}
+        except Missing:
+            raise
         except Failure as failure:
-            errors = _beside(failure)
+            errors = _refused(failure)
     if errors:
         return await _form(request, site, shown, typed, errors)
     site.refresh()
@@ -191,17 +195,28 @@ async def _form(
     )
 
 
-def _missing(person: Person) -> dict[str, str]:
+def _wrong(person: Person) -> dict[str, str]:
+    """What cannot be meant, by field: all that is wrong at once."""
     errors = {}
-    if not person.name:
-        errors["name"] = "Somebody needs a name."
-    if not person.addresses:
-        errors["addresses"] = "Give at least one address."
+    fields: tuple[tuple[str, Callable[[str], str], Sequence[str], str], ...] = (
+        ("name", values.read_user_name, (person.name,), "Somebody needs a name."),
+        ("full_name", values.read_text, (person.full_name,), ""),
+        ("addresses", values.read_own_address, person.addresses, "Give at least one address."),
+    )
+    for field, read, told, missing in fields:
+        if missing and not any(told):
+            errors[field] = missing
+            continue
+        try:
+            values.check_each(told, read)
+        except PermanentFailure as failure:
+            errors[field] = sentence(failure.text)
     return errors
 
 
-def _beside(failure: Failure) -> dict[str, str]:
-    """The directory's refusal beside the field that it is about."""
-    words = failure.text.lower() if isinstance(failure, PermanentFailure) else ""
-    field = "addresses" if "address" in words or "@" in words else "name" if "user" in words or "name" in words else ""
+def _refused(failure: Failure) -> dict[str, str]:
+    """The directory's refusal, beside the field that it is about."""
+    field = ""
+    if failure.status == "5.1.1":
+        field = "name" if failure.text.startswith("there is") else "addresses"
     return {field: sentence(failure.text)}
