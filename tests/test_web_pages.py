@@ -14,7 +14,7 @@ from appliance.web import overview
 from appliance.web.pages import ago, duration, octets, sentence
 from mailstore import condition
 from mailstore.directory.records import Printer
-from mailstore.store.outbox import OutgoingMail
+from mailstore.store.outbox import OutgoingMail, WebSession
 from tests.web_house import ADA, ADA_NAME, ADA_PASSWORD, PRINTER, WebHouse, web_house
 
 POLLING = Printer(name="cellar", addresses=("cellar@example.com",), location="B <1>", allow=("@example.com",))
@@ -65,9 +65,13 @@ async def test_mail_that_cannot_go_out_is_told(house: WebHouse) -> None:
     async with house.browser() as client:
         assert "to be delivered" not in (await client.get("/")).text  # it has not failed yet
         (queued,) = await house.store.take_outgoing("test", 1, 60)
-        await house.store.outgoing_later(queued, time.time() + 60, "the smarthost does not answer")
+        await house.store.outgoing_later(queued, time.time() + 60, "<ada@example.com>: mailbox full")
         text = (await client.get("/")).text
-    assert "1 notice waits to be delivered, the oldest since just now: The smarthost does not answer." in text
+        async with house.browser(ADA_NAME, ADA_PASSWORD) as ada:
+            others = (await ada.get("/")).text
+    assert "1 notice waits to be delivered, the oldest came just now: &lt;ada@example.com&gt;: mailbox full." in text
+    assert "1 notice waits to be delivered, the oldest came just now. An administrator can see why." in others
+    assert "ada@example.com" not in others, "whose notice it is, is nobody else's business"
 
 
 async def test_a_full_disk_is_told(tmp_path: Path) -> None:
@@ -159,6 +163,7 @@ async def test_an_administrator_adds_changes_and_removes_people(house: WebHouse)
         ({"name": "eve", "addresses": "office@example.com"}, "addresses", "office@example.com"),
         ({"name": "e v", "addresses": "x@example.com"}, "name", "e v"),
         ({"name": "eve", "addresses": "no address"}, "addresses", "no"),
+        ({"name": "eve", "addresses": "x@example.com", "full_name": "user@" * 30}, "full_name", "at most 127 octets"),
     ],
 )
 async def test_somebody_who_cannot_be_added_says_why(
@@ -181,6 +186,17 @@ async def test_nobody_locks_himself_out(house: WebHouse) -> None:
         assert "Nobody takes this right from himself" in answer.text
         assert (await client.post("/people/grace/remove")).status_code == 403
         assert (await client.get("/people")).status_code == 200
+
+
+async def test_a_name_that_becomes_ours_is_nobody_elses_any_more(house: WebHouse) -> None:
+    """Somebody of this name in the site's own directory may be logged in."""
+    now = time.time()
+    await house.store.begin_session(WebSession(key="k", person="bob", created_at=now, expires_at=now + 60))
+    async with house.browser() as client:
+        assert (
+            await client.post("/add-person", data={"name": "Bob", "addresses": "bob@example.com"})
+        ).status_code == 200
+    assert await house.store.session("k") is None
 
 
 async def test_two_who_remove_each_other_leave_one(house: WebHouse) -> None:

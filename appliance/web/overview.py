@@ -1,6 +1,7 @@
 """The first page: every printer, how it fares, what waits for it, and whatever is wrong.
 
-Security: everybody who is logged in sees it, so it holds no job's name, no sender and no rule.  What is searched for is
+Security: everybody who is logged in sees it, so it holds no job's name, no sender and no rule; what a mail server said
+of a notice names its recipient, and is an administrator's to read.  What is searched for is
 cut and compared, never a pattern; what printers report is shown as text, and a table is bounded in rows.
 """
 
@@ -12,10 +13,12 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from appliance.desk import Standing
+from appliance.rights import Act, may
 from appliance.web.login import Me
 from appliance.web.pages import ago, clock, page, sentence
 from appliance.web.site import Here, Site
 from mailstore import condition
+from mailstore.directory.records import Person
 from mailstore.failure import TransientFailure
 
 router = APIRouter(include_in_schema=False)
@@ -46,7 +49,7 @@ async def overview(request: Request, site: Here, person: Me, find: str = "") -> 
         found=len(found),
         shown=found[:MOST],
         searched=searched,
-        trouble=await trouble(site, standings),
+        trouble=await trouble(site, person, standings),
         domain=site.settings.domains[0],
     )
 
@@ -61,7 +64,7 @@ def _stopped(standing: Standing) -> bool:
     return standing.condition == "stopped" and not standing.state.paused
 
 
-async def trouble(site: Site, standings: Sequence[Standing]) -> list[str]:
+async def trouble(site: Site, person: Person, standings: Sequence[Standing]) -> list[str]:
     """What is wrong in the house, a sentence each."""
     found = []
     if await site.reach.silent():
@@ -74,10 +77,9 @@ async def trouble(site: Site, standings: Sequence[Standing]) -> list[str]:
         found.append(sentence(f"stopped: {named}{more}"))
     outgoing = await site.store.outgoing()
     if outgoing.waiting and outgoing.last_error:
-        found.append(
-            f"{outgoing.waiting} {'notice waits' if outgoing.waiting == 1 else 'notices wait'} to be delivered,"
-            f" the oldest since {ago(outgoing.oldest)}: {sentence(outgoing.last_error)}"
-        )
+        notices = "notice waits" if outgoing.waiting == 1 else "notices wait"
+        why = f": {sentence(outgoing.last_error)}" if may(person, Act.MANAGE) else ". An administrator can see why."
+        found.append(f"{outgoing.waiting} {notices} to be delivered, the oldest came {ago(outgoing.oldest)}{why}")
     free, reserve = await site.store.free_octets(), site.settings.store.reserve
     if free < 0:
         found.append("The disk is full: mail is refused until there is room.")
