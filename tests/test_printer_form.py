@@ -192,6 +192,25 @@ def test_line_ends_and_blanks_are_no_change() -> None:
     assert merged.differences[0].both is False
 
 
+def test_another_order_is_no_change_but_of_the_first_address() -> None:
+    two = ("office@example.com", "desk@example.com")
+    entry = replace(PRINTER, allow=("*", "@example.com"), addresses=two)
+    turned = texts(replace(entry, allow=("@example.com", "*")))
+    assert merge(marks(texts(entry)), texts(entry), turned).differences == []
+    shown = merge(marks(texts(entry)), texts(entry), texts(replace(entry, addresses=two[::-1])))
+    assert [one.name for one in shown.differences] == ["addresses"]
+
+
+def test_languages_stay_in_the_order_of_preference() -> None:
+    entry = replace(PRINTER, languages=(Language.PDF, Language.POSTSCRIPT))
+    for sent, kept in (
+        ("postscript\npdf", (Language.PDF, Language.POSTSCRIPT)),
+        ("postscript\npdf\ntext", (Language.PDF, Language.POSTSCRIPT, Language.TEXT)),
+        ("postscript\ntext", (Language.POSTSCRIPT, Language.TEXT)),
+    ):
+        assert read({"languages": sent}, entry).changes["languages"] == kept
+
+
 forms = st.fixed_dictionaries({name: st.sampled_from(["", "a", "b\na"]) for name in FIELDS})
 
 

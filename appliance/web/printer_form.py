@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,12 +83,14 @@ def read(form: Mapping[str, str], printer: Printer) -> Reading:
         except (ValueError, PermanentFailure) as error:
             errors[name] = _sentence(error)
     _read_netmask(changes, errors, printer)
+    if chosen := changes.get("languages"):  # boxes have no order, and the one there was is a preference
+        changes["languages"] = tuple(sorted(chosen, key=lambda one: _place(one, printer.languages)))
     return Reading(changes=changes, errors=errors)
 
 
 def marks(form: Mapping[str, str]) -> str:
     """How the form is, in few octets: what a page carries along to tell later what its reader has seen."""
-    return " ".join(f"{name}:{_mark(text)}" for name, text in form.items())
+    return " ".join(f"{name}:{_mark(name, text)}" for name, text in form.items())
 
 
 def merge(seen: str, typed: Mapping[str, str], now: Mapping[str, str]) -> Merged:
@@ -98,9 +100,10 @@ def merge(seen: str, typed: Mapping[str, str], now: Mapping[str, str]) -> Merged
     differences = []
     for name, theirs in now.items():
         yours = typed.get(name, theirs)
-        if _mark(theirs) in (was.get(name, _mark(theirs)), _mark(yours)):
+        mark = _mark(name, theirs)
+        if mark in (was.get(name, mark), _mark(name, yours)):
             continue
-        both = _mark(yours) != was[name]
+        both = _mark(name, yours) != was[name]
         if not both:
             merged[name] = theirs
         differences.append(
@@ -123,8 +126,11 @@ def show_size(octets: int) -> str:
     return f"{octets // _UNITS[unit]} {unit.upper()}iB" if unit else str(octets)
 
 
-def _mark(text: str) -> str:
-    return hashlib.sha256("\n".join(_lines(text)).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+def _mark(name: str, text: str) -> str:
+    """Of what the field means: the order of lines is the directory's, but for the address that is shown."""
+    lines = _lines(text)
+    told = (lines[:1] if name == "addresses" else []) + sorted(lines)
+    return hashlib.sha256("\n".join(told).encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def _lines(text: str) -> list[str]:
@@ -174,6 +180,10 @@ def _read_netmask(changes: dict[str, Any], errors: dict[str, str], printer: Prin
         changes["netmask"] = values.read_netmask(netmask, address)
     except ValueError as error:
         errors["netmask"] = str(error)
+
+
+def _place(language: Language, order: Sequence[Language]) -> int:
+    return order.index(language) if language in order else len(order)
 
 
 def _language(line: str) -> Language:

@@ -6,6 +6,7 @@ the store.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
@@ -82,7 +83,10 @@ class Printer:
 
     @property
     def revision(self) -> str:
-        """Changes whenever a setting does: whoever edits an entry shows which one he has seen."""
+        """Changes whenever a setting does: whoever edits an entry shows which one he has seen.
+
+        Of several values only which is first among the addresses counts: LDAP gives them in any order (RFC 4511 4.1.7).
+        """
         return _revision(self)
 
 
@@ -111,5 +115,7 @@ class Person:
 MAILDROP_OF_PERSON = "person:"
 
 
-def _revision(entry: object) -> str:
-    return hashlib.sha256(repr(entry).encode()).hexdigest()[:16]
+def _revision(entry: Printer | Person) -> str:
+    settings = [(field.name, getattr(entry, field.name)) for field in dataclasses.fields(entry)]
+    told = [(name, sorted(value) if isinstance(value, tuple) else value) for name, value in settings]
+    return hashlib.sha256(repr((entry.addresses[:1], told)).encode()).hexdigest()[:16]
