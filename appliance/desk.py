@@ -177,10 +177,10 @@ class Desk:
 
         Raises `Conflict` if it is another one now.  Returns it as it is stored.
         """
+        await self._settable(person, name)  # who may not does not even make others wait
         async with our_turn(self._settings.store.folder):
             self._directory.forget()  # what is remembered may be a minute old
-            printer = await self._existing(name)
-            demand(person, Act.SET, printer)
+            printer = await self._settable(person, name)
             if seen and seen != printer.revision:
                 raise Conflict(printer)
             changed = checked(dataclasses.replace(printer, **changes))
@@ -202,9 +202,9 @@ class Desk:
     async def new_password(self, person: Person, name: str) -> str:
         """Give a printer that polls a made-up password; returned this once."""
         password = secrets.token_urlsafe(12)
+        await self._settable(person, name)
         async with our_turn(self._settings.store.folder):
-            printer = await self._existing(name)
-            demand(person, Act.SET, printer)
+            printer = await self._settable(person, name)
             await self._directory.set_password(printer.name, password)
             await self._store.changed()
         return password
@@ -297,6 +297,11 @@ class Desk:
     async def _operated(self, person: Person, name: str) -> Printer:
         printer = await self._existing(name)
         demand(person, Act.OPERATE, printer)
+        return printer
+
+    async def _settable(self, person: Person, name: str) -> Printer:
+        printer = await self._existing(name)
+        demand(person, Act.SET, printer)
         return printer
 
     async def _job(self, person: Person, number: int) -> tuple[Job, Printer | None]:
