@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 from starlette.requests import Request
@@ -100,6 +101,12 @@ def job_reason(keyword: str) -> str:
     return REASONS.get(keyword, keyword.removeprefix("x-").replace("-", " "))
 
 
+def mailto(address: str) -> str:
+    """What writes to an address (RFC 6068 section 2: all but the @ is encoded)."""
+    local, _, domain = address.rpartition("@")
+    return f"mailto:{quote(local, safe='')}@{quote(domain, safe='')}"
+
+
 @cache
 def static(name: str) -> str:
     """The address of a file of ours, another one whenever the file is another one."""
@@ -120,6 +127,7 @@ def _templates() -> jinja2.Environment:
         "clock": clock,
         "duration": duration,
         "job_reason": job_reason,
+        "mailto": mailto,
         "octets": octets,
         "printer_reason": condition.in_words,
         "printer_reasons": condition.all_in_words,
