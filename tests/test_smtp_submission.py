@@ -390,6 +390,31 @@ async def test_nobody_sends_as_a_printer_whatever_the_sites_own_directory_says(h
             await dead.close()
 
 
+@pytest.mark.parametrize(
+    ("fields", "answerable"),
+    [
+        (b"", True),
+        (b"Auto-Submitted: no\r\n", True),
+        (b"Auto-Submitted: NO (typed by Ada)\r\nPrecedence: first-class\r\n", True),
+        (b"Auto-Submitted: auto-generated\r\n", False),
+        (b'auto-submitted:\r\n auto-replied; owner-email="ada@example.com"\r\n', False),
+        (b"Auto-Submitted:\r\n", False),
+        (b"Auto-Submitted: no\r\nAuto-Submitted: auto-replied\r\n", False),
+        (b"Precedence: Bulk\r\n", False),
+        (b"Precedence: list\r\n", False),
+        (b"Precedence:junk \r\n", False),
+        (b"List-Id: Printers <printers.example.com>\r\n", False),
+    ],
+)
+async def test_what_a_program_sent_is_not_answered(
+    house: Site, receiver: Receiver, fields: bytes, answerable: bool
+) -> None:
+    async with submission(house, receiver) as client:
+        record = await house.store.job(number(await client.mail(fields + LETTER, "members@example.com")))
+    assert record is not None
+    assert record.answerable is answerable
+
+
 async def test_a_network_proves_no_address(house: Site, receiver: Receiver) -> None:
     async with wire(receiver) as client:
         await client.reply()

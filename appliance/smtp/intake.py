@@ -24,6 +24,7 @@ class Intake:
         self.failure: Failure | None = None
         self.subject = ""
         self.message_id = ""
+        self.automatic = False  # a program wrote it, so it is not answered
         self._trace = trace
         self._hostname = hostname
         self._hops = hops
@@ -78,6 +79,7 @@ class Intake:
             raise PermanentFailure("5.4.6", f"the message has passed more than {self._hops} servers: a mail loop")
         self.subject = header.subject(block)
         self.message_id = header.message_id(block)
+        self.automatic = _automatic(block)
         # RFC 8601 section 5: nobody else may speak in our name.
         block = header.without_results_of(block, self._hostname)
         self.draft.write(self._trace)
@@ -86,3 +88,20 @@ class Intake:
     def _pass_on(self, octets: bytes | bytearray) -> None:
         self.draft.write(octets)
         self._survey.feed(octets)
+
+
+_NOT_ANSWERED = frozenset({"bulk", "list", "junk"})
+
+
+def _automatic(block: bytes) -> bool:
+    """Whether a program or a mailing list sent this, which is not answered (RFC 3834 section 2).
+
+    The field's own section 5 says "no" for people; what cannot be read is no "no".  Precedence is older than it.
+    """
+    submitted = (header.parameters(field.value)[0] for field in header.find(block, "auto-submitted"))
+    precedence = header.value(block, "precedence").lower().decode("latin-1")
+    return (
+        any(word != "no" for word in submitted)
+        or precedence in _NOT_ANSWERED
+        or next(header.find(block, "list-id"), None) is not None
+    )

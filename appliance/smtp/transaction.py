@@ -159,7 +159,8 @@ class Transaction:
             smtputf8=self.smtputf8,
             body=self.body,
             login=login.name if login else "",
-            answerable=login is not None,  # its own address is proved; a network proves none
+            # A login's own address is proved; a network proves none.
+            answerable=login is not None and not intake.automatic,
             name=intake.subject,
             header_message_id=intake.message_id,
             documents=len(documents),
