@@ -15,9 +15,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from mailstore import charset
+from mailstore.document_format import DocumentFormat
 from mailstore.failure import PermanentFailure
 from mailstore.mime import Data, End, Event, Limits, Part, Walker, everything
-from mailstore.sniff import PREFIX_OCTETS, DocumentFormat, sniff
+from mailstore.sniff import PREFIX_OCTETS, sniff
 
 PRINTABLE = frozenset(
     {

@@ -1,8 +1,10 @@
-"""The event loop of a serving process: uvloop where it installs, else asyncio's own."""
+"""The event loop of a serving process: uvloop where it installs, else asyncio's own; and descriptors enough for it."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import resource
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -11,9 +13,17 @@ T = TypeVar("T")
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run `work` to its end on a new loop."""
+    _many_files()
     try:
         import uvloop
     except ImportError:
         return asyncio.run(work)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work)
+
+
+def _many_files() -> None:
+    """One descriptor for every client and every printer at work, and a few: the soft limit is often 1024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

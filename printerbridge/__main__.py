@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import contextlib
 import os
-import resource
 import signal
 import sys
 from pathlib import Path
@@ -94,7 +93,6 @@ def main() -> int:
             return os.EX_OK
         settings, _ = config.load(arguments.config)
         logs.configure("bridge")
-        _many_files()
         loop.run(serve(settings))
     except ConfigError as error:
         return _sorry(str(error), os.EX_CONFIG)
@@ -122,13 +120,6 @@ def _parser() -> argparse.ArgumentParser:
     virtual.add_argument("--output", required=True, type=Path, metavar="FOLDER")
     virtual.add_argument("--fault", action="append", default=[], metavar="NAME")
     return parser
-
-
-def _many_files() -> None:
-    """One descriptor for every printer at work, and a few."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _sorry(sentence: str, status: int) -> int:

@@ -20,8 +20,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from mailstore.directory.records import Language
+from mailstore.document_format import DocumentFormat
 from mailstore.failure import Failure, PermanentFailure, TransientFailure
-from mailstore.sniff import DocumentFormat
 from printerbridge import sandbox
 from printerbridge.converters import CONVERTERS
 from printerbridge.converters.contract import Converter, Media, Task

@@ -22,10 +22,11 @@ from tempfile import mkdtemp
 from typing import BinaryIO
 
 from mailstore.directory.records import Language, Printer
+from mailstore.document_format import DocumentFormat
 from mailstore.documents import Document, Extractor, Surveyor, take
 from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.job import Job
-from mailstore.sniff import PREFIX_OCTETS, DocumentFormat
+from mailstore.sniff import PREFIX_OCTETS
 from mailstore.store.contract import Store
 from printerbridge import banner, convert
 

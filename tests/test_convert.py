@@ -13,8 +13,8 @@ from PIL import Image
 from reportlab.lib.pagesizes import A4, landscape, letter
 
 from mailstore.directory.records import Language
+from mailstore.document_format import DocumentFormat
 from mailstore.failure import PermanentFailure, TransientFailure
-from mailstore.sniff import DocumentFormat
 from printerbridge import sandbox
 from printerbridge.convert import Converted, convert, failure, route
 from printerbridge.converters import CONVERTERS

@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailstore.codings import Base64, QuotedPrintable
+from mailstore.document_format import DocumentFormat
 from mailstore.documents import Document, Extractor, Surveyor, take
 from mailstore.failure import PermanentFailure
 from mailstore.mime import Data, End, Limits, Part, Walker, everything
-from mailstore.sniff import PREFIX_OCTETS, DocumentFormat
+from mailstore.sniff import PREFIX_OCTETS
 
 PDF = b"%PDF-1.4\n" + bytes(range(256)) * 40 + b"\n%%EOF\n"
 PS = b"%!PS-Adobe-3.0\n/Courier findfont 12 scalefont setfont (hello) show showpage\n"

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailstore import charset
-from mailstore.sniff import PREFIX_OCTETS, DocumentFormat, sniff
+from mailstore.document_format import DocumentFormat
+from mailstore.sniff import PREFIX_OCTETS, sniff
 
 F = DocumentFormat
 UEL = b"\x1b%-12345X"

@@ -10,8 +10,8 @@ import pytest
 from PIL import ImageFont
 
 from mailstore.directory.records import Language
+from mailstore.document_format import DocumentFormat
 from mailstore.failure import PermanentFailure
-from mailstore.sniff import DocumentFormat
 from printerbridge.convert import Converted, convert
 from printerbridge.converters import text, typeset
 from tests import documents

@@ -1,4 +1,8 @@
-"""Rules, proofs, trust and rhythms in plain words.  No I/O."""
+"""Rules, proofs, trust and rhythms in plain words.  No I/O.
+
+Security: rules and traces may hold what strangers said.  It comes out as text and never as markup: the templates escape
+all of it.
+"""
 
 from __future__ import annotations
 

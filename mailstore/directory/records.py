@@ -11,7 +11,7 @@ import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mailstore.sniff import DocumentFormat
+from mailstore.document_format import DocumentFormat
 
 
 class Language(StrEnum):

@@ -7,7 +7,7 @@ sender hid in a PDF into its output, and so into the printer.
 from __future__ import annotations
 
 from mailstore.directory.records import Language
-from mailstore.sniff import DocumentFormat
+from mailstore.document_format import DocumentFormat
 from printerbridge.converters.contract import Converter, Task
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mailstore.directory.records import Language
-from mailstore.sniff import DocumentFormat
+from mailstore.document_format import DocumentFormat
 
 _POINTS = {"mm": 72 / 25.4, "in": 72.0}
 _SELF_DESCRIBING = re.compile(r"_(\d{1,4}(?:\.\d{1,3})?)x(\d{1,4}(?:\.\d{1,3})?)(mm|in)$", re.ASCII)

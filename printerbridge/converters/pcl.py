@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mailstore.directory.records import Language
-from mailstore.sniff import DocumentFormat
+from mailstore.document_format import DocumentFormat
 from printerbridge.converters import ghostscript
 from printerbridge.converters.contract import Converter, Task
 

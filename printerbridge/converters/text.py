@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 
 from mailstore.directory.records import Language
+from mailstore.document_format import DocumentFormat
 from mailstore.failure import TransientFailure
-from mailstore.sniff import DocumentFormat
 from printerbridge.converters import typeset
 from printerbridge.converters.contract import Converter, Task
 
