@@ -290,7 +290,8 @@ class Connection:
         if self._lost is None:
             # Acknowledgements are no event: after the peer's end, the last of them is due within a round trip.
             soon = self._eof_at and self._loop.time() - self._eof_at < _TICK
-            seconds = 0.005 if soon else min(_TICK, watch.patience.stall / 4, watch.patience.end / 4)
+            patience = watch.patience
+            seconds = 0.005 if soon else min(_TICK, patience.stall / 4, patience.end / 4, patience.answer / 4)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._event.wait()

@@ -30,7 +30,7 @@ from printerbridge.pjl import OK
 from printerbridge.preparation import Preparation
 from printerbridge.retry import SCHEDULES, Backoff, Schedule, Trouble
 from printerbridge.spool import Prepared, Ready, Spool
-from printerbridge.transmission import Transmission
+from printerbridge.transmission import Hearing, Transmission
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +87,7 @@ class Line:
         self._looked: dict[str, tuple[float, bool]] = {}  # printer -> when asked, paused
         self._upcoming: asyncio.Future[Prepared | None] | None = None
         self._journal = Journal(store)
+        self._hearing = Hearing()
         unprepared = timing.schedules[Trouble.NOT_PREPARED]
         self._preparation = Preparation(spool, self._journal, unprepared, self._stopping)
 
@@ -325,7 +326,7 @@ class Line:
                 job,
                 number,
                 document,
-                pjl=printer is not None and printer.pjl,
+                hearing=self._hearing if printer is not None and printer.pjl else None,
                 printers=lambda: self.printers,
             )
             return await transmission.run(self._timing.patience)
@@ -362,9 +363,7 @@ class Line:
     async def _goes_on(self, job: Job, number: int) -> bool:
         """Whether a job of which `number` documents are on paper still has its printer here."""
         if job.printer not in self.printers:
-            text = (
-                f"the printer is no longer at {self.device.uri}; document {number + 1} and those after it were not sent"
-            )
+            text = f"the printer is no longer at {self.device.uri}; documents from {number + 1} on were not sent"
             await self._journal.doubt(job, None, text)
             return False
         return not await self._journal.ended(job.id)

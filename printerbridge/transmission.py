@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Collection
+from dataclasses import replace
 
 from prometheus_client import Counter
 
@@ -27,10 +28,30 @@ SENT_BYTES = Counter("printpost_job_sent_bytes_total", "Octets that printers' TC
 
 _SAID = 300  # octets of the back channel that the job's trace keeps
 _APART = 0.5  # seconds between two things told of one printer
+_ANSWER_OF_MUTE = 1.0  # seconds for the first word of a printer that had none for the document before
+
+
+class Hearing:
+    """Whether a printer that should speak PJL has said a word of late.
+
+    One behind a print server that lets nothing back never will, and each job would wait for it in vain.
+    """
+
+    def __init__(self) -> None:
+        self._mute = False
+
+    def heard(self, said: bytes) -> None:
+        self._mute = not said
+
+    def patience(self, patience: Patience) -> Patience:
+        return replace(patience, answer=min(patience.answer, _ANSWER_OF_MUTE)) if self._mute else patience
 
 
 class Transmission:
-    """Document `number` (from 0) of `job` on its way.  `printers` gives the entries that name the device."""
+    """Document `number` (from 0) of `job` on its way.
+
+    `hearing`: of a printer that speaks PJL; `printers` gives the entries that name the device.
+    """
 
     def __init__(
         self,
@@ -40,7 +61,7 @@ class Transmission:
         number: int,
         document: Ready,
         *,
-        pjl: bool,
+        hearing: Hearing | None,
         printers: Callable[[], Collection[str]],
     ) -> None:
         self._connection = connection
@@ -49,7 +70,8 @@ class Transmission:
         self._document = document
         self._printers = printers
         self._conversation: Conversation | None = None
-        if pjl:
+        self._hearing = hearing
+        if hearing is not None:
             name = job_name(job.id, number + 1, job.name)
             self._conversation = Conversation(document.head(), document.language, name, self._news_came)
         self._stall = ""  # what to say of a printer that takes nothing
@@ -66,6 +88,8 @@ class Transmission:
 
     async def run(self, patience: Patience) -> Sent:
         """Raises `NothingTaken` or `Broken`; then the connection is ended."""
+        if self._hearing is not None:
+            patience = self._hearing.patience(patience)
         try:
             sent = await self._connection.send(
                 self._document.blocks(), patience=patience, stalled=self._stalled, conversation=self._conversation
@@ -81,6 +105,8 @@ class Transmission:
             self._news.set()
             await self._telling
         SENT_BYTES.labels(self._job.printer).inc(sent.octets)
+        if self._hearing is not None:
+            self._hearing.heard(sent.back_channel)
         if said := clean(sent.back_channel[:_SAID].decode("latin-1"), _SAID):
             await self._journal.note(self._job, f"the printer said: {said}")
         return sent

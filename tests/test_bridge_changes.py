@@ -76,7 +76,7 @@ async def test_a_printer_that_moves_between_two_documents_leaves_a_doubt_and_goe
         (after,) = await shop.ended(await shop.submit("phaser", message(POSTSCRIPT)))
         assert new.jobs == [POSTSCRIPT]
     assert "x-delivery-unknown" in job.reasons
-    assert "document 2 and those after it were not sent" in job.detail
+    assert "documents from 2 on were not sent" in job.detail
     assert after.state is JobState.COMPLETED
 
 

@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from mailstore.job import DeliveryProof, JobState
 from mailstore.store.outbox import Occasion
+from printerbridge import transmission
 from printerbridge.appsocket import Patience
 from printerbridge.virtual_pjl import UEL, Command, Document, JobStream, Panel
 from tests.documents import pdf
@@ -136,6 +137,23 @@ async def test_the_best_proof_there_is(shop: Printshop, tmp_path: Path, fault: s
         await shop.printer("phaser", uri, pjl=True)
         (job,) = await shop.ended(await shop.submit("phaser", message(POSTSCRIPT)))
     assert (job.state, job.delivery_proof) == (JobState.COMPLETED, proof)
+
+
+async def test_a_printer_that_says_nothing_is_waited_for_once(
+    shop: Printshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transmission, "_ANSWER_OF_MUTE", 0.05)
+    patience = Patience(connect=5.0, stall=60.0, give_up=60.0, end=10.0, answer=2.0)
+    async with (
+        virtual_printer(tmp_path / "paper", "mute*3") as (_, uri),
+        shop.bridge(replace(SOON, patience=patience)),
+    ):
+        await shop.printer("phaser", uri, pjl=True)
+        numbers = [await shop.submit("phaser", message(POSTSCRIPT)) for _ in range(5)]
+        jobs = await shop.ended(*numbers)
+    took = [job.completed_at - job.sending_at for job in jobs]
+    assert took[0] > 2 > 1 > max(took[1:])
+    assert [job.delivery_proof for job in jobs[-2:]] == [DeliveryProof.JOB_END] * 2  # it speaks again
 
 
 async def test_a_printer_that_is_not_known_to_speak_pjl_hears_none(shop: Printshop) -> None:
