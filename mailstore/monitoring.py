@@ -30,6 +30,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mailstore.config import split_endpoint
 from mailstore.failure import PermanentFailure
+from mailstore.handshake import Door
 
 BUILD = Gauge("printpost_build_info", "What runs, as labels.", ["version", "python"])
 LAG = Histogram(
@@ -125,8 +126,8 @@ class HttpServer:
                 proxy_headers=False,
                 limit_concurrency=CONNECTIONS // 2,
                 h11_max_incomplete_event_size=HEADER_OCTETS,
-                ssl_context_factory=(lambda *_: tls) if tls else None,
-            )
+            ),
+            tls,
         )
         self._task = asyncio.create_task(self._server.serve([listener]))
 
@@ -158,7 +159,25 @@ async def _beat() -> None:
 
 
 class _Guest(uvicorn.Server):
-    """uvicorn as a guest: the process that it runs in deals with signals itself."""
+    """uvicorn as a guest: the process that it runs in deals with signals itself, and `handshake` with TLS."""
+
+    def __init__(self, config: uvicorn.Config, tls: ssl.SSLContext | None) -> None:
+        super().__init__(config)
+        self._tls = tls
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._tls is None:
+            await super().startup(sockets)
+            return
+        await self.lifespan.startup()
+        self.servers = [Door(each, self._tls, self._protocol, self._full) for each in sockets or ()]  # type: ignore[misc]
+        self.started = True
+
+    def _protocol(self) -> asyncio.Protocol:
+        return _Patient(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+    def _full(self, shaking: int) -> bool:
+        return shaking + len(self.server_state.connections) >= CONNECTIONS
 
     @contextlib.contextmanager
     def capture_signals(self):  # type: ignore[no-untyped-def]

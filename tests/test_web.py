@@ -8,6 +8,7 @@ import itertools
 import json
 import re
 import socket
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from appliance.web import guard, live, login
 from appliance.web.app import PAGES
 from appliance.web.guard import BODY_OCTETS, HEADERS, foreign, wrong_host
 from appliance.web.live import EVERYTHING, LISTENERS, Full, Listener, Live
-from mailstore import monitoring
+from mailstore import handshake, monitoring
 from mailstore.directory.records import Printer
 from mailstore.store.contract import Role
 from mailstore.store.sql import open_store
@@ -253,8 +254,44 @@ async def test_off_loopback_the_page_speaks_https_alone(tmp_path: Path) -> None:
                 assert (await older.post("/login", data={})).status_code == 422
         reader, writer = await raw(house)
         writer.write(b"GET /login HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert b"HTTP/1" not in await cut_off(reader)
+        await writer.drain()
+        writer.write_eof()
+        told = await cut_off(reader)
+        assert told.startswith(b"HTTP/1.1 400 ")
+        assert told.endswith(b"\r\n\r\nThis is an HTTPS port: write https:// instead of http:// before its name.\n")
         writer.close()
+
+
+async def test_handshakes_that_are_not_begun_are_bounded_and_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitoring, "CONNECTIONS", 20)
+    async with web_house(tmp_path, listen="0.0.0.0:0") as house:
+        silent = [await raw(house) for _ in range(15)]
+        silent[0][1].write(b"\x16\x03\x01")  # a handshake that stops there
+        async with house.stranger() as client:
+            client.base_url = httpx2.URL(f"https://localhost:{house.web.address[1]}")
+            assert (await client.get("/login")).status_code == 200
+            more = [await raw(house) for _ in range(10)]
+            ended = await asyncio.gather(*(cut_off(reader) for reader, _ in more[5:]))
+            assert ended == [b""] * 5, "there is no place for these"
+            began = time.monotonic()
+        assert await closed(house.web, 5.0) < 2.5
+        for reader, _ in silent:
+            await cut_off(reader)
+        assert time.monotonic() - began < 5
+        for _, writer in silent + more:
+            writer.close()
+
+
+async def test_a_handshake_has_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handshake, "SECONDS", 0.2)
+    async with web_house(tmp_path, listen="0.0.0.0:0") as house:
+        for octets in (b"", b"\x16", b"\x16\x03\x01\x02\x00\x01"):
+            reader, writer = await raw(house)
+            writer.write(octets)
+            assert await cut_off(reader) == b""
+            writer.close()
 
 
 # -- live
