@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import errno
 import os
 import re
@@ -33,7 +34,7 @@ from mailstore.directory.slapd import socket_url
 from mailstore.failure import PermanentFailure
 from tests.dialogue import play
 from tests.directory_server import FOREIGN_BASE, foreign_directory, running_directory
-from tests.smtp_client import ADA, LETTER, ROOT, Site, Wire, plain, site, submission, until, wire
+from tests.smtp_client import ADA, LETTER, PASSWORDS, ROOT, Site, Wire, plain, site, submission, until, wire
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
@@ -247,6 +248,17 @@ async def test_shutting_down_under_tls(house: Site) -> None:
         await closing
 
 
+async def test_shutting_down_waits_for_no_handshake(house: Site) -> None:
+    """Whoever sent STARTTLS and nothing more has no message under way."""
+    async with house.receiver() as receiver, wire(receiver) as client:
+        await client.reply()
+        await client.ask("EHLO client.example.com")
+        assert (await client.ask("STARTTLS")).startswith("220 ")
+        await asyncio.wait_for(receiver.close(60), 2)
+        assert await client.closed() == b""
+        assert (receiver.gate.total, receiver.connections) == (0, {})
+
+
 async def test_a_changed_certificate_is_shown_to_the_next_client(house: Site, receiver: Receiver) -> None:
     certificate, before = house.certificate, house.trusting
     async with submission(house, receiver) as old:
@@ -415,6 +427,30 @@ async def test_what_a_program_sent_is_not_answered(
     assert record.answerable is answerable
 
 
+async def test_a_login_is_what_the_directory_says_today(house: Site) -> None:
+    """Whoever keeps his connection open keeps no right that was taken from him."""
+    async with house.receiver() as receiver, submission(house, receiver) as client:
+        try:
+            await house.people.replace(dataclasses.replace(ADA, addresses=("ada@example.com",)))
+            former = await client.ask("MAIL FROM:<ada.lovelace@example.com>")
+            kept = await client.ask("MAIL FROM:<ada@example.com>")
+            await client.ask("RSET")
+        finally:
+            await house.people.remove("ada")
+            ended = await client.ask("MAIL FROM:<ada@example.com>")
+            await house.people.add(ADA, PASSWORDS["ada"])
+        assert former.startswith("553 5.7.1 a login sends from its own addresses only")
+        assert kept == "250 2.1.0 sender ok"
+        assert ended == "421 4.7.0 your login has ended; connect and log in again"
+        assert await client.closed() == b""
+
+
+async def test_a_login_is_not_believed_for_ever(house: Site) -> None:
+    """The password may have been changed because somebody else knows it."""
+    async with house.receiver(limits=Limits(login_seconds=0)) as receiver, submission(house, receiver) as client:
+        assert (await client.ask("MAIL FROM:<ada@example.com>")).startswith("421 4.7.0 your login has ended")
+
+
 async def test_a_network_proves_no_address(house: Site, receiver: Receiver) -> None:
     async with wire(receiver) as client:
         await client.reply()
@@ -520,6 +556,31 @@ async def test_what_the_postmaster_gets_is_small_and_rare(house: Site) -> None:
         await other.ask("DATA")
         assert (await other.ask("x\r\n.")).startswith("450 4.7.1 ")
     assert len(await waiting(house, ROOT.maildrop)) == 2
+
+
+async def test_strangers_do_not_stand_between_the_site_and_its_postmaster(house: Site) -> None:
+    """They use up their own allowance, and no more than half of an administrator's room."""
+    limits = Limits(postmaster_octets=20_000, postmaster_hourly=3, postmaster_hourly_per_client=3)
+    await house.people.replace(dataclasses.replace(ROOT, quota=60_000))
+    letter = LETTER + 150 * (b"x" * 98 + b"\r\n")
+    try:
+        async with house.receiver(limits=limits, networks=("192.0.2.0/24",)) as receiver:
+            async with wire(receiver) as stranger:
+                await stranger.reply()
+                await stranger.ask("EHLO client.example.com")
+                assert await to_postmaster(stranger, "postmaster", letter) == "250 2.0.0 accepted"
+                assert (await to_postmaster(stranger, "postmaster", letter)).startswith("452 4.2.2 ")
+                assert len(await waiting(house, ROOT.maildrop)) == 1
+                for _ in range(2):
+                    assert await to_postmaster(stranger, "postmaster") == "250 2.0.0 accepted"
+                assert (await to_postmaster(stranger, "postmaster")).startswith("450 4.7.1 ")
+            async with submission(house, receiver) as client:
+                for _ in range(2):
+                    sent = await to_postmaster(client, "postmaster@example.com", letter, "ada@example.com")
+                    assert sent == "250 2.0.0 accepted"
+    finally:
+        await waiting(house, ROOT.maildrop)
+        await house.people.replace(ROOT)
 
 
 async def test_a_site_without_an_administrator(house: Site, receiver: Receiver) -> None:

@@ -39,6 +39,10 @@ class Channel:
             self.paused = False
             self.transport.resume_reading()
 
+    def secured(self, transport: asyncio.Transport) -> None:
+        """TLS stands; its transport knows nothing of pauses of the one below."""
+        self.transport, self.paused, self.unread = transport, False, False
+
     def close(self) -> None:
         if self.transport is not None:
             self.transport.close()

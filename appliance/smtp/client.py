@@ -23,3 +23,8 @@ class Client:
     tls: bool = False
     login: Person | None = None
     max_size: int = 0
+
+    @property
+    def inside(self) -> bool:
+        """Whether he is one of the site's people, as far as is known."""
+        return self.insider or self.login is not None

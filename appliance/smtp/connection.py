@@ -144,10 +144,7 @@ class Connection(SMTP):
             self.dialogue.reset()
 
     def eof_received(self) -> bool:
-        """The client sends no more, but may wait for our replies: work goes on until the input is used up.
-
-        Not so under TLS, which has no half-closed connections for us: a commit that has begun still ends.
-        """
+        """Work goes on until the input is used up, for the client may wait; under TLS only a commit goes on."""
         self._half_closed = True
         self._closing = self._closing or self.dialogue.client.tls
         if not self._busy:
@@ -196,22 +193,26 @@ class Connection(SMTP):
         self.channel.flush()
         self._busy = True
         self.channel.pause()
-        self.receiver.start(self._secure())
+        self.receiver.start_handshake(self._secure())
 
     async def _secure(self) -> None:
         plain, certificate = self.channel.transport, self.site.certificate
         assert certificate is not None
         secured = None
-        if plain is not None:
-            secured = await shake_hands(plain, self, certificate, self.site.limits, self.dialogue.client.ip)
-        self._busy = False
-        if plain is None or secured is None or self.channel.transport is None:
-            self.connection_lost(None)
-            self.dialogue.reset()
-            return
-        self.receiver.enter(secured, self.shut_down)
-        self.receiver.leave(plain)
-        self.channel.transport, self.channel.paused = secured, False
+        try:
+            if plain is not None:
+                secured = await shake_hands(plain, self, certificate, self.site.limits, self.dialogue.client.ip)
+        finally:
+            self._busy = False
+            if plain is None or secured is None or self.channel.transport is None:
+                self.connection_lost(None)
+                self.dialogue.reset()
+            else:
+                self._secured(plain, secured)
+
+    def _secured(self, plain: asyncio.Transport, secured: asyncio.Transport) -> None:
+        self.receiver.enter(secured, self.shut_down, instead_of=plain)
+        self.channel.secured(secured)
         self.dialogue.secured()
         self._deadline.expect(self.site.limits.command_seconds)
         if self.receiver.closing:

@@ -38,6 +38,9 @@ async def shake_hands(
         tell_failed(error, client_ip)
         transport.abort()
         return None
+    except BaseException:  # we are going down
+        transport.abort()
+        raise
     if secured is not None:  # it is where the connection was lost in this moment
         SECURED.inc()
     return secured

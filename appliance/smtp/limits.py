@@ -32,9 +32,10 @@ class Limits:
     excess: int = 64 << 20  # octets past the largest size that are still swallowed for a reply's sake
     hops: int = 50  # Received fields
     logins: int = 3  # wrong ones before the connection is closed
+    login_seconds: float = 3600.0  # for which a login is believed: a password may be changed meanwhile
     denial_seconds: float = 1.0  # what a wrong login costs
     postmaster_octets: int = 256 << 10  # of a message
-    postmaster_hourly: int = 20  # messages of all clients
+    postmaster_hourly: int = 20  # messages of all strangers, and as many of all people of the site
     postmaster_hourly_per_client: int = 5
 
 

@@ -25,6 +25,7 @@ FAILURES = Counter("printpost_smtp_auth_failures_total", "Logins that the direct
 
 WELCOME: Final = Reply(code=235, status="2.7.0", text="welcome")
 DENIED: Final = Reply(code=535, status="5.7.8", text="the user name or the password is wrong")
+EXPIRED: Final = Reply(code=421, status="4.7.0", text="your login has ended; connect and log in again", close=True)
 TOO_LONG: Final = Reply(code=500, status="5.5.6", text="the line is too long for an authentication")
 
 log = structlog.get_logger()
@@ -55,6 +56,17 @@ async def verify(site: Site, credentials: Credentials, client_ip: str) -> Person
     log.info("login denied", client=client_ip)
     await asyncio.sleep(max(0.0, began + site.limits.denial_seconds - time.monotonic()))
     return DENIED
+
+
+async def as_of_now(site: Site, person: Person) -> Person | Reply:
+    """The directory's word of today on somebody who has logged in; why he may not send any more, if so."""
+    assert site.people is not None
+    try:
+        found = await site.people.person(person.name)
+    except Failure as failure:
+        return refusal(failure)
+    # Who bears the name now may be another one: of ours, where the other was of the site's directory.
+    return EXPIRED if found is None or found.local != person.local else found
 
 
 async def printers_own(site: Site, person: Person, address: str) -> Reply | None:

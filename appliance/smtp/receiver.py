@@ -46,10 +46,18 @@ class Receiver:
         self.addresses[door.name] = listener.getsockname()[:2]
         self._servers.append(await self.loop.create_server(lambda: protocol(self, door), sock=listener, backlog=1024))
 
-    def enter(self, transport: asyncio.Transport, shut_down: Callable[[], None]) -> None:
-        """A connection is open; `shut_down` asks it to come to its end."""
+    def enter(
+        self,
+        transport: asyncio.Transport,
+        shut_down: Callable[[], None],
+        *,
+        instead_of: asyncio.Transport | None = None,
+    ) -> None:
+        """A connection is open; `shut_down` asks it to come to its end; it may have had another transport."""
         self.connections[transport] = shut_down
         self._empty.clear()
+        if instead_of is not None:
+            del self.connections[instead_of]
 
     def leave(self, transport: asyncio.Transport) -> None:
         self.connections.pop(transport, None)
@@ -63,7 +71,7 @@ class Receiver:
         task.add_done_callback(self._tasks.discard)
 
     def start_handshake(self, handshake: Coroutine[Any, Any, None]) -> None:
-        """Run it as a task that ends when the receiver closes: nobody has been greeted yet."""
+        """Run it as a task that ends when the receiver closes: no message can be under way."""
         task = self.loop.create_task(handshake)
         self._handshakes.add(task)
         task.add_done_callback(self._handshakes.discard)

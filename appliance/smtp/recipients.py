@@ -3,7 +3,8 @@
 Security: there is no relaying to switch off.  A recipient is somebody whom the directory has under one of our domains,
 looked up by an address that the grammar let through, or it is refused; nothing else can enter a transaction.  Strangers
 cannot tell people from nobody: without a login they are not even looked up.  The postmaster has to be reachable for
-everybody (RFC 5321 section 4.5.1), so what he gets is small and rare.
+everybody (RFC 5321 section 4.5.1), so what he gets is small and rare; strangers use up neither what people of the site
+may send him nor the last of his room.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from appliance import policy
 from appliance.peer import plain_ip
 from appliance.smtp.client import Client
 from appliance.smtp.destination import TOO_OFTEN, Destination, Wanted
+from appliance.smtp.limits import Allowance
 from appliance.smtp.reply import Reply, refusal
 from appliance.smtp.site import Site
 from mailstore import address as addresses
@@ -83,7 +85,7 @@ async def _postmaster(site: Site, client: Client, wanted: Wanted) -> Destination
     if wanted.declared > limit:
         text = f"a message to the postmaster may have {limit} octets at most"
         return Reply(code=552, status="5.3.4", text=text, reason="too-large")
-    if not site.postmaster.left(plain_ip(client.ip), time.monotonic()):
+    if not allowance(site, client).left(plain_ip(client.ip), time.monotonic()):
         return TOO_OFTEN
     known = await site.people.people() if site.people else ()
     administrators = [person for person in known if person.administrator]
@@ -92,7 +94,8 @@ async def _postmaster(site: Site, client: Client, wanted: Wanted) -> Destination
     with_room = []
     for person in administrators:
         _, octets = await site.store.standing(person.maildrop)
-        if octets + limit <= person.quota:
+        # Strangers may not fill it: what Printpost itself tells an administrator must still find room.
+        if octets + limit <= (person.quota if client.inside else person.quota // 2):
             with_room.append(person)
     if not with_room:
         return Reply(code=452, status="4.2.2", text="the postmaster's mailbox is full", reason="quota")
@@ -102,4 +105,9 @@ async def _postmaster(site: Site, client: Client, wanted: Wanted) -> Destination
 
 
 def _trust(client: Client) -> policy.Trust:
-    return policy.Trust.INSIDER if client.insider or client.login else policy.Trust.STRANGER
+    return policy.Trust.INSIDER if client.inside else policy.Trust.STRANGER
+
+
+def allowance(site: Site, client: Client) -> Allowance:
+    """What mail to the postmaster is counted in."""
+    return site.postmaster if client.inside else site.postmaster_strangers

@@ -98,6 +98,7 @@ async def start_smtp(
             certificate=certificate,
             limits=limits,
             postmaster=Allowance(limits.postmaster_hourly, limits.postmaster_hourly_per_client),
+            postmaster_strangers=Allowance(limits.postmaster_hourly, limits.postmaster_hourly_per_client),
         )
     )
     doors = [(SMTP, settings.smtp.listen)]

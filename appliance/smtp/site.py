@@ -24,4 +24,5 @@ class Site:
     people: People | None  # None: nobody can log in
     certificate: Certificate | None  # None: TLS is not offered
     limits: Limits
-    postmaster: Allowance
+    postmaster: Allowance  # what people of the site may send him
+    postmaster_strangers: Allowance  # what everybody else may, who uses up nothing of theirs

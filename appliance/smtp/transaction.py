@@ -22,6 +22,7 @@ from appliance.smtp.client import Client
 from appliance.smtp.datasink import DataSink
 from appliance.smtp.destination import TOO_OFTEN, Destination, Wanted
 from appliance.smtp.intake import Intake
+from appliance.smtp.recipients import allowance
 from appliance.smtp.reply import REASONS, Reply, accepted, refusal
 from appliance.smtp.site import Site
 from mailstore import address as addresses
@@ -186,7 +187,7 @@ class Transaction:
         return accepted(jobs)
 
     def _may_bother_the_postmaster(self) -> bool:
-        return self.site.postmaster.take(plain_ip(self.client.ip), time.monotonic())
+        return allowance(self.site, self.client).take(plain_ip(self.client.ip), time.monotonic())
 
     def log_refused(self, what: str, reply: Reply) -> None:
         why = {"status": reply.status, "reason": reply.reason}

@@ -8,6 +8,7 @@ or a message whose DATA was refused, would be one of its author's choosing.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -34,6 +35,7 @@ class Dialogue:
     discard: Callable[[Coroutine[Any, Any, None]], None]  # runs to its end, whatever becomes of the dialogue
     transaction: Transaction | None = None
     exchange: Exchange | None = None  # an AUTH that is under way: lines are its responses
+    logged_in_at: float = 0.0  # time.monotonic
     denials: int = 0
 
     @property
@@ -133,23 +135,32 @@ def mail(dialogue: Dialogue, argument: str) -> Step:
         return Reply(code=503, status="5.5.1", text="a mail has begun already; RSET gives it up")
     if argument[:5].upper() != "FROM:":
         return Reply(code=501, status="5.5.4", text="write MAIL FROM:<you@example.com>")
-    begun = begin(dialogue.site, client, argument[5:])
+    if client.login is not None:
+        return _login_sends(dialogue, client.login, argument[5:])
+    return _begun(dialogue, begin(dialogue.site, client, argument[5:]))
+
+
+async def _login_sends(dialogue: Dialogue, who: Person, argument: str) -> Reply:
+    site = dialogue.site
+    if time.monotonic() - dialogue.logged_in_at > site.limits.login_seconds:
+        return login.EXPIRED
+    now = await login.as_of_now(site, who)
+    if isinstance(now, Reply):
+        return now
+    dialogue.client = replace(dialogue.client, login=now)
+    begun = begin(site, dialogue.client, argument)
     if isinstance(begun, Reply):
         return begun
-    if client.login is not None and begun.reverse_path:
-        return _login_sends(dialogue, client.login, begun)
-    return _begun(dialogue, begun)
-
-
-async def _login_sends(dialogue: Dialogue, who: Person, begun: Transaction) -> Reply:
-    refused = await login.printers_own(dialogue.site, who, begun.reverse_path)
+    refused = await login.printers_own(site, now, begun.reverse_path)
     if refused is None:
         return _begun(dialogue, begun)
     begun.log_refused("sender refused", refused)
     return refused
 
 
-def _begun(dialogue: Dialogue, begun: Transaction) -> Reply:
+def _begun(dialogue: Dialogue, begun: Transaction | Reply) -> Reply:
+    if isinstance(begun, Reply):
+        return begun
     dialogue.transaction = begun
     return Reply(code=250, status="2.1.0", text="sender ok")
 
@@ -250,6 +261,7 @@ async def _verify(dialogue: Dialogue, credentials: Credentials) -> Reply:
     answer = await login.verify(dialogue.site, credentials, dialogue.client.ip)
     if not isinstance(answer, Reply):
         dialogue.client = replace(dialogue.client, login=answer)
+        dialogue.logged_in_at = time.monotonic()
         return login.WELCOME
     dialogue.denials += answer is login.DENIED
     return replace(answer, close=dialogue.denials >= dialogue.site.limits.logins)
