@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from mailstore.config import Settings
 from tests.interop.engines import ROOT, Engine, Running, Service, call, found, until
 from tests.interop.programs import program
 
@@ -226,6 +227,16 @@ def test_every_file_and_name_in_the_compose_files_is_there() -> None:
             assert set(service.get("depends_on", {})) <= set(described["services"])
 
 
+@pytest.mark.parametrize("name", ["compose.yaml", "compose.full.yaml"])
+def test_every_option_in_the_compose_files_exists(name: str) -> None:
+    """Those in comments, too."""
+    text = (ROOT / "deploy" / name).read_text(encoding="utf-8")
+    found = re.findall(r"PRINTPOST_([A-Z]+)__([A-Z_]+)", text)
+    assert found or name == "compose.yaml"
+    known = Settings().model_dump()
+    assert {(section, key) for section, key in found if key.lower() not in known[section.lower()]} == set()
+
+
 def test_prometheus_of_the_parts_can_be_meant_and_asks_them(tmp_path: Path) -> None:
     services = compose("compose.full.yaml")["services"]
     places = [volume.split(":") for volume in services["prometheus"]["volumes"] if volume.startswith("./")]
@@ -274,6 +285,7 @@ def people_are_in_the_directory(serve: Running, bridge: Running) -> None:
     _, said = bridge.execute("printpost", "user", "list", "--json")  # with what the bridge may see
     assert "ada" not in said, said
     assert "phaser360" in done(bridge, "printpost", "printer", "list")
+    assert bridge.execute("cat", f"{DATA}/tls/key.pem")[0] != 0
 
 
 def trouble_is_told(serve: Running) -> None:
@@ -285,6 +297,9 @@ def trouble_is_told(serve: Running) -> None:
     until(lambda: "phaser360" in inside(serve, "subjects", password))
     metrics = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9125/metrics').read().decode())"
     until(lambda: "printpost_outgoing_mails 1.0" in done(serve, "python3", "-c", metrics))
+    _, said = serve.execute("printpost", "doctor", "--json")
+    wrong = {one["subject"] for one in json.loads(said) if one["level"] in ("warning", "error")}
+    assert wrong <= OF_THIS_MACHINE | {"bridge", "notices", "relay"}, said  # as it is: networks apart, no smarthost
 
 
 def test_the_parts_print_a_page_as_two_users(engine: Engine, secrets: Path) -> None:
