@@ -27,7 +27,7 @@ from mailstore import header
 from mailstore.address import canonical
 from mailstore.condition import in_words
 from mailstore.directory.records import Printer, WhenUncertain
-from mailstore.job import REASONS, Job
+from mailstore.job import REASONS, REPRINTS, Job
 from mailstore.store.outbox import Occasion, Occurrence, OutgoingMail
 
 DAY = 86400.0
@@ -257,7 +257,7 @@ def _to_do(head: Letterhead, occurrence: Occurrence, job: Job, printer: Printer,
         case Occasion.ABORTED:
             advice = [_ADVICE[word] for word in occurrence.reasons if word in _ADVICE]
             return [*(advice or ["Send it again later."]), *links]
-        case Occasion.UNCERTAIN if printer.when_uncertain is WhenUncertain.REPRINT:
+        case Occasion.UNCERTAIN if printer.when_uncertain is WhenUncertain.REPRINT and job.attempts < REPRINTS:
             return ["It is printed again under a page that says POSSIBLE DUPLICATE.", *links]
         case Occasion.UNCERTAIN if printer.when_uncertain is WhenUncertain.PRINTED:
             return ["It counts as printed; send it again if nothing lies at the printer.", *links]

@@ -76,6 +76,11 @@ TRANSITIONS: dict[tuple[JobState, Event], JobState] = {
 }
 
 
+REPRINTS = 3
+"""Connections in which octets may have gone after which a job in doubt is held, whatever the printer's entry says: one
+that breaks each time must not print for ever."""
+
+
 class DeliveryProof(StrEnum):
     """The best evidence that paper came out, weakest first."""
 

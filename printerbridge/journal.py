@@ -16,9 +16,8 @@ from prometheus_client import Counter, Histogram
 
 from mailstore.directory.records import Printer, WhenUncertain
 from mailstore.failure import Failure, TransientFailure
-from mailstore.job import DeliveryProof, Event, Job, JobState
+from mailstore.job import REPRINTS, DeliveryProof, Event, Job, JobState
 from mailstore.store.contract import Lease, Store
-from printerbridge.retry import REPRINTS
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

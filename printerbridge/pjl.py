@@ -236,8 +236,11 @@ class Conversation:
 
     @property
     def stands(self) -> str:
-        """The `printer-state-reasons` keyword for what the printer says that it waits for, "" if it goes on."""
-        return self.status.reason if self.status is not None else ""
+        """The `printer-state-reasons` keyword for what the printer says that it waits for, "" if it goes on.
+
+        Once the job has ended what it waits for is no longer this job's: its connection is not held for that.
+        """
+        return self.status.reason if self.status is not None and self.end is None else ""
 
     def hear(self, octets: bytes, *, whole: bool) -> bool:
         """Take what the printer said; `whole`: it has taken all of the document.  Whether anything new was in it."""

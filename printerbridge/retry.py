@@ -45,7 +45,6 @@ SCHEDULES: dict[Trouble, Schedule] = {
 }
 
 PREPARING_TRIES = 5
-REPRINTS = 3  # connections in which octets may have gone: a job that breaks each time must not print for ever
 
 _WAIT_FOR_DISK = "4.3.1"
 

@@ -19,7 +19,7 @@ from appliance.episodes import News
 from appliance.notices import Audience, Letterhead
 from mailstore import header
 from mailstore.directory.records import Printer, WhenUncertain
-from mailstore.job import DeliveryProof, Job, JobState
+from mailstore.job import REPRINTS, DeliveryProof, Job, JobState
 from mailstore.store.outbox import Occasion, Occurrence, OutgoingMail
 
 HEAD = Letterhead(hostname="mail.example.com", sender="postmaster@example.com", postmaster="postmaster@example.com")
@@ -219,6 +219,14 @@ def test_an_uncertain_job_in_words(when: WhenUncertain, to: Audience, expected: 
     _, text = told(happened, printer=replace(PRINTER, when_uncertain=when), audience=to)
     assert text.startswith("Nobody can know whether job 17 was printed")
     assert expected in text
+
+
+def test_a_job_that_broke_too_often_is_not_said_to_be_printed_again() -> None:
+    happened = occurrence(Occasion.UNCERTAIN, "job-suspended", "x-delivery-unknown")
+    broken = job(attempts=REPRINTS)
+    _, text = told(happened, broken, printer=replace(PRINTER, when_uncertain=WhenUncertain.REPRINT))
+    assert "printed again under" not in text
+    assert "printpost job retry 17" in text
 
 
 def test_a_printed_job_in_words() -> None:

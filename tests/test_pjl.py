@@ -221,6 +221,14 @@ def test_a_job_canceled_at_the_printer_ends_at_once() -> None:
     assert conversation.end.result == "USER_CANCELED"
 
 
+def test_a_fault_counts_until_the_job_has_ended() -> None:
+    conversation = Conversation(PAGE, Language.POSTSCRIPT, "17-1 a job")
+    conversation.hear(DEVICE, whole=True)  # the last sheet of the tray, or a forgery by the document
+    before = conversation.stands
+    conversation.hear(END, whole=True)
+    assert (before, conversation.stands) == ("media-empty", "")
+
+
 def test_news_are_told_once() -> None:
     told: list[str] = []
     conversation = Conversation(PAGE, Language.POSTSCRIPT, "17-1", lambda: told.append(conversation.stands))
