@@ -94,14 +94,14 @@ async def demo(folder: Path | None, *, once: bool) -> int:
     print(f"Starting the directory, the appliance, the bridge and a virtual printer in {place.folder}")
     try:
         async with (
-            _virtual_printer(place),
+            _virtual_printer(place) as printer,
             everything(settings, place.configuration, place.log_file) as supervisor,
         ):
             await _print_one_page(place, settings)
             if once:
                 print(_next(place))
                 return os.EX_OK
-            print(_look_around(settings, password))
+            print(_look_around(settings, password, printer))
             return await until_stopped(supervisor)
     except ChildFailed as failed:
         print(f"{failed}: see {place.log_file}", file=sys.stderr)
@@ -146,11 +146,12 @@ def _free_ports(count: int) -> list[int]:
 
 
 @contextlib.asynccontextmanager
-async def _virtual_printer(place: _Place) -> AsyncIterator[None]:
+async def _virtual_printer(place: _Place) -> AsyncIterator[Child]:
     argv = [sys.executable, "-m", "printerbridge", "virtual-printer"]
     argv += ["--listen", f"127.0.0.1:{place.printer_port}", "--output", str(place.paper)]
-    async with Supervisor([Child(name="virtual printer", argv=argv, log_file=place.log_file)]):
-        yield
+    child = Child(name="virtual printer", argv=argv, log_file=place.log_file)
+    async with Supervisor([child]):
+        yield child
 
 
 async def _print_one_page(place: _Place, settings: config.Settings) -> None:
@@ -250,17 +251,20 @@ def _next(place: _Place) -> str:
     )
 
 
-def _look_around(settings: config.Settings, password: str) -> str:
+def _look_around(settings: config.Settings, password: str, printer: Child) -> str:
     """What to do while the demo stays up."""
     host, port = config.reached_at(settings.web.listen)
     scheme = "http" if host in ("127.0.0.1", "::1") and settings.web.listen.startswith(("127.", "[::1]")) else "https"
     command = f"{_command()} --config {shlex.quote(os.path.relpath(settings.store.folder.parent / CONFIGURATION))}"
+    number = printer.process.pid if printer.process else ""
     return (
         f"\nThe page: {scheme}://{config.bracketed(host)}:{port}/   log in as {USER} with the password {password}\n"
         "There see the printer and its job, say who may print, print a test page.  Or from another terminal:\n"
         f"  {command} send FILE.pdf --to {PRINTER} --from {USER}@{DOMAIN}\n"
         f"  {command} printer why {PRINTER} --from eve@example.com\n"
         f"  {command} doctor\n"
+        f"Take the paper out of the printer: kill -USR2 {number}   put paper in: kill -USR1 {number}\n"
+        f"Read {USER}'s first mail: curl -k -u {USER}:{password} pop3s://{settings.pop3s.listen}/1\n"
         "It stays up until you press Ctrl-C."
     )
 
