@@ -187,6 +187,48 @@ async def test_rights_are_those_of_now(house: WebHouse) -> None:
         assert (await ada.get("/people")).status_code == 200
 
 
+# -- behind a reverse proxy on this machine
+
+
+async def test_behind_a_proxy_the_browser_is_on_https(house: WebHouse) -> None:
+    """TLS ends at the proxy; browsers that say no `Sec-Fetch-Site` say an `Origin` with https."""
+    through = {"Host": "printers.example.com", "X-Forwarded-Proto": "https", "X-Forwarded-For": "198.51.100.7"}
+    origin = {"Origin": "https://printers.example.com"}
+    async with httpx2.AsyncClient(base_url=house.origin) as client:
+        login = {"name": ADA_NAME, "password": ADA_PASSWORD}
+        answer = await client.post("/login", data=login, headers=through | origin)
+        assert answer.status_code == 303
+        name, *attributes = answer.headers["set-cookie"].split("; ")
+        assert name.startswith("__Host-printpost=")
+        assert "Secure" in attributes
+        assert (await client.get("/", headers=through | {"Cookie": name})).status_code == 200
+        assert (await client.get("/", headers={"Cookie": name})).status_code == 303
+        for other in ("http://printers.example.com", "https://evil.example"):
+            answer = await client.post("/login", data=login, headers=through | {"Origin": other})
+            assert answer.status_code == 403, other
+
+
+async def test_behind_a_proxy_one_who_guesses_shuts_nobody_else_out(house: WebHouse) -> None:
+    async with house.stranger() as client:
+        for forwarded in ("198.51.100.7", "203.0.113.1, 198.51.100.7"):  # what he says himself stands first
+            client.headers["X-Forwarded-For"] = forwarded
+            for _ in range(PER_CLIENT // 2):
+                assert (await try_in(client, "grace", "wrong")).status_code == 403
+        assert (await try_in(client, "grace", "wrong")).status_code == 429
+        client.headers["X-Forwarded-For"] = "198.51.100.8"
+        assert (await try_in(client, ADA_NAME, ADA_PASSWORD)).status_code == 303
+
+
+async def test_off_loopback_nobody_is_a_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(login, "WRONG_SECONDS", 0.01)
+    async with web_house(tmp_path, listen="0.0.0.0:0") as house, house.stranger() as client:
+        client.base_url = httpx2.URL(f"https://localhost:{house.web.address[1]}")
+        for number in range(PER_CLIENT):
+            client.headers["X-Forwarded-For"] = f"198.51.100.{number}"
+            assert (await try_in(client, "grace", "wrong")).status_code == 403
+        assert (await try_in(client, "grace", "wrong")).status_code == 429
+
+
 # -- passwords of one's own
 
 

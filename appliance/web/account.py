@@ -46,7 +46,7 @@ async def change_password(
     if errors:
         return page(request, "account.html", status=422, errors=errors, silent=False)
     answer = RedirectResponse("/account", 303)
-    request.scope["state"][SESSION] = await begin(site, person, answer)
+    request.scope["state"][SESSION] = await begin(site, request, person, answer)
     flash(request, "Your password was changed. Everywhere else you have to log in again.")
     return answer
 

@@ -95,7 +95,12 @@ def key_of(cookie: str) -> str:
     return hashlib.sha256(cookie.encode()).hexdigest()
 
 
-async def begin(site: Site, person: Person, answer: Response) -> str:
+def _cookie(request: Request) -> str:
+    """The name of the cookie, by how the browser came."""
+    return cookie_name(request.scope["scheme"] == "https")
+
+
+async def begin(site: Site, request: Request, person: Person, answer: Response) -> str:
     """A new session for `person`, whose cookie the answer carries; returns its key."""
     cookie = secrets.token_urlsafe(32)
     key, now = key_of(cookie), time.time()
@@ -103,11 +108,11 @@ async def begin(site: Site, person: Person, answer: Response) -> str:
         WebSession(key=key, person=person.name, created_at=now, expires_at=now + SESSION_SECONDS)
     )
     answer.set_cookie(
-        cookie_name(site.secure),
+        _cookie(request),
         cookie,
         max_age=int(SESSION_SECONDS),
         path="/",
-        secure=site.secure,
+        secure=request.scope["scheme"] == "https",
         httponly=True,
         samesite="lax",
     )
@@ -116,7 +121,7 @@ async def begin(site: Site, person: Person, answer: Response) -> str:
 
 async def by_cookie(site: Site, request: Request) -> Person | None:
     """The person of the request's session, if it still has one.  Raises `TransientFailure`."""
-    cookie = request.cookies.get(cookie_name(site.secure), "")
+    cookie = request.cookies.get(_cookie(request), "")
     if not cookie or len(cookie) > _NAME:
         return None
     session = await site.store.session(key_of(cookie))
@@ -201,17 +206,18 @@ async def log_in(
 
 
 async def _let_in(site: Site, request: Request, person: Person, path: str) -> Response:
-    if old := request.cookies.get(cookie_name(site.secure)):
+    if old := request.cookies.get(_cookie(request)):
         await site.store.end_session(key_of(old))
     answer = RedirectResponse(own_path(path), 303)
-    await begin(site, person, answer)
+    await begin(site, request, person, answer)
     return answer
 
 
 @router.post("/logout")
 async def log_out(request: Request, site: Here) -> Response:
-    if cookie := request.cookies.get(cookie_name(site.secure)):
+    if cookie := request.cookies.get(_cookie(request)):
         await site.store.end_session(key_of(cookie))
     answer = RedirectResponse("/login", 303)
-    answer.delete_cookie(cookie_name(site.secure), path="/", secure=site.secure, httponly=True, samesite="lax")
+    secure = request.scope["scheme"] == "https"
+    answer.delete_cookie(_cookie(request), path="/", secure=secure, httponly=True, samesite="lax")
     return answer

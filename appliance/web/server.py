@@ -1,7 +1,7 @@
 """Starting the page.
 
-Security: plain HTTP is spoken on loopback alone; wherever else the listener stands, every octet is under TLS.  `guard`
-and `mailstore.monitoring` say what stands between a stranger and the pages.
+Security: plain HTTP is spoken on loopback alone; wherever else the listener stands, every octet is under TLS.  `proxy`,
+`guard` and `mailstore.monitoring` say what stands between a stranger and the pages.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from appliance.register import Register
 from appliance.tls import Certificate
 from appliance.web.app import make_app
 from appliance.web.live import Live
+from appliance.web.proxy import Proxied
 from appliance.web.reach import Reach
 from appliance.web.site import Site
 from mailstore.config import Settings
@@ -79,7 +80,10 @@ async def start_web(
         self_signed=certificate.self_signed,
         refresh=refresh,
     )
-    return WebServer(site=site, http=start_http(make_app(site), listener, tls=certificate.context if secure else None))
+    app = make_app(site)
+    if secure:
+        return WebServer(site=site, http=start_http(app, listener, tls=certificate.context))
+    return WebServer(site=site, http=start_http(Proxied(app), listener))
 
 
 def _on_loopback(listener: socket.socket) -> bool:
