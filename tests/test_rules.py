@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
 
+from appliance import cli
 from tests.dashboard import (
     DASHBOARD,
     DEPLOY,
@@ -24,7 +26,6 @@ from tests.dashboard import (
     queries,
     samples,
 )
-from tests.test_docs import known_commands
 
 GUIDE = DEPLOY.parent / "docs" / "monitoring.md"
 ALERTS = {
@@ -74,6 +75,22 @@ def test_an_alert_says_what_to_do_and_stands_in_the_guide(alert: str) -> None:
     assert "summary: " in text
     assert "description: " in text
     assert f"`{alert}`" in GUIDE.read_text(encoding="utf-8")
+
+
+def known_commands() -> dict[str, set[str]]:
+    """Every command as its words, with its options."""
+    found: dict[str, set[str]] = {}
+
+    def visit(command: object, words: tuple[str, ...]) -> None:
+        children = getattr(command, "commands", None)
+        if children:
+            for name, child in children.items():
+                visit(child, (*words, name))
+        else:
+            found[" ".join(words)] = {name for parameter in command.params for name in parameter.opts}  # type: ignore[attr-defined]
+
+    visit(typer.main.get_command(cli.app), ())
+    return found
 
 
 def test_commands_in_the_alerts_exist() -> None:
