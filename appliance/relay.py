@@ -137,7 +137,7 @@ class Relay:
                 why = f"no [relay] smarthost is set and {recipient} is no user here"
                 await self._later(held, why, longest=NOBODY_YET)
             elif self._out.full():
-                await self._later(held, f"{self._smarthost.name} is slow")
+                await self._later(held, f"{self._smarthost.name} is slow", longest=self._pauses[0])
             else:
                 self._out.put_nowait(held)
 
@@ -206,13 +206,13 @@ class Relay:
 
     async def _put_back(self, held: _Held) -> None:
         if self._out.full():
-            await self._later(held, "others are waiting for the smarthost")
+            await self._later(held, "others are waiting for the smarthost", longest=self._pauses[0])
         else:
             self._out.put_nowait(held)
 
     async def _hand_over(self, session: Session, held: _Held) -> None:
         if time.monotonic() > held.until - 3 * self._deadline:  # it may be somebody else's before it is sent
-            await self._later(held, "others were waiting for the smarthost")
+            await self._later(held, "others were waiting for the smarthost", longest=self._pauses[0])
             return
         try:
             said = await session.send(held.mail.recipient, held.mail.octets)

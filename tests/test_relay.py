@@ -15,6 +15,7 @@ import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from prometheus_client import REGISTRY
 
+from appliance import relay as relay_module
 from appliance.relay import Relay
 from mailstore.config import ConfigError, Settings
 from mailstore.directory.people import LdapPeople
@@ -370,6 +371,13 @@ async def test_a_server_that_is_down_and_comes_back_gets_everything(house: House
             relay.ring()
             await house.until(lambda waiting, _: waiting == 0, 20.0)
     assert sorted(recipient for _, recipient, _ in smarthost.mails) == ["one@example.org", "two@example.org"]
+
+
+async def test_whoever_waits_for_others_is_soon_taken_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_module, "WAITING", 1)
+    await house.queue("one@example.org", "two@example.org", "three@example.org")
+    relay = house.relay(1)  # which does not run: nothing leaves
+    assert [await relay.take() for _ in range(4)] == [3, 2, 2, 2]
 
 
 async def test_a_smarthost_that_wants_a_login_first_costs_no_mail(house: House) -> None:
