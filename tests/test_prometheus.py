@@ -26,6 +26,7 @@ from tests.dashboard import PROMETHEUS, Query, dashboard, named, queries
 from tests.documents import damaged_pdf, pdf, postscript
 from tests.house import GLANCE, PATIENCE, SECRET, House, free_ports, house, mail_of
 from tests.sink import Peer, free_port, sink
+from tests.test_bridge import virtual_printer
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -90,11 +91,14 @@ async def watched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Wat
         await system.add("works", good.uri, Language.POSTSCRIPT, service_person=(f"{GRACE}@example.com",))
         await system.add("breaks", bad.uri, service_person=(ELSEWHERE,))  # no smarthost: what he is told has to wait
         await system.add("gone", f"socket://127.0.0.1:{await free_port()}")
+        _, empty = await stack.enter_async_context(virtual_printer(folder / "paper", "media-empty"))
+        await system.add("empty", empty, pjl=True)
         await system.add("polls", plain_from=("127.0.0.0/8",), poll_interval=1)
         await system.add("hasty", plain_from=("127.0.0.0/8",), poll_interval=3600)
         port = await stack.enter_async_context(prometheus(folder / "prometheus", system))
         uncertain = await system.mail("breaks", postscript() + b"%" * 300_000)
         await system.mail("gone", postscript())
+        await system.mail("empty", postscript())
         await system.job(uncertain, JobState.PROCESSING_STOPPED)
         working = asyncio.create_task(work(system))
         try:
@@ -266,14 +270,17 @@ async def test_what_is_wrong_is_seen(watched: Watched) -> None:
     """The alerts come after their delays (promtool tests those); that they are on their way can be seen at once."""
     for expr in (
         'ALERTS{alertname="PrintpostPrinterStopped", printer="gone", reason="connecting-to-device"}',
+        'ALERTS{alertname="PrintpostPrinterNeedsHand", printer="empty", reason="media-empty"}',
         'ALERTS{alertname="PrintpostUncertainJob", printer="breaks"}',
         'ALERTS{alertname="PrintpostJobFailures", printer="works"}',
         'printpost_printer_state{printer="gone", state="stopped"} == 1',
     ):
         await watched.found(expr)
     assert await watched.ask('ALERTS{printer="polls"}') == []
+    assert await watched.ask('ALERTS{alertname="PrintpostPrinterStopped", printer!="gone"}') == []
+    assert await watched.ask('ALERTS{alertname="PrintpostPrinterNeedsHand", printer!="empty"}') == []
     assert await watched.ask('ALERTS{printer="works", alertname!="PrintpostJobFailures"}') == []
-    silent = "Absent|Restarting|CertificateExpiring|NoticesStuck|NoticesLost|PrinterNeedsHand"
+    silent = "Absent|Restarting|CertificateExpiring|NoticesStuck|NoticesLost"
     assert await watched.ask(f'ALERTS{{alertname=~"Printpost({silent})"}}') == []
 
 
