@@ -127,7 +127,10 @@ async def _keep_at(name: str, chore: Callable[[], Awaitable[None]]) -> None:
         try:
             await chore()
         except Exception:
-            log.exception("a chore failed, beginning it again", chore=name, again_in=AGAIN)
+            log.exception("a chore failed", chore=name, again_in=AGAIN)
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():  # a group of tasks tells its error and forgets the cancellation
+                return
             await asyncio.sleep(AGAIN)
         else:
             return

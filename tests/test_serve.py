@@ -84,6 +84,27 @@ async def test_a_chore_that_fails_is_begun_again(monkeypatch: pytest.MonkeyPatch
     assert begun == 3
 
 
+async def test_a_chore_that_fails_when_it_is_to_end_has_ended() -> None:
+    begun = asyncio.Event()
+
+    async def fails() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ValueError("as a bug does")
+
+    async def chore() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(fails())
+
+    task = asyncio.create_task(serve._keep_at("chore", chore))
+    await begun.wait()
+    task.cancel()
+    done, _ = await asyncio.wait([task], timeout=5)
+    assert done
+
+
 @pytest.mark.slow
 async def test_the_first_password_is_said_though_nothing_can_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
