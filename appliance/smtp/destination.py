@@ -25,6 +25,11 @@ class Destination:
     people: tuple[Person, ...] = ()
     postmaster: bool = False
 
+    @property
+    def quota(self) -> int:
+        """Octets that its mailbox has in all, the smallest if there are several."""
+        return self.printer.quota if self.printer else min(person.quota for person in self.people)
+
     def maildrops(self, reverse_path: str) -> list[Recipient]:
         fields = trace.return_path(reverse_path) + trace.delivered_to(self.address)
         if self.printer is None:

@@ -66,9 +66,10 @@ class Transaction:
 
     @property
     def limit(self) -> int:
-        """Octets that the message may have."""
+        """Octets that the message may have.  What is larger than a recipient's whole mailbox will never fit."""
+        most = min((self.client.max_size, *(recipient.quota for recipient in self.recipients)))
         to_postmaster = bool(self.recipients) and self.recipients[0].postmaster
-        return min(self.client.max_size, self.site.limits.postmaster_octets) if to_postmaster else self.client.max_size
+        return min(most, self.site.limits.postmaster_octets) if to_postmaster else most
 
     def wanted(self, argument: str) -> Wanted | Reply:
         """RCPT TO: what is asked for, to be looked up; or the reply to it."""
@@ -93,6 +94,8 @@ class Transaction:
     def add(self, found: Destination) -> Reply:
         if self.recipients and (found.postmaster or self.recipients[0].postmaster):
             return _ALONE
+        if found.people and any(known.people == found.people for known in self.recipients):
+            return _RECIPIENT_OK  # by another of his addresses: one mail is enough
         self.recipients.append(found)
         return _RECIPIENT_OK
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from ipaddress import IPv4Address, ip_address
 
 from cachetools import TTLCache
+
+from appliance.peer import customer, plain_ip
+from mailstore.failure import PermanentFailure
 
 WHILE = 300.0
 PER_CLIENT, PER_NAME = 10, 50
@@ -51,8 +53,6 @@ def _keys(client: str, name: str) -> tuple[str, str]:
 
 def _network(client: str) -> str:
     try:
-        address = ip_address(client.partition("%")[0])
-    except ValueError:
+        return str(customer(plain_ip(client)))
+    except PermanentFailure:  # a host that is no address
         return client
-    address = getattr(address, "ipv4_mapped", None) or address
-    return str(address) if isinstance(address, IPv4Address) else f"{int(address) >> 64:x}"
