@@ -263,7 +263,9 @@ def why(
         async with shell.opened(settings) as (_, directory):
             return await _existing(directory, name)
 
-    may, told = policy.why(shell.run(work()), sender=sender, client_ip=ip, networks=settings.site.networks)
+    printer = shell.run(work())
+    remedy = f"allow with: printpost printer set {printer.name} --allow {{}}"
+    may, told = policy.why(printer, sender=sender, client_ip=ip, networks=settings.site.networks, remedy=remedy)
     typer.echo(told)
     raise typer.Exit(0 if may else os.EX_NOPERM)
 

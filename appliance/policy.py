@@ -60,7 +60,8 @@ class Verdict:
     """Whether this sender may print here, and why.
 
     `status` is an enhanced status code (RFC 3463), `sentence` what a stranger may read, `rule` the text of the rule
-    that decided ("" if none did), `advice` what the administrator should know.
+    that decided ("" if none did), `advice` what the administrator should know, `remedy` a rule that would let the
+    sender print ("" if none can, or he may).
     """
 
     allowed: bool
@@ -69,6 +70,7 @@ class Verdict:
     rule: str
     trust: Trust
     advice: str
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +143,7 @@ def judge(
         if _matches(rule, who, proved=True):
             # The same words whether or not the claimed address is on a list: the lists are nobody's business.
             sentence = ONLY_INSIDERS if trust is Trust.STRANGER else _REFUSED
-            return _no(trust, sentence, f"the rule --deny {rule.text} refuses it", rule.text)
+            return _no(trust, sentence, f"the rule {rule.text} refuses it", rule.text)
     for rule in allow:
         if _matches(rule, who, proved=who.proved):
             if trust is Trust.STRANGER and not printer.drained_by_bridge:
@@ -152,9 +154,9 @@ def judge(
                 sentence="may print",
                 rule=rule.text,
                 trust=trust,
-                advice=f"the rule --allow {rule.text} allows it",
+                advice=f"the rule {rule.text} allows it",
             )
-    return _unmatched(printer, allow, who, trust)
+    return _unmatched(allow, who, trust)
 
 
 _RAW = (
@@ -164,26 +166,27 @@ _RAW = (
 _REFUSED = "this sender may not print here"
 
 
-def _no(trust: Trust, sentence: str, advice: str, rule: str = "") -> Verdict:
-    return Verdict(allowed=False, status="5.7.1", sentence=sentence, rule=rule, trust=trust, advice=advice)
+def _no(trust: Trust, sentence: str, advice: str, rule: str = "", remedy: str = "") -> Verdict:
+    return Verdict(
+        allowed=False, status="5.7.1", sentence=sentence, rule=rule, trust=trust, advice=advice, remedy=remedy
+    )
 
 
-def _unmatched(printer: Printer, allow: list[Rule], who: _Sender, trust: Trust) -> Verdict:
-    command = f"printpost printer set {printer.name} --allow"
+def _unmatched(allow: list[Rule], who: _Sender, trust: Trust) -> Verdict:
     if trust is Trust.STRANGER:
         return _no(
             trust, ONLY_INSIDERS, f"{who.ip} is not in [site] networks, and no ip: rule names it: {ONLY_INSIDERS}"
         )
     if not allow:
-        return _no(trust, _REFUSED, f"the printer has no --allow rule, so nobody may print; allow with: {command} RULE")
+        return _no(trust, _REFUSED, "the printer has no rule that lets anybody print", remedy=who.address)
     if not who.address:
         return _no(trust, "the null reverse-path proves no sender", "only an ip: rule can allow mail without a sender")
-    advice = f"no rule matches; allow with: {command} {who.address}"
+    advice = "no rule matches"
     if any(rule.kind is Kind.AUTHOR for rule in allow):
         advice += "; from: rules look at the header, which is not done yet, so they match nobody"
     if any(rule.kind is Kind.AUTHENTICATED for rule in allow):
         advice += "; the rule authenticated wants a login: send by submission, with user name and password"
-    return _no(trust, _REFUSED, advice)
+    return _no(trust, _REFUSED, advice, remedy=who.address)
 
 
 def _sender(sender: str, client_ip: str, networks: Iterable[Network], authenticated: str) -> _Sender:
@@ -216,10 +219,17 @@ def _matches(rule: Rule, who: _Sender, *, proved: bool) -> bool:
 
 
 def why(
-    printer: Printer, *, sender: str, client_ip: str = "", networks: Iterable[Network], authenticated: str = ""
+    printer: Printer,
+    *,
+    sender: str,
+    client_ip: str = "",
+    networks: Iterable[Network],
+    authenticated: str = "",
+    remedy: str = "the rule {} would allow it",
 ) -> tuple[bool, str]:
     """Whether `sender` may print, and one sentence on it for the administrator.
 
+    `remedy` says, where a rule can help, how it is given.
     `authenticated` is an address of the login that he uses, if any.  Without it and `client_ip`, for a client in the
     site's networks.  Raises `PermanentFailure` for a client that is no address.
     """
@@ -234,4 +244,4 @@ def why(
     where += " and logged in" if authenticated else ""
     may = "may" if verdict.allowed else "may not"
     told = f"{sender or 'the null reverse-path <>'}, connected {where}, {may} print on {printer.name}: {verdict.advice}"
-    return verdict.allowed, told
+    return verdict.allowed, f"{told}; {remedy.format(verdict.remedy)}" if verdict.remedy else told

@@ -129,7 +129,9 @@ def test_closed_by_default_and_the_advice_says_how_to_open() -> None:
     verdict = judge(printer(), sender="ada@example.com", client_ip=INSIDE, networks=NETWORKS)
     assert not verdict.allowed
     assert "printpost" not in verdict.sentence
-    assert "printpost printer set phaser360 --allow" in verdict.advice
+    assert verdict.remedy == "ada@example.com"
+    _, told = why(printer(), sender="ada@example.com", networks=NETWORKS, remedy="allow with: set --allow {}")
+    assert told.endswith(": the printer has no rule that lets anybody print; allow with: set --allow ada@example.com")
 
 
 def test_an_entry_that_cannot_be_read_refuses_everybody() -> None:
@@ -151,7 +153,7 @@ def test_why() -> None:
         True,
         (
             "ada@example.com, connected from the site's own networks, may print on phaser360: "
-            "the rule --allow @example.com allows it"
+            "the rule @example.com allows it"
         ),
     )
     assert why(entry, sender="ada@example.com", client_ip=OUTSIDE, networks=NETWORKS) == (
@@ -173,7 +175,7 @@ def test_why_a_login_may_or_may_not() -> None:
         True,
         (
             "eve@example.com, connected from anywhere and logged in, may print on phaser360: "
-            "the rule --allow authenticated allows it"
+            "the rule authenticated allows it"
         ),
     )
     may, told = why(
