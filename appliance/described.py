@@ -6,15 +6,18 @@ states and reasons the keywords of RFC 8011.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from typing_extensions import TypedDict
 
 from appliance.desk import Standing
+from mailstore.condition import PRINTER_STATES
 from mailstore.directory.records import Person
 from mailstore.job import Job
 from mailstore.store.contract import JobEvent
+from mailstore.store.outbox import OutgoingStanding
 
 
 class DescribedJob(TypedDict):
@@ -105,6 +108,33 @@ class DescribedPerson(TypedDict):
     revision: str  # to be sent back with a change
 
 
+class DescribedDirectory(TypedDict):
+    """Whether the directory answers."""
+
+    reachable: bool
+    last_answer: str | None
+
+
+class DescribedNotices(TypedDict):
+    """Mail that waits to go out."""
+
+    waiting: int
+    oldest: str | None
+    last_error: str  # told to administrators: it names the recipient
+
+
+class DescribedStatus(TypedDict):
+    """How the house fares."""
+
+    version: str
+    trouble: list[str]  # what is wrong, a sentence each
+    printers: dict[str, int]  # by printer-state
+    waiting: int  # jobs
+    directory: DescribedDirectory
+    notices: DescribedNotices
+    room: int  # octets on the disk until mail is refused; negative: it is
+
+
 def moment(seconds: float) -> str | None:
     """RFC 3339 in UTC, None where it is not reached."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds") if seconds else None
@@ -177,6 +207,31 @@ def printer_file(standing: Standing) -> DescribedPrinterFile:
         gateway=one.gateway,
         hardware_address=one.hardware_address,
         revision=one.revision,
+    )
+
+
+def status(
+    *,
+    version: str,
+    trouble: list[str],
+    reachable: bool,
+    reached_at: float,
+    standings: Sequence[Standing],
+    outgoing: OutgoingStanding,
+    room: int,
+) -> DescribedStatus:
+    """`standings`: none while nothing is known of the printers."""
+    conditions = Counter(one.condition for one in standings)
+    return DescribedStatus(
+        version=version,
+        trouble=trouble,
+        printers={state: conditions[state] for state in PRINTER_STATES},
+        waiting=sum(one.jobs_waiting for one in standings),
+        directory=DescribedDirectory(reachable=reachable, last_answer=moment(reached_at)),
+        notices=DescribedNotices(
+            waiting=outgoing.waiting, oldest=moment(outgoing.oldest), last_error=outgoing.last_error
+        ),
+        room=room,
     )
 
 

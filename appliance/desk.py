@@ -205,6 +205,9 @@ class Desk:
         await self._settable(person, name)
         async with our_turn(self._settings.store.folder):
             printer = await self._settable(person, name)
+            if printer.drained_by_bridge:
+                text = f"{printer.name} has a device address and does not poll: it needs no password"
+                raise PermanentFailure("5.5.1", text)
             await self._directory.set_password(printer.name, password)
             await self._store.changed()
         return password

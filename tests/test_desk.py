@@ -39,7 +39,13 @@ OFFICE = Printer(
     service_person=("ada@example.com",),
     key_user=("alan@example.com",),
 )
-POLLS = Printer(name="polls", addresses=("polls@example.com",), languages=(Language.TEXT,), allow=("ada@example.com",))
+POLLS = Printer(
+    name="polls",
+    addresses=("polls@example.com",),
+    languages=(Language.TEXT,),
+    allow=("ada@example.com",),
+    sysadmin=("grace@example.com",),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +130,7 @@ TABLE: dict[str, tuple[Act, str]] = {
     "add": (lambda here, who: here.desk.add(who, _new(f"attic{len(who.name)}")), "cr"),
     "remove": (lambda here, who: here.desk.remove(who, "office"), "cr"),
     "change": (lambda here, who: here.desk.change(who, "office", "", {"location": "attic"}), "crg"),
-    "new_password": (lambda here, who: here.desk.new_password(who, "office"), "crg"),
+    "new_password": (lambda here, who: here.desk.new_password(who, "polls"), "crg"),
     "set_paused": (lambda here, who: here.desk.set_paused(who, "office", True), "crgaa"),
     "set_accepting": (lambda here, who: here.desk.set_accepting(who, "office", False), "crgaa"),
     "test_page": (lambda here, who: here.desk.test_page(who, "office"), "crgaa"),

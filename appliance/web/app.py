@@ -6,23 +6,39 @@ it.  What went wrong is told in a sentence that a stranger may read, and a bug o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from appliance.desk import Conflict, Missing, TooLate
 from appliance.rights import NotAllowed
-from appliance.web import account, api, jobs, login, overview, people, printer, printer_settings, stream
+from appliance.web import (
+    account,
+    api,
+    api_jobs,
+    api_people,
+    api_printers,
+    jobs,
+    login,
+    overview,
+    people,
+    printer,
+    printer_settings,
+    stream,
+)
 from appliance.web.guard import Guard
 from appliance.web.login import NotLoggedIn, TooManyGuesses, current_person, own_path
 from appliance.web.pages import STATIC, page, sentence
+from appliance.web.problem import problem
 from appliance.web.site import Site
 from mailstore.failure import Failure, TransientFailure
 
@@ -34,6 +50,9 @@ PAGES: tuple[APIRouter, ...] = (
     account.router,
     people.router,
     api.router,
+    api_printers.router,
+    api_jobs.router,
+    api_people.router,
     stream.router,
 )
 """Every page: one file, one line.  Whoever asks for one of these is logged in."""
@@ -89,11 +108,9 @@ def _is_api(request: Request) -> bool:
 
 def tell(request: Request, status: int, text: str) -> Response:
     """A failure as a page, or as a problem of RFC 9457 for programs."""
-    title = HTTPStatus(status).phrase
     if _is_api(request):
-        problem = {"title": title, "status": status, "detail": sentence(text)}
-        return JSONResponse(problem, status_code=status, media_type="application/problem+json")
-    return page(request, "failure.html", status=status, title=title, text=sentence(text))
+        return problem(status, text)
+    return page(request, "failure.html", status=status, title=HTTPStatus(status).phrase, text=sentence(text))
 
 
 async def _lead_to_login(request: Request, _: Exception) -> Response:
@@ -123,9 +140,22 @@ async def _tell_status(request: Request, error: Exception) -> Response:
 
 async def _tell_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
+    return tell(request, 422, _what_is_invalid(error.errors()[0]))
+
+
+def _what_is_invalid(first: Mapping[str, Any]) -> str:
     where = ".".join(str(part) for part in first["loc"][1:])
-    return tell(request, 422, f"{where[:100]}: {first['msg']}" if where else first["msg"])
+    match first["type"]:
+        case "json_invalid":
+            return f"the body is not JSON: {first['ctx']['error']}"
+        case "model_attributes_type":
+            return "the body has to be a JSON object, with Content-Type: application/json"
+        case "missing" if not where:
+            return "the request has to have a body, a JSON object"
+        case "extra_forbidden":
+            return f"there is no field {where[:100]!a}"
+        case _:
+            return f"field {where[:100]}: {first['msg']}"
 
 
 async def _tell_bug(request: Request, _: Exception) -> Response:

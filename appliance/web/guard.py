@@ -19,6 +19,9 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from appliance.web.pages import sentence
+from appliance.web.problem import problem
+
 BODY_OCTETS = 65536
 BODY_SECONDS = 20.0
 _EXCESS = 1 << 20  # octets too many that are still swallowed, so that the browser reads why
@@ -159,5 +162,6 @@ async def _body(receive: Receive) -> bytes | None:
 
 async def _refuse(status: HTTPStatus, why: str, scope: Scope, receive: Receive, send: Send) -> None:
     """An answer without a page, after which the connection is closed: what follows may be the rest of a body."""
-    text = f"{why[0].upper()}{why[1:]}.\n"
-    await PlainTextResponse(text, status_code=status, headers={"Connection": "close"})(scope, receive, send)
+    answer = problem(status, why) if scope["path"].startswith(_API) else PlainTextResponse(f"{sentence(why)}\n", status)
+    answer.headers["Connection"] = "close"
+    await answer(scope, receive, send)

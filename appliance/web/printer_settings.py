@@ -22,7 +22,7 @@ from appliance.web.site import Here, Site
 from mailstore.config import split_endpoint
 from mailstore.directory import values
 from mailstore.directory.records import Language, Person, Printer, WhenUncertain
-from mailstore.failure import Failure, PermanentFailure, TransientFailure
+from mailstore.failure import Failure, TransientFailure
 
 router = APIRouter(include_in_schema=False)
 
@@ -186,10 +186,7 @@ async def _form(
 
 @router.post("/printers/{name}/password")
 async def new_password(request: Request, site: Here, person: Me, name: str) -> Response:
-    printer = await _settable(site, person, name)
-    if printer.drained_by_bridge:
-        raise PermanentFailure("5.5.1", f"{printer.name} has a device address and does not poll: it needs no password")
-    return await _new_password(request, site, person, printer.name)
+    return await _new_password(request, site, person, name.lower())
 
 
 async def _new_password(request: Request, site: Site, person: Person, name: str) -> Response:

@@ -1,0 +1,80 @@
+"""`/api/v1/jobs`: see jobs, stop them, print them again.
+
+Security: a number that is none of somebody's business is told like one that does not exist; the desk decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import Path, Query
+
+from appliance import described
+from appliance.web.body import MadeJob, part
+from appliance.web.login import Me
+from appliance.web.problem import problems
+from appliance.web.site import Here
+from mailstore.job import JobState
+
+router = part("/jobs", "jobs", 404, 422)
+_CHANGES = problems(403, 409)
+
+Number = Annotated[int, Path(ge=1, lt=1 << 63, description="the job's number")]
+
+
+@router.get("")
+async def list_jobs(
+    person: Me,
+    site: Here,
+    printer: Annotated[str, Query(max_length=63, description="only this printer's")] = "",
+    state: Annotated[list[JobState], Query(max_length=len(JobState), description="only those; may be repeated")] = [],  # noqa: B006
+    before: Annotated[int, Query(ge=0, lt=1 << 63, description="only smaller numbers: the next page")] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Sequence[described.DescribedJob]:
+    """The newest jobs that one may see, newest first."""
+    found = await site.desk.jobs(person, printer, limit, states=set(state), before=before)
+    return [described.job(one) for one in found]
+
+
+@router.get("/{number}")
+async def get_job(person: Me, site: Here, number: Number) -> described.DescribedJobFile:
+    """One job with its trace."""
+    found = await site.desk.job(person, number)
+    return described.job_file(found.job, found.trace, found.kept_until)
+
+
+@router.post("/{number}/cancel", status_code=204, responses=_CHANGES)
+async def cancel_job(person: Me, site: Here, number: Number) -> None:
+    """Stop it, whatever it is doing."""
+    await site.desk.cancel(person, number)
+
+
+@router.post("/{number}/hold", status_code=204, responses=_CHANGES)
+async def hold_job(person: Me, site: Here, number: Number) -> None:
+    """Let it wait until it is released."""
+    await site.desk.hold(person, number)
+
+
+@router.post("/{number}/release", status_code=204, responses=_CHANGES)
+async def release_job(person: Me, site: Here, number: Number) -> None:
+    """Let a held job go on."""
+    await site.desk.unhold(person, number)
+
+
+@router.post("/{number}/printed", status_code=204, responses=_CHANGES)
+async def count_job_as_printed(person: Me, site: Here, number: Number) -> None:
+    """Of a job of which nobody knows whether it was printed: it was."""
+    await site.desk.decide(person, number, printed=True)
+
+
+@router.post("/{number}/reprint", status_code=204, responses=_CHANGES)
+async def reprint_job(person: Me, site: Here, number: Number) -> None:
+    """Of a job of which nobody knows whether it was printed: print it again, under a banner that says so."""
+    await site.desk.decide(person, number, printed=False)
+
+
+@router.post("/{number}/again", status_code=201, responses=_CHANGES | problems(400))
+async def print_job_again(person: Me, site: Here, number: Number) -> MadeJob:
+    """Print an ended job again as a new one, while its octets are kept."""
+    return MadeJob(job=await site.desk.print_again(person, number))

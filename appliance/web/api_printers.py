@@ -1,0 +1,169 @@
+"""`/api/v1/printers`: printers, their settings, and what keeps them going.
+
+Security: how a printer fares everybody who is logged in may see; its settings only whoever operates it.  The desk asks
+for every right; bodies are checked by their models, values by the directory's readers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import Query
+from pydantic import BaseModel, Field
+
+from appliance import described
+from appliance.rights import Act, may
+from appliance.web.body import Body, MadeJob, Password, left_out, part
+from appliance.web.login import Me
+from appliance.web.problem import WRONG_BODY, problems
+from appliance.web.site import Here
+from mailstore.address import parse_path
+from mailstore.directory.records import Language, Printer, WhenUncertain
+
+router = part("/printers", "printers")
+_ONE = problems(404, 422)
+_MINE = _ONE | problems(403)
+
+
+class PrinterSettings(Body):
+    """Settings of a printer; what is left out stays as it is."""
+
+    addresses: list[str] = left_out()
+    uri: str = left_out('socket://HOST:9100, or "" for a printer that polls by POP3')
+    languages: list[Language] = left_out()
+    allow: list[str] = left_out("all rules that let senders print")
+    deny: list[str] = left_out("all rules that keep senders out")
+    sysadmin: list[str] = left_out("addresses of those who may change its settings")
+    service_person: list[str] = left_out("addresses of those who hear of trouble")
+    key_user: list[str] = left_out("addresses of those who look after it")
+    poll_interval: int = left_out("seconds")
+    plain_from: list[str] = left_out("networks from which it may log in without TLS")
+    quota: int = left_out("octets that may wait in its maildrop")
+    when_uncertain: WhenUncertain = left_out()
+    tell_printed: bool = left_out("tell senders that their jobs were printed")
+    pjl: bool = left_out("it speaks PJL and is asked how it fares")
+    location: str = left_out()
+    model: str = left_out()
+    network_address: str = left_out()
+    netmask: str = left_out()
+    gateway: str = left_out()
+    hardware_address: str = left_out()
+
+
+class PrinterChange(PrinterSettings):
+    """A change of settings that were read before."""
+
+    revision: str = Field("", description="the revision that was read; another one now is a conflict (409)")
+
+
+class NewPrinter(PrinterSettings):
+    """A printer to be made.  Without `addresses` it gets its name at each of our domains."""
+
+    name: str
+    password: str = left_out("its POP3 password, if it polls; without one it has none yet")
+
+
+class Verdict(BaseModel):
+    """Whether a sender may print, and why."""
+
+    allowed: bool
+    sentence: str
+
+
+@router.get("")
+async def list_printers(person: Me, site: Here) -> Sequence[described.DescribedPrinter]:
+    """All printers, by name."""
+    return [described.printer(one) for one in await site.desk.printers(person)]
+
+
+@router.post("", status_code=201, responses=problems(403, *WRONG_BODY))
+async def add_printer(person: Me, site: Here, new: NewPrinter) -> described.DescribedPrinterFile:
+    """Make a printer.  Nobody may print on it without a rule."""
+    name = new.name.lower()
+    given = new.given("name", "password")
+    given.setdefault("addresses", tuple(f"{name}@{domain}" for domain in site.settings.domains))
+    password = new.password if "password" in new.model_fields_set else None
+    made = await site.desk.add(person, Printer(name=name, **given), password)
+    site.refresh()
+    return described.printer_file(await site.desk.printer(person, made.name))
+
+
+@router.get("/{name}", responses=_ONE)
+async def get_printer(person: Me, site: Here, name: str) -> described.DescribedPrinterFile | described.DescribedPrinter:
+    """One printer; with its settings for whoever operates it."""
+    standing = await site.desk.printer(person, name)
+    if may(person, Act.OPERATE, standing.printer):
+        return described.printer_file(standing)
+    return described.printer(standing)
+
+
+@router.patch("/{name}", responses=_MINE | problems(409, *WRONG_BODY))
+async def change_printer(person: Me, site: Here, name: str, change: PrinterChange) -> described.DescribedPrinterFile:
+    """Change settings.  They count from the next mail, poll and notice on."""
+    await site.desk.change(person, name, change.revision, change.given("revision"))
+    site.refresh()
+    return described.printer_file(await site.desk.printer(person, name))
+
+
+@router.delete("/{name}", status_code=204, responses=_MINE)
+async def remove_printer(person: Me, site: Here, name: str) -> None:
+    """Take a printer away; jobs that wait for it are canceled."""
+    await site.desk.remove(person, name)
+    site.refresh()
+
+
+@router.post("/{name}/password", responses=_MINE | problems(400))
+async def make_printers_password(person: Me, site: Here, name: str) -> Password:
+    """Give a printer that polls a made-up POP3 password."""
+    password = await site.desk.new_password(person, name)
+    site.refresh()
+    return Password(password=password)
+
+
+@router.post("/{name}/pause", status_code=204, responses=_MINE)
+async def pause_printer(person: Me, site: Here, name: str) -> None:
+    """Send it nothing more: mail is taken and waits."""
+    await site.desk.set_paused(person, name, True)
+
+
+@router.post("/{name}/resume", status_code=204, responses=_MINE)
+async def resume_printer(person: Me, site: Here, name: str) -> None:
+    """Send to it again."""
+    await site.desk.set_paused(person, name, False)
+
+
+@router.post("/{name}/refuse", status_code=204, responses=_MINE)
+async def refuse_mail(person: Me, site: Here, name: str) -> None:
+    """Take no more mail for it: what waits is printed."""
+    await site.desk.set_accepting(person, name, False)
+
+
+@router.post("/{name}/accept", status_code=204, responses=_MINE)
+async def accept_mail(person: Me, site: Here, name: str) -> None:
+    """Take mail for it again."""
+    await site.desk.set_accepting(person, name, True)
+
+
+@router.post("/{name}/test-page", status_code=201, responses=_MINE)
+async def print_test_page(person: Me, site: Here, name: str) -> MadeJob:
+    """Print a page about the printer."""
+    return MadeJob(job=await site.desk.test_page(person, name))
+
+
+@router.get("/{name}/why", responses=_MINE | problems(400))
+async def may_print(
+    person: Me,
+    site: Here,
+    name: str,
+    sender: Annotated[str, Query(max_length=320, description="the envelope sender; empty: the null reverse-path")],
+    ip: Annotated[str, Query(max_length=64, description="where it comes from; empty: the site's networks")] = "",
+    login: Annotated[bool, Query(description="sent with a login whose address this is")] = False,
+) -> Verdict:
+    """Whether a sender may print: what SMTP would say."""
+    if sender or login:
+        sender = parse_path(f"<{sender}>", utf8=True, null_allowed=False).address
+    allowed, sentence = await site.desk.try_sender(
+        person, name, sender, client_ip=ip, authenticated=sender if login else ""
+    )
+    return Verdict(allowed=allowed, sentence=sentence)
