@@ -183,7 +183,10 @@ class Store(Outbox, Sessions, Protocol):
     # -- serving by POP3 (appliance)
 
     async def open_maildrop(self, name: str, owner: str, seconds: float) -> Maildrop | None:
-        """The maildrop for one POP3 session, or None if somebody else holds it ([IN-USE])."""
+        """The maildrop for one POP3 session, or None if somebody else holds it ([IN-USE]).
+
+        Held jobs are not in it, and of a paused printer's nothing is: they wait.
+        """
 
     async def polled(self, printer: str, at: float) -> None:
         """The printer logged in by POP3: becomes `last_poll`, and counts in `poll_gap` unless it was off for a day.
@@ -310,7 +313,7 @@ class Store(Outbox, Sessions, Protocol):
         """
 
     async def set_paused(self, printer: str, paused: bool) -> None:
-        """Whether the bridge sends to the printer; all else of its state stays."""
+        """Whether jobs go to the printer, by the bridge or by POP3; all else of its state stays."""
 
     async def set_accepting(self, printer: str, accepting: bool) -> None:
         """Whether mail for the printer is taken; all else of its state stays."""

@@ -291,16 +291,18 @@ def _by_hundreds(numbers: Collection[int]) -> Iterator[dict[str, int]]:
         yield {f"n{index}": number for index, number in enumerate(some + [0] * (AT_ONCE - len(some)))}
 
 
+_UNTOUCHED = (JobState.PENDING, JobState.PENDING_HELD)
 _FETCHED = Statement(
-    # What a client deletes without retrieving counts as taken up first, so `pending` may end here too.
+    # What a client deletes without retrieving counts as taken up first, so `pending` may end here too; and so may a job
+    # that was held when the session had begun: RFC 1939 section 6 knows no way back for what is deleted.
     sa.update(JOB)
-    .where(_some(JOB.c.id), among([JobState.PENDING, *sources(Event.COMPLETE)]), _OURS)
+    .where(_some(JOB.c.id), among([*_UNTOUCHED, *sources(Event.COMPLETE)]), _OURS)
     .values(
         state=word(JobState.COMPLETED),
         reasons=word("job-completed-successfully"),
         detail=word(""),
         delivery_proof=word(DeliveryProof.FETCHED),
-        processing_at=sa.case((JOB.c.state == word(JobState.PENDING), given("now")), else_=JOB.c.processing_at),
+        processing_at=sa.case((among(_UNTOUCHED), given("now")), else_=JOB.c.processing_at),
         completed_at=given("now"),
         holder=word(""),
         holder_token=number(0),

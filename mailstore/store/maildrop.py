@@ -13,15 +13,19 @@ from mailstore.job import JobState
 from mailstore.store import jobs, leases
 from mailstore.store.committer import Committer, Rows, Wanted
 from mailstore.store.contract import Entry, Lease, LeaseLost, Role
-from mailstore.store.schema import ENTRY, JOB
-from mailstore.store.statement import Statement, given, word
+from mailstore.store.schema import ENTRY, JOB, PRINTER_STATE
+from mailstore.store.statement import Statement, given, number, word
 
 BLOCK_OCTETS = 64 * 1024
 
 _ENTRIES = Statement(
     sa.select(ENTRY.c.job_id, ENTRY.c.uid, ENTRY.c.size, ENTRY.c.fields, ENTRY.c.message_id)
     .join(JOB, JOB.c.id == ENTRY.c.job_id)
-    .where(ENTRY.c.maildrop == given("which"), JOB.c.state == word(JobState.PENDING))
+    .where(
+        ENTRY.c.maildrop == given("which"),
+        JOB.c.state == word(JobState.PENDING),
+        ~sa.exists().where(PRINTER_STATE.c.printer == given("which"), PRINTER_STATE.c.paused != number(0)),
+    )
     .order_by(ENTRY.c.job_id)
 )
 

@@ -135,6 +135,31 @@ async def test_a_canceled_job_does_not_break_the_session_that_holds_it(opened: O
     assert (await state_of(store, second))[0] == "completed"
 
 
+async def test_what_a_session_deletes_is_gone_though_it_was_held_meanwhile(opened: Opener) -> None:
+    store = await opened()
+    (job_id,) = await accept(store, "phaser")
+    maildrop = await store.open_maildrop("phaser", "session", 60)
+    assert maildrop is not None
+    assert await store.hold(job_id, "ada")
+    await maildrop.retrieving(maildrop.entries[0])
+    await maildrop.update(maildrop.entries)
+    job = await store.job(job_id)
+    assert job is not None
+    assert (job.state, job.delivery_proof) == (JobState.COMPLETED, DeliveryProof.FETCHED)
+    assert 0 < job.processing_at <= job.completed_at
+
+
+async def test_a_paused_printer_that_polls_finds_nothing(opened: Opener) -> None:
+    store = await opened()
+    (job_id,) = await accept(store, "phaser")
+    for paused, found in ((True, []), (False, [job_id])):
+        await store.set_paused("phaser", paused)
+        maildrop = await store.open_maildrop("phaser", "session", 60)
+        assert maildrop is not None
+        assert [entry.job_id for entry in maildrop.entries] == found
+        await maildrop.close()
+
+
 async def test_octets_of_a_canceled_job_go_at_once_where_nothing_is_kept(opened: Opener) -> None:
     store = await opened(keep=0)
     for size in SIZES:
