@@ -5,14 +5,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 JUNIT ?=
 
-.PHONY: run test lint unit slow interop bench lock clean help
+.PHONY: run test lint unit interop bench lock clean help
 
 help:
-	@echo "make run      set everything up, print a page of a real PDF and show where it lies"
+	@echo "make run      set everything up, print a page of a real PDF, show where it lies and how to see the web page"
 	@echo "make test     set everything up and run the tests"
-	@echo "make interop  the tests against foreign servers (CUPS, Postfix, p910nd, socat)"
+	@echo "make unit     the fast tests alone; make lint: style and types"
+	@echo "make interop  the tests against foreign servers (CUPS, Postfix, p910nd, socat) and in a container"
 	@echo "make bench    speeds, beside Postfix, munpack and CUPS (BENCH=--quick: in two minutes)"
 	@echo "make lock     pin the dependencies anew"
+	@echo "make clean    remove the environment and what was made"
+	@echo "README.md takes you on a walk from here."
 
 run: $(VENV)/run
 	@.ci/packages run

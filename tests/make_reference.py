@@ -21,6 +21,7 @@ import printerbridge
 from appliance import cli, reactor
 from appliance.gauges import StoreGauges
 from mailstore import config
+from mailstore.condition import PRINTER_REASONS, PRINTER_STATES
 from mailstore.job import REASONS, DeliveryProof, JobState
 from printerbridge.virtual_faults import KINDS
 
@@ -114,7 +115,9 @@ def reasons() -> str:
     lines = [
         HEAD,
         "# States, reasons and proofs\n",
-        "The words are those of RFC 8011, in commands, logs, metrics and the database alike.\n",
+        "The words are those of RFC 8011, in commands, logs, metrics and the database alike; the page and the notices",
+        "say what stands beside them.\n",
+        "## Jobs\n",
         "`job-state` is one of " + ", ".join(f"`{state.value}`" for state in JobState) + ".\n",
         "| `job-state-reasons` | meaning |",
         "|---|---|",
@@ -123,6 +126,15 @@ def reasons() -> str:
         "`delivery_proof`, the best evidence that paper came out, weakest first: "
         + ", ".join(f"`{proof.value}`" for proof in DeliveryProof)
         + ".",
+        "",
+        "## Printers\n",
+        "`printer-state` is one of "
+        + ", ".join(f"`{word}` ({meaning})" for word, meaning in PRINTER_STATES.items())
+        + ".",
+        "",
+        "| `printer-state-reasons` | meaning |",
+        "|---|---|",
+        *(f"| `{keyword}` | {meaning} |" for keyword, meaning in PRINTER_REASONS.items()),
         "",
     ]
     return "\n".join(lines)
