@@ -8,6 +8,7 @@ signals, and can move to another loop once the one before is closed.
 from __future__ import annotations
 
 import asyncio
+import select
 import sys
 from typing import Any, cast
 
@@ -41,6 +42,28 @@ class LoopReactor(AsyncioSelectorReactor):
         self._scheduledAt = self._timerHandle = None
         self.startRunning(installSignalHandlers=False)
 
+    # uvloop watches a descriptor no longer once the peer has reset the connection.  It calls back one last time, which
+    # may read what came before the reset and never learn of it, and it refuses to watch that descriptor ever again.
+
+    def _readOrWrite(self, selectable: Any, read: bool) -> None:  # noqa: N802
+        super()._readOrWrite(selectable, read)  # type: ignore[no-untyped-call]
+        while read and selectable in self._readers and _is_reset(selectable.fileno()):
+            super()._readOrWrite(selectable, read)  # type: ignore[no-untyped-call]
+
+    def addReader(self, reader: Any) -> None:  # noqa: N802
+        try:
+            super().addReader(reader)  # type: ignore[no-untyped-call]
+        except RuntimeError:
+            self._asyncioEventloop.remove_reader(reader.fileno())
+            super().addReader(reader)  # type: ignore[no-untyped-call]
+
+    def addWriter(self, writer: Any) -> None:  # noqa: N802
+        try:
+            super().addWriter(writer)  # type: ignore[no-untyped-call]
+        except RuntimeError:
+            self._asyncioEventloop.remove_writer(writer.fileno())
+            super().addWriter(writer)  # type: ignore[no-untyped-call]
+
     def shutdown(self) -> None:
         """Drop every descriptor and end the thread pool, which would else keep the process from ending."""
         if self.running:
@@ -55,6 +78,12 @@ class LoopReactor(AsyncioSelectorReactor):
     def crash(self) -> None:
         """Part of "shutdown": the base would stop the loop here, which is not ours."""
         self.running = self._started = False
+
+
+def _is_reset(descriptor: int) -> bool:
+    look = select.poll()
+    look.register(descriptor, 0)  # errors are told unasked
+    return any(events & select.POLLERR for _, events in look.poll(0))
 
 
 def _install() -> LoopReactor:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import uvloop
 
-from tests.pop3_house import FIELDS, client, running_pop3
+from tests.pop3_house import FIELDS, SECRET, client, running_pop3
 
 MAIL = b"Subject: x\r\n\r\n" + b".line\r\n" * 50_000
 
@@ -62,3 +65,48 @@ def test_tls_on_uvloop(tmp_path: Path) -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(fetch())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loop", [uvloop.new_event_loop, asyncio.new_event_loop])
+def test_a_reset_behind_the_last_octets_ends_the_session(
+    tmp_path: Path, loop: Callable[[], asyncio.AbstractEventLoop], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both come to the loop at once: it reads the octets, and on uvloop was never told of the reset."""
+
+    def talk(address: tuple[str, int], lines: str) -> socket.socket:
+        own = socket.create_connection(address, timeout=5)
+        with own.makefile("rwb", buffering=0) as wire:
+            assert wire.readline().startswith(b"+OK")
+            for line in lines.splitlines():
+                wire.write(f"{line}\r\n".encode())
+                assert wire.readline().startswith(b"+OK")
+        return own
+
+    async def reset() -> None:
+        async with running_pop3(tmp_path) as house, house.serving() as service:
+            name = await house.printer()
+            login = f"USER {name}\r\nPASS {SECRET}\r\n"
+            await house.mail(name, MAIL)
+            for first, last in (
+                ("", b""),
+                ("", b"CAP"),
+                ("STLS\r\n", b"\x16\x03\x01"),
+                (login, b"NO"),
+                (login, b"NOOP\r\n"),
+                (login, b"RETR 1\r\n"),
+                (login, b"DELE 1\r\nQUIT"),
+                (login, 9000 * b"NOOP\r\n"),
+            ):
+                own = await asyncio.to_thread(talk, service.address, first)
+                own.sendall(last)
+                own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                own.close()  # before the loop had its turn
+                async with asyncio.timeout(5):
+                    while service._sessions:  # noqa: ASYNC110 - nobody tells of it
+                        await asyncio.sleep(0.005)
+                await house.becomes_free(name)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(reset())
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []

@@ -128,7 +128,11 @@ def test_private_names_are_still_there() -> None:
     loop.close()
     assert {"_asyncioEventloop", "_scheduledAt", "_timerHandle", "_started", "running"} <= own.keys()
     assert callable(ReactorBase._reallyStartRunning)
-    assert {"crash", "installWaker"} <= vars(LoopReactor).keys()
+    assert {"_readers"} <= own.keys()
+    replaced = {"crash", "installWaker", "_readOrWrite", "addReader", "addWriter"}
+    assert replaced <= vars(LoopReactor).keys() & set(dir(AsyncioSelectorReactor))
+    for name in ("addReader", "addWriter"):
+        assert "_readOrWrite" in getattr(AsyncioSelectorReactor, name).__code__.co_names
     # The triggers that `shutdown` puts back, as the constructor sets them; the base's `crash` stops the loop.
     names = ReactorBase.__init__.__code__.co_names
     assert {"addSystemEventTrigger", "_reallyStartRunning", "crash", "disconnectAll"} <= set(names)

@@ -109,8 +109,8 @@ class Session(Connection):
             try:
                 await self._let_go()
             finally:
-                self._part()
                 self._on_end(self)
+                self._part()
 
     def timeoutConnection(self) -> None:
         if not self._shaking:  # whoever does not come to an end with that is counted, not told of
