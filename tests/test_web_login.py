@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import re
 import time
 from collections.abc import AsyncIterator
@@ -352,31 +351,61 @@ class Clock:
         return self.now
 
 
-def test_a_client_has_few_tries_and_a_name_more() -> None:
+async def wrong(tried: Guesses, client: str, name: str) -> bool:
+    """Whether there was a try, which was wrong."""
+    free = await tried.begin(client, name)
+    if free:
+        tried.judged(client, name, right=False)
+    return free
+
+
+async def test_a_client_has_few_tries_and_a_name_more() -> None:
     clock = Clock()
     tried = Guesses(clock)
-    assert [tried.begin("192.0.2.1", "ada") for _ in range(PER_CLIENT + 1)] == [True] * PER_CLIENT + [False]
-    assert tried.begin("192.0.2.2", "ada")
-    assert tried.begin("::ffff:192.0.2.1", "grace") is False  # the same client
+    assert [await wrong(tried, "192.0.2.1", "ada") for _ in range(PER_CLIENT + 1)] == [True] * PER_CLIENT + [False]
+    assert await wrong(tried, "192.0.2.2", "ada")
+    assert not await wrong(tried, "::ffff:192.0.2.1", "grace")  # the same client
     clock.now += guesses.WHILE + 1
-    assert tried.begin("192.0.2.1", "ada")
-    many = [tried.begin(f"198.51.100.{number}", "ADA") for number in range(PER_NAME)]
+    assert await wrong(tried, "192.0.2.1", "ada")
+    many = [await wrong(tried, f"198.51.100.{number}", "ADA") for number in range(PER_NAME)]
     assert many == [True] * (PER_NAME - 1) + [False]
 
 
-def test_a_network_of_ipv6_is_one_client() -> None:
+async def test_a_network_of_ipv6_is_one_client() -> None:
     tried = Guesses(Clock())
-    allowed = [tried.begin(f"2001:db8::{number:x}", f"user{number}") for number in range(PER_CLIENT + 1)]
+    allowed = [await wrong(tried, f"2001:db8::{number:x}", f"user{number}") for number in range(PER_CLIENT + 1)]
     assert allowed == [True] * PER_CLIENT + [False]
-    assert tried.begin("2001:db8:0:1::1", "user")
+    assert await wrong(tried, "2001:db8:0:1::1", "user")
 
 
-def test_what_is_remembered_is_bounded_and_not_pushed_out() -> None:
+async def test_what_is_remembered_is_bounded_and_not_pushed_out() -> None:
     tried = Guesses(Clock())
     for _ in range(PER_CLIENT):
-        tried.begin("192.0.2.1", "ada")
-    with contextlib.suppress(StopIteration):
-        free = (number for number in range(REMEMBERED) if not tried.begin(f"2001:db8:{number:x}::1", f"user{number}"))
-        assert next(free) < REMEMBERED // 2 + 1
-    assert tried.begin("192.0.2.1", "ada") is False
-    assert tried.begin("198.51.100.1", "somebody new") is False
+        await wrong(tried, "192.0.2.1", "ada")
+    number = 0
+    while await wrong(tried, f"2001:db8:{number:x}::1", f"user{number}"):
+        number += 1
+        assert number < REMEMBERED // 2 + 1
+    assert not await wrong(tried, "192.0.2.1", "ada")
+    assert not await wrong(tried, "198.51.100.1", "somebody new")
+
+
+async def test_many_at_once_have_no_more_tries_and_right_ones_wait_their_turn() -> None:
+    tried = Guesses(Clock())
+    at_once = [asyncio.ensure_future(tried.begin("192.0.2.1", "ada")) for _ in range(PER_CLIENT + 5)]
+    async with asyncio.timeout(5):
+        await asyncio.wait(at_once[:PER_CLIENT])
+        assert not any(one.done() for one in at_once[PER_CLIENT:])
+        for _ in range(2):
+            tried.judged("192.0.2.1", "ada", right=True)
+        await asyncio.wait(at_once[PER_CLIENT : PER_CLIENT + 2])
+        for _ in range(PER_CLIENT):
+            tried.judged("192.0.2.1", "ada", right=False)
+        assert [await one for one in at_once] == [True] * (PER_CLIENT + 2) + [False] * 3
+
+
+async def test_a_script_that_asks_many_things_at_once_is_let_in(house: WebHouse) -> None:
+    auth = httpx2.BasicAuth(ADA_NAME, ADA_PASSWORD)
+    async with httpx2.AsyncClient(base_url=house.origin, auth=auth, timeout=20) as script:
+        answers = await asyncio.gather(*(script.get("/api/v1/me") for _ in range(3 * PER_CLIENT)))
+    assert {answer.status_code for answer in answers} == {200}

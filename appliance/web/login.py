@@ -71,22 +71,20 @@ async def try_password(site: Site, request: Request, name: str, password: str) -
     """
     client = request.client.host if request.client else ""
     began = time.monotonic()
-    if not site.guesses.begin(client, name):
+    if not await site.guesses.begin(client, name):
         raise TooManyGuesses
     ATTEMPTS.inc()
-    person = None
-    if 0 < len(password) <= _PASSWORD and 0 < len(name) <= _NAME:
-        try:
+    person, wrong = None, False
+    try:
+        if 0 < len(password) <= _PASSWORD and 0 < len(name) <= _NAME:
             person = await site.people.verify(name, password)
-        except TransientFailure:
-            site.guesses.right(client, name)  # nobody judged it
-            raise
+        wrong = person is None
+    finally:  # where nobody judged it, it was not wrong
+        site.guesses.judged(client, name, right=not wrong)
     if person is None:
         FAILURES.inc()
         log.warning("wrong password at the page", client=client)
         await asyncio.sleep(max(0.0, began + WRONG_SECONDS - time.monotonic()))
-        return None
-    site.guesses.right(client, name)
     return person
 
 
