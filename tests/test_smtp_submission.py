@@ -9,10 +9,12 @@ import asyncio
 import contextlib
 import dataclasses
 import errno
+import itertools
 import os
 import re
 import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -175,6 +177,30 @@ async def test_without_descriptors_nobody_is_counted(house: Site, monkeypatch: p
         assert receiver.gate.total == 0
         async with submission(house, receiver):
             pass
+
+
+def client_hello(context: ssl.SSLContext) -> bytes:
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(incoming, outgoing, server_hostname="localhost").do_handshake()
+    return outgoing.read()
+
+
+async def test_a_handshake_that_is_cut_anywhere_leaves_nothing(house: Site) -> None:
+    hello = client_hello(house.trusting)
+    cuts = (0, 1, 4, 5, 6, len(hello) // 2, len(hello) - 1, len(hello))
+    async with house.receiver() as receiver:
+        for cut, door, reset in itertools.product(cuts, ("smtp", "submissions"), (False, True)):
+            async with wire(receiver, door) as client:
+                if door == "smtp":
+                    await client.reply()
+                    await client.ask("EHLO client.example.com")
+                    await client.ask("STARTTLS")
+                await client.send(hello[:cut])
+                if reset:
+                    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    client.writer.transport.abort()
+            await until(lambda: not (receiver.gate.total or receiver.connections), 5)
 
 
 async def test_what_is_no_handshake(receiver: Receiver) -> None:
