@@ -12,7 +12,7 @@ import pytest
 from playwright.async_api import Page
 
 from tests.browser.conftest import Make
-from tests.browser.visits import Site, told
+from tests.browser.visits import Site, chip, told
 from tests.house import mail_of, promised
 
 pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.slow]
@@ -148,7 +148,7 @@ async def test_another_sites_page_changes_nothing(site: Site, host: str) -> None
             await page.goto(f"http://{host}:{port}/")
             await page.wait_for_function("document.title === 'done'")
         await own.reload()
-        await own.locator("#standing").get_by_text("ready").wait_for()
+        await chip(own, "#standing", "ready")
         await own.get_by_role("button", name="Pause").click()  # who is there himself may
         await told(own, f"{name} is paused")
     kept = await site.house.directory.printer(name)

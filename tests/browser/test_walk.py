@@ -14,7 +14,7 @@ from playwright.async_api import Page
 
 from mailstore.job import JobState
 from tests.browser.conftest import Make
-from tests.browser.visits import LOOK, OUTSIDE, Site, enter, live, told
+from tests.browser.visits import LOOK, OUTSIDE, Site, chip, enter, live, told
 from tests.documents import difference, pages_of, pdf
 from tests.house import ADA, PATIENCE, SECRET, mail_of
 from tests.test_bridge import virtual_printer
@@ -63,7 +63,7 @@ async def test_an_allowed_senders_mail_is_printed_and_anothers_is_refused(site: 
         source = tmp_path / "source.pdf"
         source.write_bytes(pdf(1))
         number = await site.house.mail("first", source.read_bytes())
-        await page.locator(f"#job-{number}").get_by_text("printed").wait_for()
+        await chip(page, f"#job-{number}", "printed")
         printed = await printer.job(1)
         assert printed.pages == 1
         assert (await site.asks("first", "eve@example.com")).startswith("550 5.7.1 ")
@@ -212,14 +212,14 @@ async def test_whoever_is_responsible_hears_of_an_empty_tray_and_of_its_end(site
         number = await site.house.mail("phaser", PAGE)
         state = page.locator("#standing")
         await state.get_by_text("the paper is used up").wait_for()
-        await page.locator(f"#job-{number}").get_by_text("stopped").first.wait_for()
+        await chip(page, f"#job-{number}", "stopped")
         (trouble,) = await site.reads(sue, 1)
         assert trouble["Auto-Submitted"] == "auto-generated"
         assert "phaser" in trouble["Subject"]
         assert "the paper is used up" in body(trouble)
         phaser.resume()
-        await page.locator(f"#job-{number}").get_by_text("printed").wait_for()
-        await state.get_by_text("ready").wait_for()
+        await chip(page, f"#job-{number}", "printed")
+        await chip(page, "#standing", "ready")
         _, clear = await site.reads(sue, 2)
     assert clear["In-Reply-To"] == trouble["Message-ID"]
     assert trouble["Message-ID"] in clear["References"].split()
@@ -259,7 +259,7 @@ async def test_a_printer_is_operated_from_its_page(site: Site, printer: Make) ->
     async with site.visit(site.administrator, "/printers/copier") as page:
         await page.get_by_role("button", name="Print a test page").click()
         await told(page, "The test page is job")
-        await page.locator("#job .lead").get_by_text("printed").wait_for()
+        await chip(page, "#job .lead", "printed")
         assert (await copier.job(1)).pages == 1
         await page.goto("/printers/copier")
         await page.get_by_role("button", name="Pause").click()
@@ -269,7 +269,7 @@ async def test_a_printer_is_operated_from_its_page(site: Site, printer: Make) ->
         await told(page, f"Job {number} is canceled.")
         await page.get_by_role("button", name="Resume").click()
         await told(page, "copier goes on printing")
-        await page.locator(f"#job-{waits}").get_by_text("printed").wait_for()
+        await chip(page, f"#job-{waits}", "printed")
         await page.get_by_role("button", name="Refuse mail").click()
         await told(page, "copier takes no mail")
         code, text = await site.house.submit(mail_of(PAGE), "copier")
@@ -279,7 +279,7 @@ async def test_a_printer_is_operated_from_its_page(site: Site, printer: Make) ->
         await site.house.job(await site.house.mail("copier", PAGE), JobState.COMPLETED)
         await page.get_by_role("button", name=f"Print again job {number}").click()
         await told(page, f"Job {number} prints again, as job")
-        await page.locator("#job .lead").get_by_text("printed").wait_for()
+        await chip(page, "#job .lead", "printed")
         assert (await copier.job(4)).pages == 1
 
 
@@ -295,6 +295,7 @@ async def test_what_nobody_can_know_is_decided_on_the_page(site: Site, printer: 
         await page.goto(f"/jobs/{jobs[1]}")
         await page.get_by_role("button", name="Print it again").click()
         await told(page, f"Job {jobs[1]} prints again, under a banner that says so.")
-        await page.locator("#job .lead").get_by_text("printed").wait_for()
+        await chip(page, "#job .lead", "printed")
     assert (await site.house.job(jobs[0])).state is JobState.COMPLETED
-    assert [len(one.jobs) for one in flaky.values()] == [1, 2]
+    assert (await flaky["shaky"].job(2)).pages >= 1
+    assert len(flaky["flaky"].jobs) == 1

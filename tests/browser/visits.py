@@ -169,3 +169,8 @@ async def live(page: Page, path: str) -> None:
 async def told(page: Page, text: str) -> None:
     """Return when the page says what was done."""
     await page.locator(".flash").get_by_text(text).wait_for()
+
+
+async def chip(page: Page, where: str, text: str) -> None:
+    """Return when a state there has become this one."""
+    await page.locator(f"{where} .chip").get_by_text(text).wait_for()
