@@ -11,8 +11,9 @@ A printer that speaks PJL is listened to while the job goes (`printerbridge.pjl`
 somebody it is waited for, and our side stays open until it has said how the job ended.
 
 Security: the peer is a printer, or whatever answers at its address.  What it sends is read and thrown away but for the
-first 64 KiB, is never interpreted here, and every wait on it has a deadline, also when it never stops talking.  It can
-waste its own line's time and nothing else.
+first 64 KiB, is never interpreted here, and every wait on it has a deadline, also when it never stops talking.  What
+it, or a document that it runs, says faster than printers speak is left in the kernel for a moment, so that it wastes
+its own line's time and nobody else's.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ from printerbridge.pjl import OK, Conversation
 
 SEND_BUFFER = 192 << 10  # fixed, so that the kernel does not let it grow and hide what the printer has taken
 BACK_CHANNEL_LIMIT = 64 << 10
+_HEARD_AT_ONCE = 4096
+_HEARD_MOST = 16 << 10  # octets heard in one moment: a status has a hundred
+_MOMENT = 0.1  # seconds
 _BYTES_ACKED = 120  # struct tcp_info: offset of tcpi_bytes_acked, Linux 4.1
 _TCP_CLOSE = 7  # tcpi_state, its first octet
 _TICK = 1.0
@@ -105,6 +109,8 @@ class Connection:
         self._said_all = False  # the document is written, and what goes behind it
         self._back_channel = bytearray()
         self._heard = 0.0
+        self._moment = 0.0  # when it began
+        self._said_now = 0  # octets since then
         self.broken_off = False  # by us
         self._event = asyncio.Event()
         self._loop.add_reader(sock, self._readable)
@@ -114,7 +120,7 @@ class Connection:
 
     def _readable(self) -> None:
         try:
-            data = self._sock.recv(BACK_CHANNEL_LIMIT)
+            data = self._sock.recv(_HEARD_AT_ONCE)
         except BlockingIOError:
             return
         except OSError as error:
@@ -124,12 +130,26 @@ class Connection:
                 self._heard = self._loop.time()
                 self._back_channel += data[: BACK_CHANNEL_LIMIT - len(self._back_channel)]
                 self._listen(data)
+                self._rest_ears(len(data))
                 return
             self._eof_at = self._loop.time()
             # Said before it could know the end, it proves nothing.
             self._whole_at_eof = self._fin and self.acknowledged == self._written
         self._loop.remove_reader(self._sock)
         self._event.set()
+
+    def _rest_ears(self, octets: int) -> None:
+        """Leave in the kernel what comes faster than printers speak, until the moment is over."""
+        if self._heard - self._moment > _MOMENT:
+            self._moment, self._said_now = self._heard, 0
+        self._said_now += octets
+        if self._said_now > _HEARD_MOST:
+            self._loop.remove_reader(self._sock)
+            self._loop.call_at(self._moment + _MOMENT, self._listen_on)
+
+    def _listen_on(self) -> None:
+        if self._sock.fileno() >= 0 and self._lost is None:
+            self._loop.add_reader(self._sock, self._readable)
 
     def _listen(self, data: bytes) -> None:
         whole = self._said_all and self.complete

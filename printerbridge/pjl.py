@@ -121,7 +121,7 @@ class BackChannel:
 
     __slots__ = ("_line", "_lines")
 
-    _STOP: Final = re.compile(rb"[\n\x0c]")
+    _STOP: Final = re.compile(rb"[\n\x0c]+")  # empty lines say nothing
 
     def __init__(self) -> None:
         self._line = bytearray()
@@ -134,7 +134,7 @@ class BackChannel:
         for stop in self._STOP.finditer(data):
             self._take(data[at : stop.start()])
             self._finish_line(found)
-            if stop[0] == b"\x0c":
+            if b"\x0c" in stop[0]:
                 self._finish_message(found)
             at = stop.end()
         self._take(data[at:])

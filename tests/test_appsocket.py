@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import threading
@@ -400,6 +401,31 @@ async def test_a_printer_that_closes_instead_of_answering_is_believed_as_far_as_
 
     async with sink(closes) as printer:
         assert (await converse(printer, b"%!\nshowpage\n", QUICK)).proof is DeliveryProof.ACKED
+
+
+async def test_a_printer_that_floods_us_is_heard_as_fast_as_printers_speak() -> None:
+    heard = 0
+
+    class Counting(Conversation):
+        def hear(self, octets: bytes, *, whole: bool) -> bool:
+            nonlocal heard
+            heard += len(octets)
+            return super().hear(octets, whole=whole)
+
+    async def flood(peer: Peer) -> None:
+        await until_eoj(peer)
+        with contextlib.suppress(OSError):
+            while True:
+                await peer.say(b"\n" * 65536)
+
+    async with sink(flood) as printer, asyncio.timeout(10):
+        connection = await connect(printer.host, printer.port)
+        conversation = Counting(b"%!PS", Language.POSTSCRIPT, "1-1")
+        patience = Patience(stall=0.2, end=0.2, answer=0.2, give_up=0.6)
+        sent = await connection.send(blocks(b"%!PS"), patience=patience, conversation=conversation)
+        connection.close()
+    assert sent.proof is DeliveryProof.ACKED
+    assert 32_768 < heard < 512_000
 
 
 async def test_an_older_model_that_tells_no_result_has_interpreted_the_job() -> None:
