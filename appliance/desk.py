@@ -287,7 +287,7 @@ class Desk:
     async def _existing(self, name: str) -> Printer:
         printer = await self._directory.printer(name.lower())
         if printer is None:
-            raise Missing(f"there is no printer {name!a}")
+            raise Missing(f"there is no printer {name[:100]!a}")
         return printer
 
     async def _entries(self) -> dict[str, Printer]:

@@ -13,7 +13,7 @@ import dataclasses
 import importlib.metadata
 from typing import Any
 
-from fastapi import Request
+from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 
 from appliance import described
@@ -31,15 +31,22 @@ router = part("", "house")
 @router.get("/openapi.json", include_in_schema=False)
 async def openapi(request: Request, site: Here) -> dict[str, Any]:
     """This API as an OpenAPI document."""
+    app: FastAPI = request.app
+    if app.openapi_schema is None:
+        app.openapi_schema = _document(app, cookie_name(site.secure))
+    return app.openapi_schema
+
+
+def _document(app: FastAPI, cookie: str) -> dict[str, Any]:
     document = get_openapi(
         title="Printpost",
         version=_version(),
         description="Printers with e-mail addresses: settings, state, jobs and users.  Fields are added, not renamed.",
-        routes=request.app.routes,  # the pages' say that they are not to be described
+        routes=app.routes,  # the pages' say that they are not to be described
     )
     document["components"]["securitySchemes"] = {
         "password": {"type": "http", "scheme": "basic", "description": "user name and password, with each request"},
-        "session": {"type": "apiKey", "in": "cookie", "name": cookie_name(site.secure), "description": "of the page"},
+        "session": {"type": "apiKey", "in": "cookie", "name": cookie, "description": "of the page"},
     }
     document["security"] = [{"password": []}, {"session": []}]
     answers = (one["responses"] for path in document["paths"].values() for one in path.values())
