@@ -19,7 +19,7 @@ from fastapi.routing import APIRoute
 from appliance.web import guard, live, login
 from appliance.web.app import PAGES
 from appliance.web.guard import BODY_OCTETS, HEADERS, foreign, wrong_host
-from appliance.web.live import EVERYTHING, LISTENERS, Full, Listener, Live
+from appliance.web.live import EVERYTHING, LISTENERS, PER_PERSON, Full, Listener, Live
 from mailstore import handshake, monitoring
 from mailstore.directory.records import Printer
 from mailstore.store.contract import Role
@@ -384,13 +384,21 @@ async def test_listeners_are_bounded(tmp_path: Path) -> None:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(store.close)
             stack.push_async_callback(broadcaster.close)
-            streams = [broadcaster.stream(still) for _ in range(LISTENERS)]
+            late = [broadcaster.stream("ada", still) for _ in range(PER_PERSON + 1)]
+            streams = [broadcaster.stream("user0", still) for _ in range(PER_PERSON)]
             for stream in streams:
                 await anext(stream)
             with pytest.raises(Full):
-                broadcaster.stream(still)
+                broadcaster.stream("user0", still)
+            told = [await anext(stream, None) for stream in late]
+            assert told == [b"retry: 3000\n\n"] * PER_PERSON + [None], "all of them asked before one of them began"
+            streams += [broadcaster.stream(f"other{number}", still) for number in range(LISTENERS - 2 * PER_PERSON)]
+            for stream in streams[PER_PERSON:]:
+                await anext(stream)
+            with pytest.raises(Full):
+                broadcaster.stream("grace", still)
             await streams[0].aclose()
-            await anext(broadcaster.stream(still))
+            await anext(broadcaster.stream("grace", still))
 
 
 async def test_what_a_slow_listener_has_not_heard_is_bounded() -> None:

@@ -12,6 +12,7 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, async_playwright
 
+from appliance.web import live
 from mailstore.directory.records import Printer
 from tests.web_house import GRACE_NAME, GRACE_PASSWORD, PRINTER, WebHouse, web_house
 
@@ -66,6 +67,21 @@ async def test_what_changes_is_seen_without_a_reload(house: WebHouse, chromium: 
     await house.store.set_condition("office", "idle", [], "")
     await page.locator("#trouble p").wait_for(state="detached")
     assert said == []  # nothing that the policy forbids was tried
+
+
+async def test_who_is_refused_the_stream_sees_what_is_and_is_led_to_the_login(
+    house: WebHouse, chromium: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "LISTENERS", 0)
+    page = await chromium.new_page()
+    await enter(page, house)
+    async with page.expect_response(lambda answer: "hx-request" in answer.request.headers) as fetched:
+        await page.reload()
+    assert (await fetched.value).status == 200
+    async with page.expect_response(lambda answer: answer.url.endswith("/live")):
+        await house.store.end_sessions(GRACE_NAME)
+        await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await page.get_by_role("heading", name="Log in").wait_for()
 
 
 async def test_without_scripts_everything_is_there(house: WebHouse, chromium: Browser) -> None:

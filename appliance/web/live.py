@@ -4,9 +4,9 @@ An event `changed` names printers, and "*" for what concerns the whole house; th
 The first one is "*", for what changed since the page was made.
 Nothing of what changed is in the event, so nobody learns what he may not see.
 
-Security: a stream costs a connection for as long as somebody likes.  Their number is bounded, what a slow one has not
-heard is a bounded set of names, and the store is looked at for all of them together, never more than a tenth of the
-time.  A stream ends when its session does.
+Security: a stream costs a connection for as long as somebody likes.  Their number is bounded, also for each person,
+what a slow one has not heard is a bounded set of names, and the store is looked at for all of them together, never more
+than a tenth of the time.  A stream ends when its session does.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mailstore.store.contract import Store
 
 LISTENERS_NOW = Gauge("printpost_web_live_streams", "Browsers that are told what changes.")
 
-LISTENERS = 64
+LISTENERS, PER_PERSON = 64, 8
 HEARTBEAT = 15.0
 """Seconds of silence after which a stream says that it is still there, and asks whether its session is."""
 LOOK = 1.0
@@ -42,13 +42,14 @@ class Full(TransientFailure):
     """Too many listen already."""
 
     def __init__(self) -> None:
-        super().__init__("4.4.5", "too many browsers are told of changes already; reload the page to see them")
+        super().__init__("4.4.5", "too many windows are told of changes already; reload the page to see them")
 
 
 class Listener:
-    """One stream's ear."""
+    """One stream's ear; `whose` is the name of who listens."""
 
-    def __init__(self) -> None:
+    def __init__(self, whose: str = "") -> None:
+        self.whose = whose
         self._names: set[str] = set()
         self._told = asyncio.Event()
 
@@ -91,18 +92,25 @@ class Live:
             listener.tell([])
         await self._stop()
 
-    def stream(self, still: Callable[[], Awaitable[bool]]) -> AsyncGenerator[bytes, None]:
-        """The octets of one stream, until `still` says no.  Raises `Full`."""
-        if len(self._listeners) >= LISTENERS:
+    def stream(self, whose: str, still: Callable[[], Awaitable[bool]]) -> AsyncGenerator[bytes, None]:
+        """The octets of one stream for the person of this name, until `still` says no.  Raises `Full`."""
+        if self._is_full(whose):
             raise Full
-        return self._told(still)
+        return self._told(whose, still)
 
-    async def _told(self, still: Callable[[], Awaitable[bool]]) -> AsyncGenerator[bytes, None]:
-        listener = Listener()
+    def _is_full(self, whose: str) -> bool:
+        own = sum(listener.whose == whose for listener in self._listeners)
+        return own >= PER_PERSON or len(self._listeners) >= LISTENERS
+
+    async def _told(self, whose: str, still: Callable[[], Awaitable[bool]]) -> AsyncGenerator[bytes, None]:
+        if self._is_full(whose):  # others came between the asking and this
+            return
+        listener = Listener(whose)
         self._listeners.add(listener)
         LISTENERS_NOW.inc()
         if self._task is None and not self._closed:
             self._task = asyncio.create_task(self._watch())
+            self._task.add_done_callback(self._ended)
         try:
             yield b"retry: 3000\n\n"
             await self._looked.wait()
@@ -129,6 +137,11 @@ class Live:
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            log.error("browsers are told of no change any more", exc_info=error)
+            self._looked.set()  # they hear the heartbeat at least
 
     async def _watch(self) -> None:
         woken = asyncio.Event()

@@ -28,7 +28,7 @@ class _Stream(StreamingResponse):
 
 
 @router.get("/live")
-async def live(request: Request, site: Here, _: Me) -> Response:
+async def live(request: Request, site: Here, person: Me) -> Response:
     async def still() -> bool:
         try:
             return await by_cookie(site, request) is not None
@@ -36,4 +36,4 @@ async def live(request: Request, site: Here, _: Me) -> Response:
             return True
 
     headers = {"X-Accel-Buffering": "no"}  # a proxy must not wait for more of it
-    return _Stream(site.live.stream(still), media_type="text/event-stream", headers=headers)
+    return _Stream(site.live.stream(person.name, still), media_type="text/event-stream", headers=headers)

@@ -3,7 +3,7 @@
 "use strict";
 (() => {
   const address = document.body.dataset.liveFrom;
-  if (!address) return;
+  if (!address || !document.querySelector("[data-live]")) return;
   const REST = 2000; // milliseconds between two refreshes, however much happens
   let source = null;
   let waiting = new Set();
@@ -32,10 +32,18 @@
       }
     }
   };
+  const REFUSED = 30000; // milliseconds until a stream that was refused is asked for again
   const open = () => {
+    if (source || document.hidden) return;
     source = new EventSource(address);
     source.addEventListener("changed", (event) => changed(JSON.parse(event.data)));
     source.addEventListener("over", () => window.location.reload()); // the session ended
+    source.addEventListener("error", () => {
+      if (!source || source.readyState !== EventSource.CLOSED) return; // it tries again by itself
+      close();
+      changed(["*"]); // what changed until now; and whoever is no longer logged in is led to the login
+      setTimeout(open, REFUSED);
+    });
   };
   const close = () => {
     if (source) source.close();
@@ -44,7 +52,7 @@
   // Browsers open few connections to one server: a page that nobody looks at needs none.
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) close();
-    else if (!source) open();
+    else open();
   });
   // What is the same is left alone: screen readers would read it out again.
   document.body.addEventListener("htmx:oobBeforeSwap", (event) => {
@@ -52,5 +60,5 @@
     const fresh = fragment.firstElementChild;
     if (target && fresh && target.innerHTML.trim() === fresh.innerHTML.trim()) event.detail.shouldSwap = false;
   });
-  if (!document.hidden) open();
+  open();
 })();
