@@ -15,9 +15,10 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from mailstore.directory.records import Printer, WhenUncertain
-from mailstore.failure import Failure, TransientFailure
+from mailstore.failure import Failure, PermanentFailure, TransientFailure
 from mailstore.job import REPRINTS, DeliveryProof, Event, Job, JobState
 from mailstore.store.contract import Lease, Store
+from printerbridge.pjl import CANCELED
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -145,9 +146,12 @@ class Journal:
             log.warning("job aborted", job=job.id, printer=job.printer, reason=reason, detail=failure.text)
             FAILED.labels(job.printer, reason).inc()
 
-    async def canceled_at_device(self, job: Job, text: str) -> None:
-        """Somebody pressed the button at the printer, or another host of its told it to."""
+    async def ended_at_device(self, job: Job, result: str, text: str) -> None:
+        """The printer did not print all of it: somebody there, or another host of its, wanted so, or it could not."""
         await self.settled()
+        if result not in CANCELED:  # out of memory, say: an error, of which people are told
+            await self.abort(job, PermanentFailure("5.3.0", text, reason="aborted-by-system"))
+            return
         reasons = ["job-canceled-at-device"]
         if await self._end(self._held, job, Event.CANCEL, reasons, DeliveryProof.NONE, 0, text):
             log.info("job canceled at the printer", job=job.id, printer=job.printer, detail=text)

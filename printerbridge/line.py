@@ -263,7 +263,7 @@ class Line:
             if one.result not in ("", OK):
                 pages = "unknown" if one.pages is None else one.pages
                 text = f"the printer ended document {number + 1} with {one.result}, pages printed: {pages}"
-                await self._journal.canceled_at_device(job, text)
+                await self._journal.ended_at_device(job, one.result, text)
                 return
             sent.append(one)
         seconds = time.monotonic() - started

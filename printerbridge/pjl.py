@@ -31,6 +31,7 @@ DISPLAY_OCTETS: Final = 80
 LINE_OCTETS: Final = 200
 MESSAGE_LINES: Final = 16
 OK: Final = "OK"
+CANCELED: Final = frozenset({"USER_CANCELED", "HOST_CANCELED"})
 
 _LANGUAGES: Final = {
     Language.POSTSCRIPT: "POSTSCRIPT",

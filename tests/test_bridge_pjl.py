@@ -131,6 +131,18 @@ async def test_a_job_canceled_at_the_printer_is_told_as_that(shop: Printshop) ->
     assert "USER_CANCELED, pages printed: 1" in jobs[0].detail
 
 
+async def test_a_job_that_the_printer_could_not_print_is_an_error(shop: Printshop) -> None:
+    async def out_of_memory(peer: Peer) -> None:
+        await laser(peer, "RESOURCE_CANCELED", 1)
+
+    async with sink(out_of_memory) as printer, shop.bridge():
+        await shop.printer("phaser", printer.uri, pjl=True)
+        (job,) = await shop.ended(await shop.submit("phaser", message(POSTSCRIPT)))
+    assert (job.state, job.reasons) == (JobState.ABORTED, ("aborted-by-system",))
+    assert "RESOURCE_CANCELED, pages printed: 1" in job.detail
+    assert [one.occasion for one in await shop.store.occurrences(10)] == [Occasion.ABORTED]
+
+
 @pytest.mark.parametrize(("fault", "proof"), [("mute", DeliveryProof.CLOSED), ("never-close", DeliveryProof.JOB_END)])
 async def test_the_best_proof_there_is(shop: Printshop, tmp_path: Path, fault: str, proof: DeliveryProof) -> None:
     patience = Patience(connect=5.0, stall=60.0, give_up=60.0, end=10.0, answer=0.2)
