@@ -9,11 +9,13 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 from prometheus_client.registry import REGISTRY
 
+from appliance.desk import COMMAND_LINE
 from appliance.web import guesses, login
 from appliance.web.guesses import PER_CLIENT, PER_NAME, REMEMBERED, Guesses
 from appliance.web.login import cookie_name, key_of, own_path
@@ -244,6 +246,25 @@ async def test_a_new_password_ends_all_other_sessions(house: WebHouse) -> None:
     async with house.stranger() as client:
         assert (await try_in(client, ADA_NAME, ADA_PASSWORD)).status_code == 403
         assert (await try_in(client, ADA_NAME, new)).status_code == 303
+
+
+async def test_a_login_does_not_outrun_a_new_password(house: WebHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The old password was right when it was tried, and all sessions are ended before this one begins."""
+    begin, register = login.begin, house.web.site.register
+
+    async def late(*of: Any) -> str:
+        await register.set_password(COMMAND_LINE, ADA_NAME, "an engine, weaving")
+        return await begin(*of)
+
+    async with house.stranger() as client:
+        monkeypatch.setattr(login, "begin", late)
+        assert (await try_in(client, ADA_NAME, ADA_PASSWORD)).status_code == 403
+        assert (await client.get("/")).status_code == 303
+        monkeypatch.setattr(login, "begin", begin)
+        assert (await try_in(client, ADA_NAME, "an engine, weaving")).status_code == 303
+    async with house.stranger() as client:  # another change does not keep him out
+        monkeypatch.setattr(login, "begin", late)
+        assert (await try_in(client, ADA_NAME, "an engine, weaving")).status_code == 303
 
 
 @pytest.mark.parametrize(

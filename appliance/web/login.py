@@ -191,23 +191,37 @@ async def log_in(
         status, error = 422, "Give your user name and your password."
     else:
         try:
-            person = await try_password(site, request, name, password)
+            if answer := await _let_in(site, request, name, password, next):
+                return answer
         except TooManyGuesses as failure:
             status, error = 429, sentence(failure.text)
         except TransientFailure as failure:
             status, error = 503, sentence(f"nobody can log in now: {failure.text}")
         else:
-            if person is not None:
-                return await _let_in(site, request, person, next)
             status, error = 403, "That is not the password of such a user. Mind capital letters."
     return page(request, "login.html", status=status, next=own_path(next), name=name[:_NAME], error=error)
 
 
-async def _let_in(site: Site, request: Request, person: Person, path: str) -> Response:
+async def _let_in(site: Site, request: Request, name: str, password: str, path: str) -> Response | None:
+    """The answer with a session's cookie; None if it is not his password.  Raises `TransientFailure`."""
+    seen = await site.store.generation()
+    person = await try_password(site, request, name, password)
+    if person is None:
+        return None
     if old := request.cookies.get(_cookie(request)):
         await site.store.end_session(key_of(old))
     answer = RedirectResponse(own_path(path), 303)
-    await begin(site, request, person, answer)
+    key = await begin(site, request, person, answer)
+    if await site.store.generation() != seen:
+        # The password may be another one since it was tried, and all sessions that there were ended before this one.
+        site.refresh()
+        still = None
+        try:
+            still = await site.people.verify(name, password)
+        finally:
+            if still is None:
+                await site.store.end_session(key)
+        return answer if still else None
     return answer
 
 
