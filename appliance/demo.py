@@ -227,6 +227,8 @@ async def _account(place: _Place, store: Store, job: Job, page: dict[str, Any], 
     print()
     for event in await store.trace(job.id):
         print(f"{_since(began, event.at)}  {event.text}")
+    if not page["pages"]:
+        raise DemoFailed(f"what the virtual printer got, {stem.with_suffix('.prn')}, is no page")
     unlike = await asyncio.to_thread(difference, source, picture)
     verdict = "the same as the source" if unlike <= SAME else "NOT the same as the source"
     print(f"{_since(began, time.time())}  printed: {page['pages']} page, {verdict} ({unlike:.2f}, border {SAME})")

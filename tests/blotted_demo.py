@@ -9,24 +9,36 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from appliance import demo
+from appliance.supervisor import Child
 from printerbridge.virtual import VirtualPrinter
 from tests.sink import Peer, sink
 
 BAR = b"<< /EndPage { exch pop 2 lt dup { gsave 0 setgray 60 60 400 60 rectfill grestore } if } >> setpagedevice"
 
 
+async def pass_on_answers(reader: asyncio.StreamReader, peer: Peer) -> None:
+    while octets := await reader.read(1 << 16):
+        await peer.say(octets)
+
+
 @contextlib.asynccontextmanager
-async def blotting_printer(place: demo._Place) -> AsyncIterator[None]:
+async def blotting_printer(place: demo._Place) -> AsyncIterator[Child]:
     """The virtual printer, behind somebody who puts a line into every job."""
     printer = VirtualPrinter(place.paper)
     host, port = await printer.start()
 
     async def blot(peer: Peer) -> None:
-        first, _, rest = (await peer.take_all()).partition(b"\n")
         reader, writer = await asyncio.open_connection(host, port)
-        writer.write(b"\n".join([first, BAR, rest]))
-        writer.write_eof()
-        await reader.read()
+        async with asyncio.TaskGroup() as both:
+            both.create_task(pass_on_answers(reader, peer))
+            bar = BAR + b"\n"
+            while octets := await asyncio.get_running_loop().sock_recv(peer.sock, 1 << 16):
+                before, mark, document = octets.partition(b"%!")  # behind what is said by PJL
+                first, end, rest = document.partition(b"\n")
+                writer.write(before + mark + first + end + (bar if mark else b"") + rest)
+                bar = b"" if mark else bar
+                await writer.drain()
+            writer.write_eof()
         writer.close()
         await writer.wait_closed()
 
@@ -34,7 +46,7 @@ async def blotting_printer(place: demo._Place) -> AsyncIterator[None]:
     try:
         async with sink(blot, port=place.printer_port):
             try:
-                yield
+                yield Child(name="virtual printer", argv=[])
             except demo.DemoFailed as failure:  # a task group would wrap it
                 failed = failure
     finally:

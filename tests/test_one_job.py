@@ -193,7 +193,7 @@ async def test_the_demo_prints_its_page(tmp_path: Path) -> None:
     done = await demo(tmp_path / "demo", "appliance", "demo", "--once", "--folder")
     assert done.status == 0, done.out + done.err
     steps = ("accepted from <ada@demo.example>", "converted in", "attempt 1", "completed", "the same as the source")
-    assert re.search(".*\n.*".join(map(re.escape, steps)), done.out), done.out
+    assert re.search(".*\n.*".join(map(re.escape, steps)), done.out, re.DOTALL), done.out
     (picture,) = re.findall(r"The page: (.*)", done.out)
     (sheet,) = pages_of(Path(picture).parent / "job-0001.pdf")
     assert difference(sheet, pages_of(ROOT / "appliance" / "sample.pdf")[0]) < 0.5
