@@ -70,6 +70,9 @@ class Certificate:
             _make(files, names)
         self._stamp = self._look_at_files()
         self._now = _load(files)
+        # Not refused: who asks for no certificate, as old printers do, must not go without paper because of it.
+        if why := _expired(self._now, files[0], time.time()):
+            log.error("expired certificate in use", why=why)
         self.context = self._now.context
         # Called for every ClientHello, with and without a server name.  A second certificate loaded into the same
         # context would stand beside the first if its key is of another kind.
@@ -133,7 +136,10 @@ class Certificate:
         stamp = self._look_at_files()
         if stamp and stamp == self._stamp:
             return False
-        self._now = _load(self.files)
+        found = _load(self.files)
+        if (why := _expired(found, self.files[0], now)) and self.not_after > now:
+            raise ConfigError(why)
+        self._now = found
         self._stamp = stamp
         return True
 
@@ -185,6 +191,13 @@ def _context(files: tuple[Path, Path]) -> ssl.SSLContext:
     return context
 
 
+def _expired(found: _Loaded, file: Path, now: float) -> str:
+    """What to say of a certificate past its end; "" of one that is not."""
+    if found.not_after >= now:
+        return ""
+    return f"[tls] certificate: {file} expired on {found.leaf.not_valid_after_utc:%d %B %Y}; renew it"
+
+
 def _load(files: tuple[Path, Path]) -> _Loaded:
     """Raises `ConfigError` with a sentence on what is wrong with them."""
     certificate, key = files
@@ -201,8 +214,6 @@ def _load(files: tuple[Path, Path]) -> _Loaded:
         raise ConfigError(f"[tls] key: {key} holds no private key in PEM") from None
     if private.public_key() != public:
         raise ConfigError(f"[tls] key: {key} is not the key of the certificate in {certificate}")
-    if leaf.not_valid_after_utc.timestamp() < time.time():
-        raise ConfigError(f"[tls] certificate: {certificate} expired on {leaf.not_valid_after_utc:%d %B %Y}; renew it")
     try:
         return _Loaded(context=_context(files), leaf=leaf)
     except (ssl.SSLError, OSError) as error:

@@ -42,6 +42,7 @@ PURE = (
     "mailstore/directory/values.py",
     "mailstore/directory/person.py",
     "mailstore/condition.py",
+    "appliance/peer.py",
     "appliance/policy.py",
     "appliance/rights.py",
     "appliance/facts.py",

@@ -162,7 +162,6 @@ def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
         ({"certificate": files["certificate"]}, "site.pem holds no private key in PEM"),
         ({"certificate": files["certificate"], "key": others["key"]}, "is not the key of the certificate"),
         ({"key": files["key"]}, "without a certificate"),
-        (given_in(tmp_path / "past", days=-1), r"site.pem expired on .* renew it"),
         (given_in(tmp_path / "locked", passphrase=b"secret"), "site.key is locked with a passphrase"),
         (weak, "site.pem cannot be used: .*TOO_SMALL"),
     ):
@@ -179,6 +178,15 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "tls").touch()
     with pytest.raises(PermanentFailure, match="no certificate can be made in"):
         open_certificate(settings(tmp_path))
+
+
+def test_an_expired_certificate_is_told_and_served(tmp_path: Path) -> None:
+    past = given_in(tmp_path / "past", days=-1)
+    with structlog.testing.capture_logs() as logged:
+        found = open_certificate(settings(tmp_path, **past))
+    assert [line["log_level"] for line in logged] == ["error"]
+    assert "site.pem expired on" in logged[0]["why"]
+    assert found.not_after < time.time()
 
 
 # -- reload

@@ -63,7 +63,10 @@ def certificate_of(settings: Settings, now: float) -> list[Finding]:
         return [error("certificate", str(failure))]
     left = found.not_after - now
     findings = [*_unfit(found, settings.site.hostname, now)]
-    if left < _SOON:
+    if left < 0:
+        day = time.strftime("%d %B %Y", time.gmtime(found.not_after))
+        findings.append(error("certificate", f"it expired on {day}, so it is refused: renew {found.files[0]}"))
+    elif left < _SOON:
         findings.append(warning("certificate", f"it expires in {left / 86400:.0f} days: renew {found.files[0]}"))
     return findings or [ok("certificate", f"it is good for another {left / 86400:.0f} days")]
 
