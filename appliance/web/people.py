@@ -84,7 +84,6 @@ async def add_person(
         password = await site.register.add(me, made)
     except Failure as failure:
         return await _form(request, site, None, typed, _refused(failure))
-    site.refresh()
     title = f"{made.name} was added"
     return page(request, "password.html", title=title, whose=made.name, password=password, back="/people")
 
@@ -126,7 +125,6 @@ async def change_person(
             errors = _refused(failure)
     if errors:
         return await _form(request, site, shown, typed, errors)
-    site.refresh()
     flash(request, f"{shown.name} was saved.")
     return RedirectResponse(f"/people/{shown.name}", 303)
 
@@ -149,7 +147,6 @@ async def ask_remove(request: Request, site: Here, me: Administrator, name: str)
 async def remove_person(request: Request, site: Here, me: Administrator, name: str) -> Response:
     shown = await site.register.person(me, name)
     await site.register.remove(me, name)
-    site.refresh()
     flash(request, f"{shown.name} was removed.")
     return RedirectResponse("/people", 303)
 
@@ -172,7 +169,6 @@ async def ask_password(request: Request, site: Here, me: Administrator, name: st
 async def new_password(request: Request, site: Here, me: Administrator, name: str) -> Response:
     shown = await site.register.person(me, name)
     password = await site.register.set_password(me, name)
-    site.refresh()
     title = f"A new password for {shown.name}"
     return page(
         request, "password.html", title=title, whose=shown.name, password=password, back=f"/people/{shown.name}"

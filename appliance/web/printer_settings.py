@@ -70,7 +70,6 @@ async def add(request: Request, site: Here, person: Administrator) -> Response:
         if "addresses" in errors:  # which this form makes of the name
             errors["name"] = errors.pop("addresses")
         return await _new_form(request, site, name, typed, errors, status)
-    site.refresh()
     if made.drained_by_bridge:
         flash(request, f"{made.name} is there: mail to {made.addresses[0]} is printed.")
         return RedirectResponse(f"/printers/{made.name}", 303)
@@ -134,7 +133,6 @@ async def change(request: Request, site: Here, person: Me, name: str) -> Respons
     except Failure as failure:
         errors, status = _refused(failure)
         return await _form(request, site, printer, form, seen=seen, errors=errors, status=status)
-    site.refresh()
     flash(request, "Saved. It counts from the next mail, the next poll and the next notice on.")
     return RedirectResponse(f"/printers/{changed.name}", 303)
 
@@ -191,7 +189,6 @@ async def new_password(request: Request, site: Here, person: Me, name: str) -> R
 
 async def _new_password(request: Request, site: Site, person: Person, name: str) -> Response:
     password = await site.desk.new_password(person, name)
-    site.refresh()
     return page(
         request,
         "printer_password.html",
@@ -224,6 +221,5 @@ async def confirm_removal(request: Request, site: Here, person: Administrator, n
 @router.post("/printers/{name}/remove")
 async def remove(request: Request, site: Here, person: Administrator, name: str) -> Response:
     await site.desk.remove(person, name)
-    site.refresh()
     flash(request, f"{name.lower()} is removed.")
     return RedirectResponse("/", 303)
