@@ -91,6 +91,24 @@ async def test_two_who_change_the_same_printer_are_told(site: Site) -> None:
     assert (saved.location, saved.model, saved.allow) == ("Room 2", "Phaser", ("ada@example.com",))
 
 
+async def test_two_who_change_the_same_person_are_told(site: Site) -> None:
+    twins = await site.person("twins")
+    where = f"/people/{twins.name}"
+    async with (
+        site.visit(site.administrator, where) as first,
+        site.visit(site.administrator, where) as second,
+    ):
+        await first.get_by_label("Full name").fill("Castor")
+        await first.get_by_role("button", name="Save").click()
+        await told(first, "twins was saved.")
+        await second.get_by_label("Full name").fill("Pollux")
+        await second.get_by_role("button", name="Save").click()
+        await second.get_by_role("alert").get_by_text("Somebody else changed twins meanwhile").wait_for()
+        assert await second.get_by_label("Full name").input_value() == "Pollux"
+        await first.reload()
+        assert await first.get_by_label("Full name").input_value() == "Castor"
+
+
 @contextlib.contextmanager
 def silent_directory(site: Site) -> Iterator[None]:
     """The directory's process stands still: it takes connections and says nothing."""

@@ -10,7 +10,7 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page
+from playwright.async_api import Page, Route
 
 from mailstore.job import JobState
 from tests.browser.conftest import Make
@@ -249,6 +249,34 @@ async def test_a_sender_is_told_that_his_job_is_printed(site: Site, printer: Mak
     assert "Invitation" in mail["Subject"]
     assert "printed" in body(mail)
     assert mail["In-Reply-To"] == "<invitation@client.example.com>"
+
+
+FIRST_NEWS = """new Promise(done => {
+  const source = new EventSource("/live");
+  source.addEventListener("changed", () => { source.close(); done(); });
+})"""
+
+
+async def test_what_changes_while_a_page_loads_is_seen(site: Site) -> None:
+    """The stream's first word may come before htmx has seen the page; it is said once."""
+    await site.house.add("slow", "socket://192.0.2.7:9100")
+    paused = asyncio.Event()
+    async with site.visit(site.administrator) as page:
+
+        async def behind_the_page(route: Route) -> None:
+            await site.house.store.set_paused("slow", paused=True)
+            await route.continue_()
+            paused.set()
+
+        async def last_of_all(route: Route) -> None:
+            await paused.wait()
+            await page.evaluate(FIRST_NEWS)
+            await route.continue_()
+
+        await page.route("**/static/live.js?*", behind_the_page)
+        await page.route("**/static/copy.js?*", last_of_all)
+        await page.goto("/printers/slow")
+        await chip(page, "#standing", "paused")
 
 
 # -- keeping a printer going

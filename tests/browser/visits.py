@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import Any
 
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, ConsoleMessage, Page
 
 from tests.house import PATIENCE, House
 
@@ -26,7 +26,7 @@ OUTSIDE = "127.0.0.2"
 LOOK = 0.2
 """Seconds between two looks into a maildrop."""
 _ANSWERED = re.compile(r"Failed to load resource: the server responded with a status of (40[0349]|422|503) ")
-"""What Chromium says of each page that is an answer to a mistake."""
+"""What Chromium says of each page that is an answer to a mistake; of what a page consists of nothing may be missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,8 +147,13 @@ class Site:
 def listen(page: Page) -> list[str]:
     """What the page's console complains of, from now on."""
     said: list[str] = []
+
+    def hear(message: ConsoleMessage) -> None:
+        if "/static/" in message.location["url"] or not _ANSWERED.match(message.text):
+            said.append(message.text)
+
+    page.on("console", hear)
     page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("console", lambda message: None if _ANSWERED.match(message.text) else said.append(message.text))
     return said
 
 

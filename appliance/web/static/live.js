@@ -49,16 +49,19 @@
     if (source) source.close();
     source = null;
   };
-  // Browsers open few connections to one server: a page that nobody looks at needs none.
-  document.addEventListener("visibilitychange", () => {
-    if (document.hidden) close();
-    else open();
-  });
   // What is the same is left alone: screen readers would read it out again.
   document.body.addEventListener("htmx:oobBeforeSwap", (event) => {
     const { target, fragment } = event.detail;
     const fresh = fragment.firstElementChild;
     if (target && fresh && target.innerHTML.trim() === fresh.innerHTML.trim()) event.detail.shouldSwap = false;
   });
-  open();
+  // Not before htmx knows the parts, which is then: the first word is said once.
+  document.addEventListener("DOMContentLoaded", () => {
+    // Browsers open few connections to one server: a page that nobody looks at needs none.
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) close();
+      else open();
+    });
+    open();
+  });
 })();
