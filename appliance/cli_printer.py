@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import secrets
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from appliance import policy, shell
-from appliance.described import DescribedPrinterFile, printer_file
-from appliance.desk import COMMAND_LINE, Desk
+from appliance.described import printer_file
+from appliance.desk import COMMAND_LINE, Desk, Missing
 from appliance.policy import parse_rule
 from mailstore.config import Settings
-from mailstore.directory.contract import Directory
 from mailstore.directory.records import Language, Printer, WhenUncertain
-from mailstore.store.contract import Store
+
+T = TypeVar("T")
 
 app = typer.Typer(no_args_is_help=True, help="Make, see and change printers.")
 
@@ -94,12 +93,7 @@ def add(
     if password is None and not printer.drained_by_bridge:
         password = made = secrets.token_urlsafe(12)
 
-    async def work() -> None:
-        async with shell.opened_to_change(settings) as (store, directory):
-            await directory.add(printer, password)
-            await store.changed()
-
-    shell.run(work())
+    _at_desk(settings, lambda desk: desk.add(COMMAND_LINE, printer, password))
     typer.echo(f"{printer.addresses[0]} prints on {printer.uri or 'whatever polls its mailbox'}.")
     if made:
         typer.echo(f"Its POP3 user name is {name}, its password {made} (shown only now).")
@@ -143,26 +137,17 @@ def set_(
     if not (changes or allow or deny or forget):
         shell.fail("nothing to change; see printpost printer set --help", 2)
 
-    async def work() -> None:
-        async with shell.opened_to_change(context.obj.settings()) as (store, directory):
-            printer = await _existing(directory, name)
-            await directory.replace(dataclasses.replace(printer, **(changes | _rules(printer, allow, deny, forget))))
-            await store.changed()
+    def fields(printer: Printer) -> dict[str, Any]:
+        return changes | _rules(printer, allow, deny, forget)
 
-    shell.run(work())
+    _at_desk(context.obj.settings(), lambda desk: desk.change(COMMAND_LINE, name, "", fields))
 
 
 @app.command("list")
 def list_(context: typer.Context, as_json: Json = False) -> None:
     """Show all printers."""
-
-    settings: Settings = context.obj.settings()
-
-    async def work() -> list[DescribedPrinterFile]:
-        async with shell.opened(settings) as (store, directory):
-            return [printer_file(one) for one in await Desk(settings, store, directory).printers(COMMAND_LINE)]
-
-    printers = shell.run(work())
+    found = _at_desk(context.obj.settings(), lambda desk: desk.printers(COMMAND_LINE))
+    printers = [printer_file(one) for one in found]
     if as_json:
         shell.show_json(printers)
         return
@@ -179,15 +164,7 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
 @app.command()
 def show(context: typer.Context, name: Name, as_json: Json = False) -> None:
     """Show one printer."""
-
-    settings: Settings = context.obj.settings()
-
-    async def work() -> DescribedPrinterFile:
-        async with shell.opened(settings) as (store, directory):
-            printer = await _existing(directory, name)
-            return printer_file(await Desk(settings, store, directory).printer(COMMAND_LINE, printer.name))
-
-    printer = shell.run(work())
+    printer = printer_file(_at_desk(context.obj.settings(), lambda desk: desk.printer(COMMAND_LINE, name)))
     if as_json:
         shell.show_json(printer)
     else:
@@ -198,55 +175,47 @@ def show(context: typer.Context, name: Name, as_json: Json = False) -> None:
 def remove(context: typer.Context, name: Name) -> None:
     """Take a printer away; jobs that wait for it are canceled."""
 
-    async def work() -> None:
-        async with shell.opened_to_change(context.obj.settings()) as (store, directory):
-            # A removal that was broken off leaves jobs of a printer that there is no more.
-            left = any(row.messages for row in await store.waiting() if row.printer == name.lower())
-            if not left or await directory.printer(name.lower()):
-                await directory.remove((await _existing(directory, name)).name)
-            await store.changed()  # before the jobs go: from now on nobody takes mail for it
-            await store.forget_printer(name.lower())
-
-    shell.run(work())
+    _at_desk(context.obj.settings(), lambda desk: desk.remove(COMMAND_LINE, name))
 
 
 @app.command()
 def password(context: typer.Context, name: Name, password_stdin: PasswordStdin = False) -> None:
     """Give a printer a new POP3 password, made up or from standard input."""
-    new = shell.read_password() if password_stdin else secrets.token_urlsafe(12)
-
-    async def work() -> None:
-        async with shell.opened_to_change(context.obj.settings()) as (store, directory):
-            await directory.set_password((await _existing(directory, name)).name, new)
-            await store.changed()
-
-    shell.run(work())
-    if not password_stdin:
+    given = shell.read_password() if password_stdin else ""
+    new = _at_desk(context.obj.settings(), lambda desk: desk.new_password(COMMAND_LINE, name, given))
+    if not given:
         typer.echo(f"The POP3 password of {name} is now {new} (shown only now).")
+
+
+@app.command()
+def test(context: typer.Context, name: Name) -> None:
+    """Print a page about the printer on it."""
+    number = _at_desk(context.obj.settings(), lambda desk: desk.test_page(COMMAND_LINE, name))
+    typer.echo(f"The test page is job {number}.")
 
 
 @app.command()
 def pause(context: typer.Context, name: Name) -> None:
     """Send nothing more to a printer; its mail is taken and waits."""
-    _wish(context, name, lambda store, printer: store.set_paused(printer, True))
+    _at_desk(context.obj.settings(), lambda desk: desk.set_paused(COMMAND_LINE, name, True))
 
 
 @app.command()
 def resume(context: typer.Context, name: Name) -> None:
     """Send to a printer again."""
-    _wish(context, name, lambda store, printer: store.set_paused(printer, False))
+    _at_desk(context.obj.settings(), lambda desk: desk.set_paused(COMMAND_LINE, name, False))
 
 
 @app.command()
 def refuse(context: typer.Context, name: Name) -> None:
     """Take no more mail for a printer; what waits is printed."""
-    _wish(context, name, lambda store, printer: store.set_accepting(printer, False))
+    _at_desk(context.obj.settings(), lambda desk: desk.set_accepting(COMMAND_LINE, name, False))
 
 
 @app.command()
 def accept(context: typer.Context, name: Name) -> None:
     """Take mail for a printer again."""
-    _wish(context, name, lambda store, printer: store.set_accepting(printer, True))
+    _at_desk(context.obj.settings(), lambda desk: desk.set_accepting(COMMAND_LINE, name, True))
 
 
 @app.command()
@@ -259,23 +228,22 @@ def why(
     """Say whether a sender may print, and which rule says so.  Exit status 0 for yes, 77 for no."""
     settings: Settings = context.obj.settings()
 
-    async def work() -> Printer:
-        async with shell.opened(settings) as (_, directory):
-            return await _existing(directory, name)
-
-    printer = shell.run(work())
+    printer = _at_desk(settings, lambda desk: desk.printer(COMMAND_LINE, name)).printer
     remedy = f"allow with: printpost printer set {printer.name} --allow {{}}"
     may, told = policy.why(printer, sender=sender, client_ip=ip, networks=settings.site.networks, remedy=remedy)
     typer.echo(told)
     raise typer.Exit(0 if may else os.EX_NOPERM)
 
 
-def _wish(context: typer.Context, name: str, wish: Callable[[Store, str], Awaitable[None]]) -> None:
-    async def work() -> None:
-        async with shell.opened(context.obj.settings()) as (store, directory):
-            await wish(store, (await _existing(directory, name)).name)
+def _at_desk(settings: Settings, act: Callable[[Desk], Coroutine[Any, Any, T]]) -> T:
+    async def work() -> T:
+        async with shell.opened(settings) as (store, directory):
+            try:
+                return await act(Desk(settings, store, directory))
+            except Missing as missing:
+                shell.fail(f"{missing.text}; printpost printer list shows those there are", os.EX_NOUSER)
 
-    shell.run(work())
+    return shell.run(work())
 
 
 def _rules(
@@ -292,13 +260,6 @@ def _rules(
         "allow": tuple(dict.fromkeys(rule for rule in (*printer.allow, *(allow or ())) if rule not in gone)),
         "deny": tuple(dict.fromkeys(rule for rule in (*printer.deny, *(deny or ())) if rule not in gone)),
     }
-
-
-async def _existing(directory: Directory, name: str) -> Printer:
-    printer = await directory.printer(name.lower())
-    if printer is None:
-        shell.fail(f"there is no printer {name}; printpost printer list shows those there are", os.EX_NOUSER)
-    return printer
 
 
 def _changes(**options: Any) -> dict[str, Any]:

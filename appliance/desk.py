@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import secrets
 import time
-from collections.abc import Awaitable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,6 +85,9 @@ class JobFile:
     kept_until: float  # until when it can be printed again, 0.0 if it cannot
     own: bool
     operated: bool  # who looks may also hold and release it
+
+
+Changes = Mapping[str, Any] | Callable[[Printer], Mapping[str, Any]]
 
 
 class Desk:
@@ -172,10 +175,11 @@ class Desk:
             await self._store.changed()
         return made
 
-    async def change(self, person: Person, name: str, seen: str, changes: Mapping[str, Any]) -> Printer:
+    async def change(self, person: Person, name: str, seen: str, changes: Changes) -> Printer:
         """Change settings of a printer of which `person` has seen the revision `seen` ("": whichever).
 
-        Raises `Conflict` if it is another one now.  Returns it as it is stored.
+        `changes` are fields of a `Printer`, or what makes them of the entry as it is.  Raises `Conflict` if it is
+        another revision now.  Returns the printer as it is stored.
         """
         await self._settable(person, name)  # who may not does not even make others wait
         async with our_turn(self._settings.store.folder):
@@ -183,7 +187,8 @@ class Desk:
             printer = await self._settable(person, name)
             if seen and seen != printer.revision:
                 raise Conflict(printer)
-            changed = checked(dataclasses.replace(printer, **changes))
+            fields = changes(printer) if callable(changes) else changes
+            changed = checked(dataclasses.replace(printer, **fields))
             _check_rules(changed)
             if changed != printer:
                 await self._directory.replace(changed)
@@ -191,17 +196,19 @@ class Desk:
         return changed
 
     async def remove(self, person: Person, name: str) -> None:
-        """Take a printer away; jobs that wait for it are canceled."""
+        """Take a printer away; jobs that wait for it are canceled.  Ends a removal that was broken off, too."""
         demand(person, Act.MANAGE)
+        name = name.lower()
         async with our_turn(self._settings.store.folder):
-            printer = await self._existing(name)
-            await self._directory.remove(printer.name)
+            left = any(row.messages for row in await self._store.waiting() if row.printer == name)
+            if not left or await self._directory.printer(name):
+                await self._directory.remove((await self._existing(name)).name)
             await self._store.changed()  # before the jobs go: from now on nobody takes mail for it
-            await self._store.forget_printer(printer.name)
+            await self._store.forget_printer(name)
 
-    async def new_password(self, person: Person, name: str) -> str:
-        """Give a printer that polls a made-up password; returned this once."""
-        password = secrets.token_urlsafe(12)
+    async def new_password(self, person: Person, name: str, password: str = "") -> str:
+        """Give a printer that polls a password, made up if none is given; returns it this once."""
+        password = password or secrets.token_urlsafe(12)
         await self._settable(person, name)
         async with our_turn(self._settings.store.folder):
             printer = await self._settable(person, name)

@@ -22,7 +22,6 @@ from rich.table import Table
 
 from mailstore import config
 from mailstore.directory.contract import Directory, People
-from mailstore.directory.turn import our_turn
 from mailstore.store.contract import Role, Store
 
 T = TypeVar("T")
@@ -59,16 +58,6 @@ async def opened(settings: config.Settings) -> AsyncIterator[tuple[Store, Direct
     from mailstore.directory.opening import open_directory
 
     async with opened_store(settings) as store, open_directory(settings, "appliance") as directory:
-        yield store, directory
-
-
-@contextlib.asynccontextmanager
-async def opened_to_change(settings: config.Settings) -> AsyncIterator[tuple[Store, Directory]]:
-    """As `opened`, in our turn: what a command has read nobody else changes until it has written.
-
-    Raises `TransientFailure` if others take too long.
-    """
-    async with opened(settings) as (store, directory), our_turn(settings.store.folder):
         yield store, directory
 
 

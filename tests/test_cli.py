@@ -145,7 +145,7 @@ async def test_why(up: House) -> None:
 
 ERRORS = [
     (("job", "show", "999999"), os.EX_NOINPUT, "no job 999999"),
-    (("printer", "show", "nobody"), os.EX_NOUSER, "no printer nobody"),
+    (("printer", "show", "nobody"), os.EX_NOUSER, "no printer 'nobody'"),
     (("printer", "set", "waits"), 2, "nothing to change"),
     (("printer", "set", "waits", "--forget", "@elsewhere.example"), os.EX_DATAERR, "no rule @elsewhere.example"),
     (("printer", "add", "waits", "--uri", "socket://127.0.0.1:9"), os.EX_DATAERR, "waits"),
@@ -260,3 +260,19 @@ async def test_the_bridge_and_the_virtual_printer_as_commands(tmp_path: Path) ->
         assert (tmp_path / "paper" / "job-0001.prn").read_bytes() == postscript()
         for running in made.children[-2:]:
             assert await running.end() == 0
+
+
+async def test_a_test_page_by_command(up: House) -> None:
+    async with sink() as printer:
+        await up.add("tested", printer.uri)
+        told = await up.printpost("printer", "test", "tested")
+        assert told.status == 0, told.err
+        (page,) = await printer.count(1, PATIENCE)
+    assert page.startswith(b"%!PS-Adobe-3.0")
+    assert b"(tested)" in page
+    one_sentence(await up.printpost("printer", "test", "nobody"), os.EX_NOUSER, "printer list")
+
+
+async def test_a_printer_that_does_not_poll_needs_no_password(up: House) -> None:
+    await up.add("fed", "socket://127.0.0.1:9")
+    one_sentence(await up.printpost("printer", "password", "fed"), os.EX_DATAERR, "does not poll")

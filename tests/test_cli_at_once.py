@@ -71,5 +71,5 @@ async def test_a_removal_that_was_broken_off_is_finished_by_another(command: Com
     assert job.state.value == "canceled"
     status, _, said = await command("printer", "remove", "phaser")
     assert status == os.EX_NOUSER
-    assert "there is no printer phaser" in said
+    assert "there is no printer 'phaser'" in said
     await store.close()
