@@ -76,7 +76,7 @@ async def api_of(folder: Path) -> AsyncIterator[Api]:
     async with web_house(folder, OFFICE, POLLS) as house:
         for name in ("linus", "sam", "ken"):
             await house.people.add(Person(name=name, addresses=(f"{name}@example.com",)), SECRET)
-        await house.web.site.changed()
+        await house.changed()
         document = (await house.client.get(f"{PREFIX}/openapi.json", auth=(ADA_NAME, ADA_PASSWORD))).json()
         yield Api(house=house, described=Described(document=document))
 

@@ -329,7 +329,7 @@ async def test_a_job_that_comes_is_told_to_whoever_looks(house: WebHouse) -> Non
             await house.store.set_paused("cellar", paused=True)
             async with asyncio.timeout(10):
                 assert await anext(told) == ("changed", ["cellar"])
-            await house.web.site.changed()
+            await house.changed()
             async with asyncio.timeout(10):
                 assert await anext(told) == ("changed", [EVERYTHING])
         async with asyncio.timeout(5):

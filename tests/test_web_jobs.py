@@ -33,7 +33,7 @@ async def house_of(folder: Path) -> AsyncIterator[WebHouse]:
     async with web_house(folder, OFFICE, OTHER) as house:
         for name in ("linus", "sam", "eve"):
             await house.people.add(Person(name=name, addresses=(f"{name}@example.com",)), SECRET)
-        await house.web.site.changed()
+        await house.changed()
         yield house
 
 

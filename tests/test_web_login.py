@@ -173,7 +173,7 @@ async def test_somebody_who_was_removed_is_out(house: WebHouse) -> None:
 async def test_somebody_who_was_removed_by_a_command_is_out(house: WebHouse) -> None:
     async with house.browser(ADA_NAME, ADA_PASSWORD) as ada:
         await house.people.remove(ADA_NAME)
-        await house.web.site.changed()
+        await house.changed()
         assert (await ada.get("/")).status_code == 303
 
 
@@ -184,7 +184,7 @@ async def test_rights_are_those_of_now(house: WebHouse) -> None:
         assert "Ada may not add and remove printers and people; ask an administrator." in answer.text
         assert 'href="/people"' not in (await ada.get("/")).text
         await house.people.replace(replace(ADA, administrator=True))
-        await house.web.site.changed()
+        await house.changed()
         assert (await ada.get("/people")).status_code == 200
 
 

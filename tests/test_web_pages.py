@@ -201,7 +201,7 @@ async def test_a_name_that_becomes_ours_is_nobody_elses_any_more(house: WebHouse
 
 async def test_two_who_remove_each_other_leave_one(house: WebHouse) -> None:
     await house.people.replace(replace(ADA, administrator=True))
-    await house.web.site.changed()
+    await house.changed()
     async with house.browser() as grace, house.browser(ADA_NAME, ADA_PASSWORD) as ada:
         answers = await asyncio.gather(grace.post("/people/ada/remove"), ada.post("/people/grace/remove"))
         assert sorted(answer.status_code for answer in answers)[0] == 303

@@ -77,7 +77,12 @@ class WebHouse:
         """Make printers."""
         for printer in printers:
             await self.directory.add(printer, None if printer.uri else "correct horse")
-        await self.web.site.changed()
+        await self.changed()
+
+    async def changed(self) -> None:
+        """The directory was changed behind the page's back, by Printpost: every process asks anew."""
+        await self.store.changed()
+        self.web.site.refresh()
 
     async def mail(self, printer: str = "office", name: str = "a job", sender: str = "ada@example.com") -> int:
         """A job that was accepted; its number."""

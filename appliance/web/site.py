@@ -43,11 +43,6 @@ class Site:
     guesses: Guesses = field(default_factory=Guesses)
     flashes: TTLCache[str, list[str]] = field(default_factory=lambda: TTLCache(_FLASHES, _FLASH_SECONDS))
 
-    async def changed(self) -> None:
-        """Somebody or something in the directory was changed: every process asks anew, this one at once."""
-        await self.store.changed()
-        self.refresh()
-
 
 def _site(request: Request) -> Site:
     site = request.app.state.site
