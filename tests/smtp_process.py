@@ -1,6 +1,7 @@
 """A receiver in a process of its own, on uvloop: `python -m tests.smtp_process FOLDER`.
 
-Says its ports (smtp, submission, submissions) on a line of their own, and ends at the end of its input with a line that tells its peak memory in KiB.
+Says its ports (smtp, submission, submissions) on a line of their own, and ends at the end of its input with a line that
+tells its peak memory in KiB.
 """
 
 from __future__ import annotations
