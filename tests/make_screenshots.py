@@ -132,7 +132,7 @@ async def administrator(site: Site) -> Login:
     """Ada, who administers."""
     ada = await site.person("ada")
     async with site.visit(site.administrator, "/people/ada") as page:
-        await page.get_by_label("Full name").fill("Ada Lovelace")
+        await page.get_by_label("Full name").fill("Ada")
         await page.get_by_role("checkbox").check()
         await page.get_by_role("button", name="Save").click()
         await told(page, "ada was saved.")

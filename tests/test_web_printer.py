@@ -154,7 +154,7 @@ async def test_how_a_printer_fares_is_told_in_words(tmp_path: Path) -> None:
         await house.store.set_condition("office", "stopped", ["media-empty-error"], "tray <2>")
         await house.mail()
         page = (await browser.get("/printers/office")).text
-        assert "the paper is used up: tray &lt;2&gt;" in page
+        assert "the paper is used up (tray &lt;2&gt;)" in page
         assert re.search(r"<dd>1, the oldest came\s+<time", page)
         assert "should poll" not in page
 
