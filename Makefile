@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-JUNIT ?=
+# Most tests wait for servers of their own: as many at once as there are cores, up to four.
+AT_ONCE := -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: run test lint unit interop bench lock clean help
 
@@ -24,7 +25,7 @@ run: $(VENV)/run
 test: $(VENV)/dev
 	@.ci/packages test
 	$(MAKE) --no-print-directory lint
-	$(BIN)/pytest -q -m "not interop" $(PYTEST)
+	$(BIN)/pytest -q $(AT_ONCE) -m "not interop" $(PYTEST)
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
@@ -32,7 +33,7 @@ lint: $(VENV)/dev
 	$(BIN)/mypy
 
 unit: $(VENV)/dev
-	$(BIN)/pytest -q -m "not slow and not crash and not interop" $(PYTEST)
+	$(BIN)/pytest -q $(AT_ONCE) -m "not slow and not crash and not interop" $(PYTEST)
 
 interop: $(VENV)/dev
 	@.ci/packages interop

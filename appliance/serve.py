@@ -48,7 +48,7 @@ log = structlog.get_logger()
 
 async def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT.  Raises `Failure` or `ConfigError` if it cannot start."""
-    stop = asyncio.Event()
+    stop, ready = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     reactor.start()
@@ -59,7 +59,7 @@ async def serve(settings: Settings) -> None:
         stack.callback(gauges.close)
 
         async def readiness() -> str:
-            return "stopping" if stop.is_set() else ""
+            return "stopping" if stop.is_set() else "" if ready.is_set() else "starting"
 
         where = await stack.enter_async_context(
             monitor(settings.metrics.listen, "[metrics] listen", readiness, gauges.refresh)
@@ -87,6 +87,7 @@ async def serve(settings: Settings) -> None:
             }
             chores = [tasks.create_task(_keep_at(name, chore), name=name) for name, chore in work.items()]
             log.info("ready", **smtp.addresses, **pop3.addresses, web=web.url, metrics=where)
+            ready.set()
             notify("READY=1")
             await stop.wait()
             notify("STOPPING=1")
