@@ -241,7 +241,7 @@ class House:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "appliance", "--config", str(self.configuration), *words),
             cwd=self.folder,
-            env={**self.environment, "PYTHONPATH": str(_ROOT), "NO_COLOR": "1", **environment},
+            env={**self.environment, "PYTHONPATH": str(_ROOT), "NO_COLOR": "1", "COLUMNS": "200", **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

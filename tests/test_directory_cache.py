@@ -153,6 +153,22 @@ async def test_what_was_asked_before_forget_is_not_remembered(cache: LookupCache
     assert source.asked == ["a", "a"]
 
 
+async def test_what_was_asked_before_forget_serves_an_outage(cache: LookupCache[str], source: Source) -> None:
+    source.values["a"] = "old"
+    source.answering.clear()
+    asked = asyncio.create_task(cache.get("a"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    cache.forget()
+    source.answering.set()
+    assert await asked == "old"
+    source.down = True
+    assert await cache.get("a") == "old"
+    source.down = False
+    source.values["a"] = "new"
+    assert await cache.get("a") == "new"
+
+
 async def test_after_forget_all_is_asked_anew_and_the_old_serves_an_outage(
     cache: LookupCache[str], source: Source, clock: Clock
 ) -> None:

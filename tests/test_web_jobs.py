@@ -348,3 +348,11 @@ async def test_with_the_directory_down_jobs_are_still_in_hand(tmp_path: Path) ->
         assert (await browser.post(f"/jobs/{other}/hold")).status_code == 303
         assert await state(house, number) is JobState.CANCELED
         assert await state(house, other) is JobState.PENDING_HELD
+
+
+async def test_a_part_that_is_fetched_takes_no_words_from_the_page(tmp_path: Path) -> None:
+    async with web_house(tmp_path, OFFICE) as house, house.browser() as client:
+        await client.post("/printers/office/pause")
+        assert "office is paused" not in (await client.get("/printers/office", headers={"HX-Request": "true"})).text
+        assert "office is paused" in (await client.get("/printers/office")).text
+        assert "office is paused" not in (await client.get("/printers/office")).text

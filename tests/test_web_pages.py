@@ -39,7 +39,7 @@ async def test_the_overview_says_how_printers_fare(house: WebHouse) -> None:
     for words in (
         'href="/printers/office"',
         "office@example.com",
-        "the paper is used up: TRAY 2 EMPTY",
+        "the paper is used up (TRAY 2 EMPTY)",
         "Stopped: office (the paper is used up).",
         "takes no mail",
         "2 hours ago",

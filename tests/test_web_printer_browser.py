@@ -66,7 +66,7 @@ async def test_a_printers_page_follows_what_happens(tmp_path: Path) -> None:
         await live(page, f"{house.origin}/printers/office")
         await page.locator("#wish-pause").focus()
         await house.store.set_condition("office", "stopped", ["media-empty"], "TRAY 2")
-        await page.locator("#standing").get_by_text("the paper is used up: TRAY 2").wait_for()
+        await page.locator("#standing").get_by_text("the paper is used up (TRAY 2").wait_for()
         assert await page.evaluate("document.activeElement.id") == "wish-pause"
         number = await house.mail(name="Quarterly report")
         await page.locator(f"#job-{number}").get_by_text("Quarterly report").wait_for()

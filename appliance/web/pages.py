@@ -170,6 +170,8 @@ def flash(request: Request, text: str) -> None:
 
 
 def _flashes(request: Request) -> list[str]:
+    if "hx-request" in request.headers:
+        return []  # a part of a page is fetched, which may be quicker than the page that somebody is led to
     key = request.scope["state"].get(SESSION)
     flashes: list[str] = request.app.state.site.flashes.pop(key, []) if key else []
     return flashes

@@ -139,11 +139,13 @@ class LookupCache(Generic[_V]):
             if generation == self._generation:
                 self._miss(key, unusable.text)
             raise
-        if generation == self._generation:
-            if value is None:
-                self._miss(key, "")
-            else:
+        if value is not None:
+            # Fetched while somebody changed the directory, it is asked for anew and serves until there is an answer.
+            known = self._hits.get(key)
+            if known is None or known.generation <= generation:
                 self._hits[key] = _Remembered(value, self._clock(), generation)
+        elif generation == self._generation:
+            self._miss(key, "")
         return value
 
     def _miss(self, key: str, reason: str) -> None:

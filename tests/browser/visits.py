@@ -65,7 +65,7 @@ class Site:
             if path:
                 await page.goto(path)
             yield page
-            assert said == []
+            assert not said, said
         finally:
             await visitor.close()
 

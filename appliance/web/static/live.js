@@ -49,6 +49,13 @@
     if (source) source.close();
     source = null;
   };
+  // A button that somebody is pressing stays under his finger; the part is fetched again when he has let go.
+  document.body.addEventListener("htmx:beforeSwap", (event) => {
+    const { target, requestConfig } = event.detail;
+    if (!target || !target.querySelector(":active")) return;
+    event.detail.shouldSwap = false;
+    setTimeout(() => htmx.trigger(requestConfig.elt, "live"), 500);
+  });
   // What is the same is left alone: screen readers would read it out again.
   document.body.addEventListener("htmx:oobBeforeSwap", (event) => {
     const { target, fragment } = event.detail;
