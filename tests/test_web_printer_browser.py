@@ -76,6 +76,25 @@ async def test_a_printers_page_follows_what_happens(tmp_path: Path) -> None:
         await page.locator("#standing").get_by_text("ready").wait_for()
 
 
+@pytest.mark.parametrize("part", ["#standing", "#jobs"])
+async def test_a_button_that_is_being_pressed_is_not_taken_away(tmp_path: Path, part: str) -> None:
+    async with looking(tmp_path) as (house, page):
+        number = await house.mail()
+        await live(page, f"{house.origin}/printers/office")
+        label, words = ("Pause", "office is paused") if part == "#standing" else ("Cancel", f"Job {number} is canceled")
+        button = page.locator(part).get_by_role("button", name=label).first
+        await button.hover()
+        await page.mouse.down()
+        async with page.expect_response(lambda answer: "hx-request" in answer.request.headers) as answered:
+            await house.store.set_condition("office", "stopped", ["media-empty"], "TRAY 2")
+            second = await house.mail(name="A second one")
+        await (await answered.value).finished()
+        await page.evaluate("new Promise((done) => setTimeout(done, 100))")  # for htmx to put in what has come
+        await page.mouse.up()
+        await page.locator(".flash").get_by_text(words).wait_for()
+        await page.locator(f"#job-{second}").wait_for()
+
+
 async def test_a_job_and_the_list_of_jobs_follow_what_happens(tmp_path: Path) -> None:
     async with looking(tmp_path) as (house, page):
         number = await house.mail()

@@ -49,18 +49,21 @@
     if (source) source.close();
     source = null;
   };
-  // A button that somebody is pressing stays under his finger; the part is fetched again when he has let go.
+  // A button that somebody is pressing stays under his finger; all is fetched again when he has let go.
+  const pressed = (target) => {
+    if (!target || !target.querySelector(":active")) return false;
+    setTimeout(() => changed(["*"]), 500);
+    return true;
+  };
   document.body.addEventListener("htmx:beforeSwap", (event) => {
-    const { target, requestConfig } = event.detail;
-    if (!target || !target.querySelector(":active")) return;
-    event.detail.shouldSwap = false;
-    setTimeout(() => htmx.trigger(requestConfig.elt, "live"), 500);
+    if (pressed(event.detail.target)) event.detail.shouldSwap = false;
   });
-  // What is the same is left alone: screen readers would read it out again.
   document.body.addEventListener("htmx:oobBeforeSwap", (event) => {
     const { target, fragment } = event.detail;
     const fresh = fragment.firstElementChild;
-    if (target && fresh && target.innerHTML.trim() === fresh.innerHTML.trim()) event.detail.shouldSwap = false;
+    // What is the same is left alone: screen readers would read it out again.
+    const same = target && fresh && target.innerHTML.trim() === fresh.innerHTML.trim();
+    if (same || pressed(target)) event.detail.shouldSwap = false;
   });
   // Not before htmx knows the parts, which is then: the first word is said once.
   document.addEventListener("DOMContentLoaded", () => {
