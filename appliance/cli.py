@@ -19,6 +19,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 
 from appliance import cli_job, cli_printer, cli_user, shell
 from mailstore import config, logs
+from mailstore.config_values import bracketed, reached_at
 from mailstore.failure import Failure, TransientFailure
 from mailstore.store.contract import StoreUnusable
 
@@ -123,7 +124,7 @@ def send(
 
     settings = context.obj.settings()
     try:
-        where = config.reached_at(server or settings.smtp.listen)
+        where = reached_at(server or settings.smtp.listen)
     except ValueError as error:
         shell.fail(f"--server: {error}", 2)
     columns = ("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn())
@@ -163,9 +164,9 @@ def healthcheck(
     # Containers may be told of a proxy for everything; what is asked here is near.
     near = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     for name in [role] if role != "all" else listeners:
-        host, port = config.reached_at(listeners[name])
+        host, port = reached_at(listeners[name])
         try:
-            near.open(f"http://{config.bracketed(host)}:{port}/livez", timeout=5).close()
+            near.open(f"http://{bracketed(host)}:{port}/livez", timeout=5).close()
         except (OSError, http.client.HTTPException) as error:
             shell.fail(f"{name} does not answer on {host}:{port}: {error}", os.EX_UNAVAILABLE)
 

@@ -28,6 +28,7 @@ from appliance.send import send
 from appliance.supervisor import Child, ChildFailed, Supervisor, until_stopped
 from appliance.up import everything
 from mailstore import config, logs
+from mailstore.config_values import bracketed, reached_at, split_endpoint
 from mailstore.directory.opening import open_directory, open_people
 from mailstore.directory.records import Person, Printer
 from mailstore.job import REASONS, Job
@@ -177,7 +178,7 @@ async def _print_one_page(place: _Place, settings: config.Settings) -> None:
         printed_before = len(_printed(place))
         with importlib.resources.as_file(importlib.resources.files("appliance") / "sample.pdf") as source:
             began = time.time()
-            server = config.split_endpoint(settings.smtp.listen)
+            server = split_endpoint(settings.smtp.listen)
             answer = await asyncio.to_thread(
                 send, [source], recipient=address, sender=f"ada@{DOMAIN}", server=server, subject="A page by e-mail"
             )
@@ -255,12 +256,12 @@ def _next(place: _Place) -> str:
 
 def _look_around(settings: config.Settings, password: str, printer: Child) -> str:
     """What to do while the demo stays up."""
-    host, port = config.reached_at(settings.web.listen)
+    host, port = reached_at(settings.web.listen)
     scheme = "http" if host in ("127.0.0.1", "::1") and settings.web.listen.startswith(("127.", "[::1]")) else "https"
     command = f"{_command()} --config {shlex.quote(os.path.relpath(settings.store.folder.parent / CONFIGURATION))}"
     number = printer.process.pid if printer.process else ""
     return (
-        f"\nThe page: {scheme}://{config.bracketed(host)}:{port}/   log in as {USER} with the password {password}\n"
+        f"\nThe page: {scheme}://{bracketed(host)}:{port}/   log in as {USER} with the password {password}\n"
         "There see the printer and its job, say who may print, print a test page.  Or from another terminal:\n"
         f"  {command} send FILE.pdf --to {PRINTER} --from {USER}@{DOMAIN}\n"
         f"  {command} printer why {PRINTER} --from eve@example.com\n"

@@ -22,7 +22,8 @@ from pathlib import Path
 
 import aiosmtplib
 
-from mailstore.config import ConfigError, Relay, split_endpoint
+from mailstore.config import ConfigError, Relay
+from mailstore.config_values import split_endpoint
 from mailstore.failure import Failure, PermanentFailure, TransientFailure
 from mailstore.header import clean
 

@@ -26,7 +26,8 @@ from appliance import episodes, notices
 from appliance.episodes import Failures, Standing
 from appliance.notices import Audience, Letterhead
 from mailstore.address import parse_path, split_subaddress
-from mailstore.config import ConfigError, Settings, split_endpoint
+from mailstore.config import ConfigError, Settings
+from mailstore.config_values import split_endpoint
 from mailstore.directory.contract import Directory
 from mailstore.directory.records import Printer
 from mailstore.failure import Failure, PermanentFailure, TransientFailure

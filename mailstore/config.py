@@ -10,92 +10,28 @@ import os
 import re
 import socket
 import tomllib
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from mailstore.config_values import Endpoint, Host, Network, Octets, Seconds, Words, domain_name, endpoint
 
 ENVIRONMENT_PREFIX = "PRINTPOST_"
 DEFAULT_FILES = (Path("printpost.toml"), Path("/etc/printpost/printpost.toml"))
-
-_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-_PERIODS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 class ConfigError(Exception):
     """The configuration cannot be meant; the text says where and what to do."""
 
 
-def _octets(value: object) -> object:
-    match = re.fullmatch(r"(\d+) *([kmg]?)(?:i?b)?", value.strip().lower()) if isinstance(value, str) else None
-    return int(match[1]) * _UNITS[match[2]] if match else value
-
-
-def _seconds(value: object) -> object:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?) *([smhd]?)", value.strip().lower()) if isinstance(value, str) else None
-    return float(match[1]) * _PERIODS[match[2]] if match else value
-
-
-def _endpoint(value: str) -> str:
-    try:
-        split_endpoint(value)
-    except ValueError as error:
-        raise ValueError(str(error)) from None
-    return value
-
-
-def split_endpoint(value: str) -> tuple[str, int]:
-    """("HOST", PORT) of "HOST:PORT"; an IPv6 address stands in brackets.  Raises ValueError."""
-    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.%\w]+)\]|([^\[\]:\s]*)):(\d{1,5})", value)
-    if not match or int(match[3]) > 65535:
-        raise ValueError(f'"{value}" is not HOST:PORT (an IPv6 address stands in brackets, as in [::1]:2525)')
-    return match[1] or match[2], int(match[3])
-
-
-def reached_at(listen: str) -> tuple[str, int]:
-    """("HOST", PORT) by which a client on this machine reaches a listener on "HOST:PORT".  Raises ValueError."""
-    host, port = split_endpoint(listen)
-    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port  # noqa: S104
-
-
-def bracketed(host: str) -> str:
-    """A host as it stands before ":PORT"."""
-    return f"[{host}]" if ":" in host else host
-
-
-def _network(value: object) -> object:
-    return ip_network(value, strict=False) if isinstance(value, str) else value
-
-
-def _words(value: object) -> object:
-    """Environment variables hold lists as words apart by commas or blanks."""
-    return [word for word in re.split(r"[,\s]+", value) if word] if isinstance(value, str) else value
-
-
-def _host(value: str) -> str:
-    host = value.rstrip(".").lower()
-    if not re.fullmatch(
-        r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*", host
-    ):
-        raise ValueError(f'"{value}" is not a domain name')
-    return host
-
-
-Octets = Annotated[int, BeforeValidator(_octets), Field(ge=0)]
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0)]
-Endpoint = Annotated[str, AfterValidator(_endpoint)]
-Host = Annotated[str, AfterValidator(_host)]
-Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network), PlainSerializer(str)]
-Words = BeforeValidator(_words)
-
-
 def own_hostname() -> str:
     """This machine's name; a name that is not a domain name becomes printpost.localdomain."""
     name = socket.gethostname().rstrip(".").lower()
     try:
-        return _host(name if "." in name else f"{name}.localdomain")
+        return domain_name(name if "." in name else f"{name}.localdomain")
     except ValueError:
         return "printpost.localdomain"
 
@@ -125,10 +61,20 @@ class Site(Section):
     media: str = Field("iso_a4_210x297mm", description="paper for documents that do not say", pattern=r"^[a-z0-9_.-]+$")
 
 
+Proxies = Annotated[tuple[Network, ...], Words]
+_PROXIES = "balancers in front, whose PROXY protocol (version 2) names the client; theirs alone is believed"
+
+
 class Smtp(Section):
     """The receiver of mail from everywhere."""
 
     listen: Endpoint = Field("0.0.0.0:2525", description="where mail comes in")
+    proxies: Proxies = Field((), description=_PROXIES)
+    behind: Literal["", "mta", "nat"] = Field(
+        "",
+        description='"mta": another mail server hands on what comes here, "nat": a translator hides who connects;'
+        " then nobody is an insider by address",
+    )
     max_size: Octets = Field(1 << 30, description="largest message from insiders")
     max_size_outside: Octets = Field(50 << 20, description="largest message from others")
 
@@ -137,24 +83,53 @@ class Pop3(Section):
     """Maildrops for printers that poll."""
 
     listen: Endpoint = Field("0.0.0.0:1110", description="where printers poll")
+    proxies: Proxies = Field((), description=_PROXIES)
 
 
 class Submission(Section):
     """Where people of the site send jobs with a password, STARTTLS first."""
 
     listen: Endpoint = Field("0.0.0.0:1587", description="where people send jobs with a password, by STARTTLS")
+    proxies: Proxies = Field((), description=_PROXIES)
 
 
 class Submissions(Section):
     """The same with TLS from the first octet (RFC 8314)."""
 
     listen: Endpoint = Field("0.0.0.0:1465", description="where people send jobs with a password, under TLS")
+    proxies: Proxies = Field((), description=_PROXIES)
 
 
 class Pop3s(Section):
     """POP3 with TLS from the first octet."""
 
     listen: Endpoint = Field("0.0.0.0:1995", description="where printers poll and people read, under TLS")
+    proxies: Proxies = Field((), description=_PROXIES)
+
+
+class LimitsSettings(Section):
+    """What one client, and all of them, may take of the mail ports.  An IPv4 address is its own network."""
+
+    connections: int = Field(1000, ge=1, description="SMTP and submission connections at once")
+    connections_per_address: int = Field(50, ge=1, description="of these by one address")
+    connections_per_network: int = Field(100, ge=1, description="of these by one IPv6 /64")
+    messages_per_connection: int = Field(1000, ge=1, description="mails by one SMTP connection")
+    messages_per_minute: int = Field(
+        300, ge=0, description="mails by one client outside [site] networks and without a login; 0: any number"
+    )
+    recipients: int = Field(100, ge=100, description="recipients of a mail; RFC 5321 asks for 100 at least")
+    errors: int = Field(20, ge=1, description="refused commands before an SMTP connection is closed")
+    received_fields: int = Field(50, ge=10, description="Received fields in a mail before it is a loop")
+    header_size: Octets = Field(256 << 10, ge=16 << 10, description="largest header of a mail")
+    mime_depth: int = Field(20, ge=3, le=100, description="how deep parts of a mail may lie in each other")
+    data_rate: int = Field(500, ge=0, description="octets a second that a mail must come with in the long run")
+    data_stall: Seconds = Field(180.0, ge=1, description="how long a sender may stop in the middle of a mail")
+    command_wait: Seconds = Field(300.0, ge=1, description="how long an SMTP client may think; RFC 5321 asks for 300")
+    pop3_connections: int = Field(2000, ge=1, description="POP3 connections at once")
+    pop3_connections_per_client: int = Field(50, ge=1, description="of these by one IPv4 address or IPv6 /64")
+    password_guesses: int = Field(
+        10, ge=1, description="wrong passwords by one client in five minutes before each further one waits longer"
+    )
 
 
 class Web(Section):
@@ -215,7 +190,7 @@ class PeopleSettings(Section):
 class Relay(Section):
     """The way out for notices; without a smarthost only our own users are reached."""
 
-    smarthost: Annotated[str, AfterValidator(lambda value: value and _endpoint(value))] = Field(
+    smarthost: Annotated[str, AfterValidator(lambda value: value and endpoint(value))] = Field(
         "", description="HOST:PORT of the mail server that takes our mail to others"
     )
     user: str = Field("", description="our user name there")
@@ -265,6 +240,7 @@ class Settings(BaseSettings):
     submissions: Submissions = Field(default_factory=Submissions)
     pop3: Pop3 = Field(default_factory=Pop3)
     pop3s: Pop3s = Field(default_factory=Pop3s)
+    limits: LimitsSettings = Field(default_factory=LimitsSettings)
     web: Web = Field(default_factory=Web)
     tls: TlsSettings = Field(default_factory=TlsSettings)
     metrics: Metrics = Field(default_factory=Metrics)

@@ -161,3 +161,8 @@ class Job:
     header_message_id: str = ""  # the header field's, for threading
     login: str = ""  # the user name, if it came by submission
     answerable: bool = False  # the sender was proved at receipt, so he may be answered
+    envid: str = ""  # what the sender said of reports (RFC 3461): ENVID, RET, NOTIFY and ORCPT as sent, "" if not
+    ret: str = ""
+    notify: str = ""
+    orcpt: str = ""
+    submitter: str = ""  # AUTH= of RFC 4954 section 5, a claim

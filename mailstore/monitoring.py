@@ -28,7 +28,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from mailstore.config import split_endpoint
+from mailstore.config_values import split_endpoint
 from mailstore.failure import PermanentFailure
 from mailstore.handshake import Door
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
-from mailstore.config import split_endpoint
+from mailstore.config_values import split_endpoint
 
 Ip = IPv4Address | IPv6Address
 

@@ -31,7 +31,7 @@ from typing import Any, Final
 
 import structlog
 
-from mailstore.config import split_endpoint
+from mailstore.config_values import split_endpoint
 from mailstore.failure import PermanentFailure
 from mailstore.notify import notify
 from printerbridge.render import PJL_LANGUAGES, Rendering, render, sniff_language

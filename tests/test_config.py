@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mailstore import config
+from mailstore.config_values import split_endpoint
 
 BAD = sorted((Path(__file__).parent / "bad_configs").glob("*.toml"))
 
@@ -36,7 +37,7 @@ def test_defaults_need_no_file_and_no_root(monkeypatch: pytest.MonkeyPatch) -> N
     settings, path = config.load()
     assert path is None
     assert settings.domains == (settings.site.hostname,)
-    ports = [config.split_endpoint(section.listen)[1] for section in (settings.smtp, settings.pop3, settings.metrics)]
+    ports = [split_endpoint(section.listen)[1] for section in (settings.smtp, settings.pop3, settings.metrics)]
     assert ports == [2525, 1110, 9125]
 
 
@@ -64,7 +65,7 @@ def test_the_environment_overrides_the_file(monkeypatch: pytest.MonkeyPatch) -> 
             "everywhere",
             'PRINTPOST_SMTP__LISTEN: [smtp] listen: "everywhere" is not HOST:PORT',
         ),
-        ("PRINTPOST_SMTP__LISTN", "127.0.0.1:1", "[smtp] listn: there is no such key; known are listen"),
+        ("PRINTPOST_SMTP__LISTN", "127.0.0.1:1", "[smtp] listn: there is no such key; known are behind, listen"),
         ("PRINTPOST_SMPT__LISTEN", "127.0.0.1:1", "PRINTPOST_SMPT__LISTEN: there is no section [smpt]"),
     ],
 )
@@ -92,13 +93,13 @@ def test_a_file_that_was_named_must_be_there(monkeypatch: pytest.MonkeyPatch) ->
     ],
 )
 def test_endpoints(text: str, wanted: tuple[str, int]) -> None:
-    assert config.split_endpoint(text) == wanted
+    assert split_endpoint(text) == wanted
 
 
 @pytest.mark.parametrize("text", ["", "25", "::1:25", "host:", "host:70000", "a b:1", "[::1]"])
 def test_what_is_no_endpoint(text: str) -> None:
     with pytest.raises(ValueError, match="is not HOST:PORT"):
-        config.split_endpoint(text)
+        split_endpoint(text)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from appliance.doctor.finding import Finding, error, note, ok, warning
 from appliance.doctor.house import House
 from appliance.doctor.network import PATIENCE
 from appliance.smarthost import Smarthost
-from mailstore.config import ConfigError, Relay, split_endpoint
+from mailstore.config import ConfigError, Relay
+from mailstore.config_values import split_endpoint
 from mailstore.failure import Failure, TransientFailure
 from mailstore.header import clean
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import psutil
 
 from appliance.facts import Interface
-from mailstore.config import bracketed, reached_at, split_endpoint
+from mailstore.config_values import bracketed, reached_at, split_endpoint
 from mailstore.header import clean
 
 PATIENCE = 5.0

@@ -19,7 +19,7 @@ from appliance.web.login import Administrator, Me
 from appliance.web.pages import flash, page, sentence
 from appliance.web.printer_form import Difference
 from appliance.web.site import Here, Site
-from mailstore.config import split_endpoint
+from mailstore.config_values import split_endpoint
 from mailstore.directory import values
 from mailstore.directory.records import Language, Person, Printer, WhenUncertain
 from mailstore.failure import Failure, TransientFailure

@@ -50,8 +50,9 @@ def accept(
     rows: Rows, placed: Placed, envelope: Envelope, recipients: Sequence[Recipient], store_id: str, now: float
 ) -> list[int]:
     """Instant 1, the rows.  Raises `TransientFailure` ("4.2.2")."""
+    sent = envelope.pop3_octets or placed.octets
     for recipient in recipients:
-        fill(rows, recipient, placed.octets)
+        fill(rows, recipient, sent)
     message_id = rows.all(
         _ADD_MESSAGE,
         reverse_path=storable(envelope.reverse_path),
@@ -72,14 +73,21 @@ def accept(
         ended_at=0.0,
         login=storable(envelope.login),
         answerable=int(envelope.answerable),
+        pop3_octets=envelope.pop3_octets,
+        envid=storable(envelope.envid),
+        ret=envelope.ret,
+        submitter=storable(envelope.submitter),
     )[0][0]
     if placed.place is Place.INLINE:
         rows.change(_ADD_CONTENT, message_id=message_id, data=placed.data)
-    return [add_job(rows, message_id, recipient, placed.octets, store_id, now) for recipient in recipients]
+    return [add_job(rows, message_id, recipient, sent, store_id, now) for recipient in recipients]
 
 
 def fill(rows: Rows, recipient: Recipient, octets: int) -> None:
-    """Add a message to the sums of the recipient's maildrop.  Raises `TransientFailure` ("4.2.2")."""
+    """Add a message to the sums of the recipient's maildrop; `octets` as POP3 sends it.
+
+    Raises `TransientFailure` ("4.2.2").
+    """
     values = {"which": recipient.maildrop, "more": octets + len(recipient.fields), "quota": recipient.quota}
     if rows.change(_FILL, **values):
         return
@@ -99,6 +107,8 @@ def add_job(rows: Rows, message_id: int, recipient: Recipient, octets: int, stor
         recipient=storable(recipient.address),
         reasons=recipient.reason,
         received_at=now,
+        notify=recipient.notify,
+        orcpt=storable(recipient.orcpt),
         **_NEW_JOB,
     )[0][0]
     rows.change(

@@ -39,6 +39,10 @@ class Envelope:
     name: str = ""  # the job's name: Subject, decoded and cut
     header_message_id: str = ""
     documents: int = 0  # printable parts
+    pop3_octets: int = 0  # as POP3 sends it, where that is not what is kept (BINARYMIME); 0: the same
+    envid: str = ""  # ENVID of RFC 3461 section 4.4, xtext as sent
+    ret: str = ""  # RET of section 4.3: FULL or HDRS, "" if not said
+    submitter: str = ""  # AUTH of RFC 4954 section 5, xtext as sent, "<>" for nobody's, "" if not said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +54,8 @@ class Recipient:
     quota: int  # octets that may wait there
     fields: bytes  # Return-Path and Delivered-To, CRLF-ended header fields that stand before the stored octets
     reason: str = "job-queued"  # "job-fetchable" where the printer polls
+    notify: str = ""  # NOTIFY of RFC 3461 section 4.1 in capitals, "" if not said
+    orcpt: str = ""  # ORCPT of section 4.2, xtext as sent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +64,7 @@ class Entry:
 
     job_id: int
     uid: str  # unique-id of RFC 1939 section 7: 1 to 70 characters of 0x21-0x7E, never used again
-    size: int  # len(fields) + octets of the message
+    size: int  # octets that RETR sends, before dots are stuffed: `fields`, and the message as POP3 may send it
     fields: bytes
     message_id: int
 
@@ -80,6 +86,7 @@ class PrinterState:
     paused: bool = False
     accepting: bool = True
     last_poll: float = 0.0  # last POP3 login
+    poll_clear: bool = False  # its password came over the network in clear
     poll_gap: float = 0.0  # seconds between its logins of late, a running average; 0.0 until there were two
     state: str = "idle"  # RFC 8011 printer-state: idle, processing, stopped
     state_reasons: tuple[str, ...] = ()  # printer-state-reasons
@@ -141,7 +148,7 @@ class Maildrop(Protocol):
     def entries(self) -> Sequence[Entry]: ...
 
     def read(self, entry: Entry) -> AsyncIterator[bytes]:
-        """The entry's octets, `fields` first, in blocks of at most 64 KiB."""
+        """The entry's octets, `fields` first, in blocks of at most 64 KiB; what is binary as base64 (RFC 6856)."""
 
     async def retrieving(self, entry: Entry) -> None:
         """The entry is going to the client: its job becomes `processing`.  Needs no sync."""
@@ -188,8 +195,10 @@ class Store(Outbox, Sessions, Protocol):
         Held jobs are not in it, and of a paused printer's nothing is: they wait.
         """
 
-    async def polled(self, printer: str, at: float) -> None:
+    async def polled(self, printer: str, at: float, *, clear: bool = False) -> None:
         """The printer logged in by POP3: becomes `last_poll`, and counts in `poll_gap` unless it was off for a day.
+
+        `clear`: its password came over the network without TLS.
 
         Cheap and without a sync; a crash may lose it.  Of a person's login nothing is kept.
         """

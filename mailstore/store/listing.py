@@ -57,6 +57,11 @@ _JOB_COLUMNS = (
     MESSAGE.c.header_message_id,
     MESSAGE.c.login,
     MESSAGE.c.answerable,
+    MESSAGE.c.envid,
+    MESSAGE.c.ret,
+    JOB.c.notify,
+    JOB.c.orcpt,
+    MESSAGE.c.submitter,
 )
 _JOBS = sa.select(*_JOB_COLUMNS).join(MESSAGE, MESSAGE.c.id == JOB.c.message_id)
 
@@ -111,4 +116,9 @@ def job_of(row: Sequence[Any]) -> Job:
         header_message_id=row[20],
         login=row[21],
         answerable=bool(row[22]),
+        envid=row[23],
+        ret=row[24],
+        notify=row[25],
+        orcpt=row[26],
+        submitter=row[27],
     )

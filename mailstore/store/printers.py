@@ -34,7 +34,7 @@ def _set(*columns: sa.Column[Any]) -> Statement:
     return Statement(sa.update(PRINTER_STATE).where(PRINTER_STATE.c.printer == given("of")).values(**values))
 
 
-_SET_POLL = _set(PRINTER_STATE.c.last_poll, PRINTER_STATE.c.poll_gap)
+_SET_POLL = _set(PRINTER_STATE.c.last_poll, PRINTER_STATE.c.poll_gap, PRINTER_STATE.c.poll_clear)
 _SET_CONDITION = _set(PRINTER_STATE.c.state, PRINTER_STATE.c.state_reasons, PRINTER_STATE.c.detail)
 _SET_PAUSED = _set(PRINTER_STATE.c.paused)
 _SET_ACCEPTING = _set(PRINTER_STATE.c.accepting)
@@ -44,13 +44,14 @@ def printer_of(printer: str, row: Any | None) -> PrinterState:
     """A row of `PRINTER_STATE`; a printer never heard of is idle."""
     if row is None:
         return PrinterState(printer=printer)
-    _, paused, accepting, last_poll, state, reasons, detail, poll_gap = row
+    _, paused, accepting, last_poll, state, reasons, detail, poll_gap, poll_clear = row
     return PrinterState(
         printer=printer,
         paused=bool(paused),
         accepting=bool(accepting),
         last_poll=last_poll,
         poll_gap=poll_gap,
+        poll_clear=bool(poll_clear),
         state=state,
         state_reasons=tuple(reasons.split()),
         detail=detail,
@@ -70,19 +71,21 @@ def set_printer(rows: Rows, state: PrinterState) -> None:
         accepting=int(state.accepting),
         last_poll=state.last_poll,
         poll_gap=state.poll_gap,
+        poll_clear=int(state.poll_clear),
         state=state.state,
         state_reasons=" ".join(state.state_reasons),
         detail=storable(state.detail),
     )
 
 
-def set_poll(rows: Rows, printer: str, at: float) -> None:
+def set_poll(rows: Rows, printer: str, at: float, *, clear: bool) -> None:
     before = _get(rows, printer)
     gap, latest = before.poll_gap, at - before.last_poll
     if before.last_poll and 0.0 < latest <= LONGEST_GAP:
         gap = gap + _NEW_SHARE * (latest - gap) if gap else latest
-    if not rows.change(_SET_POLL, of=printer, new_last_poll=at, new_poll_gap=gap):
-        set_printer(rows, PrinterState(printer=printer, last_poll=at))
+    values = {"new_last_poll": at, "new_poll_gap": gap, "new_poll_clear": int(clear)}
+    if not rows.change(_SET_POLL, of=printer, **values):
+        set_printer(rows, PrinterState(printer=printer, last_poll=at, poll_clear=clear))
 
 
 def set_condition(rows: Rows, new: PrinterState, now: float) -> None:
@@ -118,9 +121,9 @@ class Printers:
     async def set_printer_state(self, state: PrinterState) -> None:
         await self.committer.submit(lambda rows: set_printer(rows, state), Wanted.NOW)
 
-    async def polled(self, printer: str, at: float) -> None:
+    async def polled(self, printer: str, at: float, *, clear: bool = False) -> None:
         if is_of_printer(printer):
-            self._tell(lambda rows: set_poll(rows, printer, at))
+            self._tell(lambda rows: set_poll(rows, printer, at, clear=clear))
 
     async def set_condition(self, printer: str, state: str, reasons: Sequence[str], detail: str) -> None:
         new = PrinterState(printer=printer, state=state, state_reasons=tuple(reasons), detail=detail)

@@ -55,6 +55,10 @@ MESSAGE = sa.Table(
     _column("ended_at", sa.Double),  # when the last one ended
     _column("login", sa.Text),
     _column("answerable", sa.Integer),
+    _column("pop3_octets", sa.BigInteger),  # 0: `octets`
+    _column("envid", sa.Text),
+    _column("ret", sa.Text),
+    _column("submitter", sa.Text),
     sqlite_autoincrement=True,
 )
 
@@ -86,6 +90,8 @@ JOB = sa.Table(
     _column("next_attempt_at", sa.Double),
     _column("holder", sa.Text),  # the resource whose lease it was taken up under, or ""
     _column("holder_token", sa.BigInteger),
+    _column("notify", sa.Text),
+    _column("orcpt", sa.Text),
     sqlite_autoincrement=True,
 )
 
@@ -140,6 +146,7 @@ PRINTER_STATE = sa.Table(
     _column("state_reasons", sa.Text),
     _column("detail", sa.Text),
     _column("poll_gap", sa.Double),
+    _column("poll_clear", sa.Integer),
 )
 
 OCCURRENCE = sa.Table(  # few, and soon gone: what the appliance has not turned into notices yet
@@ -238,7 +245,18 @@ _PEOPLE = (
 )
 """Version 3: who sent a job and whether he may be answered, what people are told, who is logged in to the page."""
 
-MIGRATIONS: tuple[Step, ...] = (_FEWER_PAGES, _PEOPLE)
+_EXTENSIONS = (
+    "ALTER TABLE message ADD COLUMN pop3_octets BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE message ADD COLUMN envid TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE message ADD COLUMN ret TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE message ADD COLUMN submitter TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE job ADD COLUMN notify TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE job ADD COLUMN orcpt TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE printer_state ADD COLUMN poll_clear INTEGER NOT NULL DEFAULT 0",
+)
+"""Version 4: what BINARYMIME is to POP3, what senders say of reports, which printers send their password in clear."""
+
+MIGRATIONS: tuple[Step, ...] = (_FEWER_PAGES, _PEOPLE, _EXTENSIONS)
 """Step i brings version i + 1 to i + 2: SQL, SQLite's for as long as no other engine is there, or a function.  Never
 change a published one."""
 

@@ -55,7 +55,7 @@ _ENDED = Statement(
         JOB.c.delivery_proof,
         JOB.c.message_id,
         MESSAGE.c.reverse_path,
-        MESSAGE.c.octets,
+        sa.case((MESSAGE.c.pop3_octets > number(0), MESSAGE.c.pop3_octets), else_=MESSAGE.c.octets),
         MESSAGE.c.place,
         MESSAGE.c.waiting,
         MESSAGE.c.ended_at,
