@@ -1,7 +1,7 @@
 """One mail transaction: who sends, who gets it, whether we take it.  Knows the directory and the store, no connection.
 
-Security: addresses are a stranger's and are read by the grammar of `mailstore.address` alone.  A recipient stands under
-one of our domains or is refused (`recipients`); a login sends from its own addresses and from no other.
+Security: what comes here was read and judged: `beginning` lets nothing in but the grammar's addresses, `recipients`
+nobody but those under our domains.  The octets of the message are a stranger's; `datasink` and `intake` look at them.
 """
 
 from __future__ import annotations
@@ -20,14 +20,12 @@ from appliance import trace
 from appliance.peer import plain_ip
 from appliance.smtp.client import Client
 from appliance.smtp.datasink import DataSink
-from appliance.smtp.destination import TOO_OFTEN, Destination, Wanted
+from appliance.smtp.destination import TOO_OFTEN, Destination
 from appliance.smtp.intake import Intake
 from appliance.smtp.recipients import allowance
 from appliance.smtp.reply import REASONS, Reply, accepted, refusal
 from appliance.smtp.site import Site
-from mailstore import address as addresses
-from mailstore.directory.records import Person
-from mailstore.failure import Failure, PermanentFailure
+from mailstore.failure import Failure
 from mailstore.store.contract import Draft, Envelope
 
 ACCEPTED = Counter("printpost_smtp_messages_accepted_total", "Messages answered with 250 at the end of data")
@@ -47,7 +45,7 @@ _serial = itertools.count(secrets.randbits(24))
 
 @dataclass(slots=True, kw_only=True)
 class Transaction:
-    """From MAIL to the end of the data.  `begin` makes one."""
+    """From MAIL to the end of the data.  `beginning.begin` makes one."""
 
     site: Site
     client: Client
@@ -71,33 +69,13 @@ class Transaction:
         to_postmaster = bool(self.recipients) and self.recipients[0].postmaster
         return min(most, self.site.limits.postmaster_octets) if to_postmaster else most
 
-    def wanted(self, argument: str) -> Wanted | Reply:
-        """RCPT TO: what is asked for, to be looked up; or the reply to it."""
-        try:
-            path, parameters = addresses.parse_rcpt_to(argument, utf8=self.smtputf8)
-        except PermanentFailure as failure:
-            return Reply(code=501, status=failure.status, text=failure.text, reason="malformed")
-        if parameters:  # DSN and the like are not advertised
-            return Reply(code=555, status="5.5.4", text=f"unknown parameter {min(parameters)[:40]}", reason="malformed")
-        given = path.address if path.domain else f"{path.local}@{self.site.settings.domains[0]}"
-        if path.domain.lower() not in ("", *self.site.settings.domains):
-            return Reply(code=550, status="5.7.1", text="relaying denied", reason="relaying-denied")
-        key = addresses.canonical(given)
-        if any(known.key == key for known in self.recipients):
-            return _RECIPIENT_OK
-        if not self.room:
-            return Reply(
-                code=452, status="4.5.3", text="too many recipients, send the rest again", reason="too-many-recipients"
-            )
-        return Wanted(address=given, key=key, sender=self.reverse_path, declared=self.declared)
-
     def add(self, found: Destination) -> Reply:
         if self.recipients and (found.postmaster or self.recipients[0].postmaster):
             return _ALONE
         if found.people and any(known.people == found.people for known in self.recipients):
-            return _RECIPIENT_OK  # by another of his addresses: one mail is enough
+            return RECIPIENT_OK  # by another of his addresses: one mail is enough
         self.recipients.append(found)
-        return _RECIPIENT_OK
+        return RECIPIENT_OK
 
     async def data(self) -> Reply:
         """DATA: make the draft and the sink."""
@@ -205,7 +183,7 @@ class Transaction:
         return intake.draft.discard()
 
 
-_RECIPIENT_OK = Reply(code=250, status="2.1.5", text="recipient ok")
+RECIPIENT_OK = Reply(code=250, status="2.1.5", text="recipient ok")
 _ALONE = Reply(
     code=452,
     status="4.5.3",
@@ -217,44 +195,3 @@ INTERNAL = Reply(code=451, status="4.3.0", text="something went wrong here, try 
 
 def too_large(limit: int) -> Reply:
     return Reply(code=552, status="5.3.4", text=f"a message may have {limit} octets at most", reason="too-large")
-
-
-def begin(site: Site, client: Client, argument: str) -> Transaction | Reply:
-    """MAIL FROM: the transaction, or why there is none."""
-    smtputf8 = client.extended and "SMTPUTF8" in argument.upper().split(" ")[1:]
-    try:
-        path, parameters = addresses.parse_mail_from(argument, utf8=smtputf8)
-    except PermanentFailure as failure:
-        return Reply(code=501, status=failure.status, text=failure.text, reason="malformed")
-    if parameters and not client.extended:
-        return Reply(code=555, status="5.5.4", text="parameters want EHLO", reason="malformed")
-    if client.login is not None:
-        if refused := _not_his_own(client.login, path.address):
-            return refused
-        # RFC 4954 section 5: whoever offers AUTH must take it; nobody is told of it.
-        parameters.pop("AUTH", "")
-    size, body, utf8 = (
-        parameters.pop("SIZE", "0"),
-        parameters.pop("BODY", "7BIT").upper(),
-        parameters.pop("SMTPUTF8", ""),
-    )
-    if parameters:
-        return Reply(code=555, status="5.5.4", text=f"unknown parameter {min(parameters)[:40]}", reason="malformed")
-    if not (size.isascii() and size.isdigit() and len(size) <= 20) or body not in ("7BIT", "8BITMIME") or utf8:
-        return Reply(code=501, status="5.5.4", text="a parameter has a value it cannot have", reason="malformed")
-    if int(size) > client.max_size:
-        return too_large(client.max_size)
-    return Transaction(
-        site=site, client=client, reverse_path=path.address, declared=int(size), body=body, smtputf8=smtputf8
-    )
-
-
-def _not_his_own(login: Person, address: str) -> Reply | None:
-    """Why a login may not send as `address`, "" for the null reverse-path."""
-    if not login.addresses:
-        text = f"{login.name} has no mail address to send from; ask the administrator for one"
-    elif addresses.canonical(address) in map(addresses.canonical, login.addresses):
-        return None
-    else:
-        text = f"a login sends from its own addresses only; write MAIL FROM:<{login.addresses[0]}>"
-    return Reply(code=553, status="5.7.1", text=text, reason="not-allowed")

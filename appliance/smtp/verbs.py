@@ -14,12 +14,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from appliance.smtp import login
+from appliance.smtp.beginning import begin, wanted
 from appliance.smtp.client import Client
 from appliance.smtp.recipients import find
 from appliance.smtp.reply import Reply
 from appliance.smtp.sasl import LINE_OCTETS, MECHANISMS, Credentials, Exchange
 from appliance.smtp.site import Site
-from appliance.smtp.transaction import Transaction, begin
+from appliance.smtp.transaction import Transaction
 from mailstore.directory.records import Person
 
 Step = Reply | Coroutine[Any, Any, Reply]
@@ -174,8 +175,8 @@ def rcpt(dialogue: Dialogue, argument: str) -> Step:
 
 
 async def _rcpt(transaction: Transaction, argument: str) -> Reply:
-    wanted = transaction.wanted(argument)
-    found = wanted if isinstance(wanted, Reply) else await find(transaction.site, transaction.client, wanted)
+    asked = wanted(transaction, argument)
+    found = asked if isinstance(asked, Reply) else await find(transaction.site, transaction.client, asked)
     reply = found if isinstance(found, Reply) else transaction.add(found)
     if reply.refused:
         transaction.log_refused("recipient refused", reply)
