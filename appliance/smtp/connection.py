@@ -1,8 +1,8 @@
-"""One SMTP connection: command lines, TLS, the way to the data sink (RFC 5321), on aiosmtpd's class.
+"""One SMTP connection: what its transport says, when it waits and when it ends (RFC 5321), on aiosmtpd's class.
 
 aiosmtpd gives the protocol class and its session.  Its reading loop, its constructor, its verbs and its DATA are
-replaced: lines are dispatched where the octets arrive, a task runs only for verbs that wait, and DATA goes to
-`datasink` (`tests/test_smtp.py` pins the names that this leans on).
+replaced: lines are dispatched where the octets arrive (`lines`, `command`), a task runs only for verbs that wait, and
+messages go to `reception` (`tests/test_smtp.py` pins the names that this leans on).
 
 Security: whoever reaches the port can talk here.  Lines, pipelined input, connections, errors and waiting all have
 limits (`limits`).  A client that talks before it may is cut off, because that is how a web page or a smuggler talks to
@@ -15,38 +15,32 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Coroutine
-from typing import Final, cast
+from typing import cast
 
 import structlog
 from aiosmtpd.smtp import SMTP, Session
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge
 
 from appliance.peer import Address, plain_ip, within
 from appliance.smtp import verbs
 from appliance.smtp.channel import Channel
 from appliance.smtp.client import Client
+from appliance.smtp.command import SECONDS_OF, meant
 from appliance.smtp.deadline import Deadline
 from appliance.smtp.door import Door
 from appliance.smtp.handshake import shake_hands
-from appliance.smtp.login import TOO_LONG
+from appliance.smtp.lines import Lines
 from appliance.smtp.receiver import Receiver, talks_already
+from appliance.smtp.reception import Reception
 from appliance.smtp.reply import Reply
-from appliance.smtp.transaction import INTERNAL, REJECTED, Transaction, too_large
-from mailstore.failure import Failure
+from appliance.smtp.transaction import INTERNAL, REJECTED
 
 CONNECTIONS = Counter("printpost_smtp_connections_total", "Connections that were made")
 CONNECTIONS_REFUSED = Counter("printpost_smtp_connections_refused_total", "Connections refused for their number")
 OPEN = Gauge("printpost_smtp_open_connections", "Connections that are open")
 OCTETS = Counter("printpost_smtp_received_bytes_total", "Octets received by SMTP")
-SECONDS = Histogram(
-    "printpost_smtp_command_duration_seconds",
-    "From a command, or the end of the data, to its reply",
-    ["command"],
-    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
-)
 
 log = structlog.get_logger()
-SECONDS_OF: Final = {command: SECONDS.labels(command) for command in (*verbs.VERBS, "END", "OTHER")}
 
 
 class Connection(SMTP):
@@ -70,17 +64,16 @@ class Connection(SMTP):
             site=self.site,
             client=Client(ip="0.0.0.0", insider=False, door=door),  # noqa: S104 - nobody yet
             more_came=lambda: bool(self._input),
+            closing=lambda: receiver.closing,
             discard=receiver.start,
         )
         self.ip = plain_ip("0.0.0.0")  # noqa: S104
-        self._input = bytearray()
+        self._input = Lines()
         self._busy = False  # a verb waits, or our replies do
-        self._overlong = False
         self._half_closed = False
         self._closing = False
-        self._errors = 0
-        self._idle_commands = 0
         self._deadline = Deadline(self.loop, self.site.limits, held=self._client_waits, passed=self._time_is_up)
+        self._reception = Reception(self.dialogue, self.channel, self._deadline, receiver.start)
 
     # -- the transport's side
 
@@ -166,10 +159,10 @@ class Connection(SMTP):
         OCTETS.inc(len(data))
         if self._closing:
             return
-        if self._sinking and not self._input:
-            self._sink(data)
+        if self._reception.wants_octets and not (self._busy or self._input):
+            self._receive(data)
             return
-        self._input += data
+        self._input.add(data)
         if len(self._input) > self.site.limits.input:
             self.channel.pause()
         self._work()
@@ -219,28 +212,18 @@ class Connection(SMTP):
             self._say(verbs.SHUTTING_DOWN)
         self._work()
 
-    # -- dispatch
-
-    @property
-    def _sinking(self) -> bool:
-        return self.dialogue.transaction is not None and self.dialogue.transaction.sink is not None and not self._busy
+    # -- commands and messages
 
     def _work(self) -> None:
         """Use up the input as far as nothing has to be waited for."""
         while self._input and not (self._busy or self._closing or self.channel.unread):
-            if self._sinking:
-                data, self._input = self._input, bytearray()
-                self._sink(bytes(data))
-                continue
-            end = self._input.find(b"\n")
-            if end < 0:
-                if len(self._input) > self.dialogue.line:
-                    self._overlong = True
-                    self._input.clear()
+            if self._reception.wants_octets:
+                self._receive(self._input.take_all())
+            elif line := self._input.take(self.dialogue.line):
+                started = time.perf_counter()
+                self._take(*meant(self.dialogue, line), started)
+            else:
                 break
-            line = bytes(self._input[: end + 1])
-            del self._input[: end + 1]
-            self._command(line)
         if not self._busy and not self._closing:
             self.channel.flush()
         if len(self._input) <= self.site.limits.input and not self._busy:
@@ -256,45 +239,21 @@ class Connection(SMTP):
             self.channel.close()
         self.dialogue.reset()
 
-    def _command(self, line: bytes) -> None:
-        overlong, self._overlong = self._overlong or len(line) > self.dialogue.line, False
-        started = time.perf_counter()
-        exchange = self.dialogue.exchange
-        if overlong:
-            self.dialogue.exchange = None
-            too_long = TOO_LONG if exchange else Reply(code=500, status="5.5.2", text="the line is too long")
-            self._answer("OTHER", too_long, started)
-            return
-        if verbs.HTTP.match(line):
-            log.info("connection speaks HTTP or TLS", client=self.dialogue.client.ip)
-            self._answer("OTHER", verbs.NOT_HTTP, started)
-            return
-        text = verbs.text_of(line)
-        if exchange is not None:
-            self._deadline.expect(self.site.limits.command_seconds)
-            self._take("AUTH", verbs.respond(self.dialogue, text), started)
-            return
-        verb, _, argument = text.partition(" ")
-        verb = verb.upper()
-        method = verbs.VERBS.get(verb)
-        if method is None:
-            self._answer("OTHER", verbs.unknown(line, verb), started)
-            return
-        self._idle_commands += verb in verbs.IDLE
-        if self._idle_commands > self.site.limits.idle_commands:
-            self._say(verbs.TOO_IDLE)
-            return
-        self._deadline.expect(self.site.limits.command_seconds)
-        if verb == "MAIL" and self.receiver.closing:
-            self._say(verbs.SHUTTING_DOWN)
-        else:
-            self._take(verb, method(self.dialogue, argument.strip(" ")), started)
+    def _receive(self, data: bytes) -> None:
+        rest = self._reception.take(data)
+        if isinstance(rest, Reply):
+            self._answer("END", rest, time.perf_counter())
+        elif rest is not None:
+            self._input.add(rest)
+            self._run("END", self._reception.end(), time.perf_counter())
 
-    def _take(self, verb: str, step: verbs.Step, started: float) -> None:
+    def _take(self, command: str, step: verbs.Step, started: float) -> None:
+        if command != "OTHER":
+            self._deadline.expect(self.site.limits.command_seconds)
         if isinstance(step, Coroutine):
-            self._run(verb, step, started)
+            self._run(command, step, started)
         else:
-            self._answer(verb, step, started)
+            self._answer(command, step, started)
             if step.code == 220:
                 self._begin_tls()
 
@@ -327,11 +286,11 @@ class Connection(SMTP):
         if reply.reason:
             REJECTED.labels(reply.reason).inc()
         if reply.code >= 500:
-            self._errors += 1
+            self.dialogue.errors += 1
         elif reply.code == 354:
             self._deadline.expect_data()
         self._say(reply)
-        if self._errors >= self.site.limits.errors and not self._closing:
+        if self.dialogue.errors >= self.site.limits.errors and not self._closing:
             self._say(verbs.TOO_MANY_ERRORS)
 
     def _say(self, reply: Reply) -> None:
@@ -349,49 +308,7 @@ class Connection(SMTP):
             if not self._busy:
                 self.dialogue.reset()
 
-    # -- data
-
-    def _sink(self, data: bytes) -> None:
-        transaction = self.dialogue.transaction
-        assert transaction is not None
-        sink, intake = transaction.sink, transaction.intake
-        assert sink is not None
-        assert intake is not None
-        rest = sink.feed(data)
-        self._deadline.progress(len(data))
-        if rest is not None:
-            self._input += rest
-            self._deadline.data_ended()
-            self._run("END", self._end(transaction), time.perf_counter())
-        elif sink.octets > transaction.limit + self.site.limits.excess:
-            reply = too_large(transaction.limit)
-            REJECTED.labels(reply.reason).inc()
-            self._say(Reply(code=reply.code, status=reply.status, text=reply.text, close=True))
-        elif intake.draft.congested and intake.failure is None:
-            self.channel.pause()
-            self.receiver.start(self._wait_for_disk(transaction))
-
-    async def _wait_for_disk(self, transaction: Transaction) -> None:
-        intake = transaction.intake
-        assert intake is not None
-        try:
-            await intake.draft.drained()
-        except Failure as failure:
-            intake.failure = intake.failure or failure
-        finally:  # a connection that is not read has no deadline
-            self._deadline.resume()
-            self.channel.resume()
-
-    async def _end(self, transaction: Transaction) -> Reply:
-        reply = await transaction.end()
-        transaction.intake = transaction.sink = None
-        self.dialogue.transaction = None
-        if not reply.refused:
-            self._errors = self._idle_commands = 0
-        self._deadline.expect(self.site.limits.command_seconds)
-        return reply
-
     def shut_down(self) -> None:
         """Say goodbye, unless a message is under way: then behind it."""
-        if not self._busy and (self.dialogue.transaction is None or self.dialogue.transaction.sink is None):
+        if not (self._busy or self._reception.wants_octets):
             self._say(verbs.SHUTTING_DOWN)

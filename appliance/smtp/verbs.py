@@ -33,11 +33,14 @@ class Dialogue:
     site: Site
     client: Client
     more_came: Callable[[], bool]  # the client has sent something behind the command that is being answered
+    closing: Callable[[], bool]  # the server is going down
     discard: Callable[[Coroutine[Any, Any, None]], None]  # runs to its end, whatever becomes of the dialogue
     transaction: Transaction | None = None
     exchange: Exchange | None = None  # an AUTH that is under way: lines are its responses
     logged_in_at: float = 0.0  # time.monotonic
     denials: int = 0
+    errors: int = 0  # since a message was accepted
+    idle_commands: int = 0
 
     @property
     def offers_tls(self) -> bool:
@@ -128,6 +131,8 @@ def _greeted(dialogue: Dialogue, name: str, *, extended: bool) -> Reply | None:
 
 def mail(dialogue: Dialogue, argument: str) -> Step:
     client = dialogue.client
+    if dialogue.closing():
+        return SHUTTING_DOWN
     if not client.helo:
         return NO_EHLO
     if client.door.login and client.login is None:
