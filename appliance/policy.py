@@ -87,6 +87,15 @@ class _Sender:
         return bool(self.address) and (self.insider or self.authenticated)
 
 
+def insiders(networks: Iterable[Network], behind: str) -> tuple[Network, ...]:
+    """The networks whose clients are insiders by their address.
+
+    None where `[smtp] behind` says that whoever connects is not the sender: a mail server's address, or a translator's,
+    would make everybody behind it one of the site.
+    """
+    return () if behind else tuple(networks)
+
+
 @lru_cache(maxsize=4096)
 def parse_rule(text: str) -> Rule:
     """Raises `PermanentFailure` ("5.5.4") that names the rules there are."""

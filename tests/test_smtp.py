@@ -296,8 +296,8 @@ async def test_a_fault_of_ours_is_no_fault_of_the_sender(tmp_path: Path) -> None
 
 
 async def test_connections_are_limited(house: Site) -> None:
-    refused = metric("printpost_smtp_connections_refused_total")
-    async with house.receiver(limits=Limits(connections_per_client=1)) as receiver:
+    refused = metric("printpost_smtp_connections_refused_total", reason="address")
+    async with house.receiver(limits=Limits(connections_per_address=1)) as receiver:
         async with wire(receiver) as first:
             await first.reply()
             async with wire(receiver) as second:
@@ -306,7 +306,7 @@ async def test_connections_are_limited(house: Site) -> None:
         await until(lambda: not receiver.connections)
         async with wire(receiver) as third:
             assert (await third.reply()).startswith("220 ")
-    assert metric("printpost_smtp_connections_refused_total") == refused + 1
+    assert metric("printpost_smtp_connections_refused_total", reason="address") == refused + 1
     assert receiver.gate.total == 0
 
 

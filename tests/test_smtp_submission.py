@@ -150,7 +150,7 @@ async def test_a_handshake_has_a_deadline(house: Site) -> None:
 
 
 async def test_handshakes_count_as_connections(house: Site) -> None:
-    async with house.receiver(limits=Limits(connections_per_client=1)) as receiver:
+    async with house.receiver(limits=Limits(connections_per_address=1)) as receiver:
         async with wire(receiver, "submissions"):
             await until(lambda: receiver.gate.total)
             async with wire(receiver) as second:

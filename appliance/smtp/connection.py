@@ -36,7 +36,6 @@ from appliance.smtp.reply import Reply
 from appliance.smtp.transaction import INTERNAL, REJECTED
 
 CONNECTIONS = Counter("printpost_smtp_connections_total", "Connections that were made")
-CONNECTIONS_REFUSED = Counter("printpost_smtp_connections_refused_total", "Connections refused for their number")
 OPEN = Gauge("printpost_smtp_open_connections", "Connections that are open")
 OCTETS = Counter("printpost_smtp_received_bytes_total", "Octets received by SMTP")
 
@@ -94,7 +93,7 @@ class Connection(SMTP):
         self.receiver.enter(transport, self.shut_down)
         self.session.peer = peer
         settings, door = self.site.settings, self.dialogue.client.door
-        insider = within(self.ip, settings.site.networks)
+        insider = within(self.ip, self.site.insiders)
         limit = settings.smtp.max_size if insider or door.login else settings.smtp.max_size_outside
         tls = door.implicit_tls
         self.dialogue.client = Client(ip=str(self.ip), insider=insider, door=door, tls=tls, max_size=limit)
@@ -104,7 +103,7 @@ class Connection(SMTP):
         else:
             self.channel.say(f"220 {self.hostname} ESMTP Printpost\r\n".encode())
         self.channel.flush()
-        if tls and self.receiver.closing:
+        if self._counted is not None and self.receiver.closing:
             self._say(verbs.SHUTTING_DOWN)
 
     def _refusal(self, peer: tuple[str, int] | None) -> bytes | None:
@@ -112,11 +111,8 @@ class Connection(SMTP):
         if not peer:  # gone already
             return b""
         self.ip = plain_ip(peer[0])
-        refused = verbs.SHUTTING_DOWN.text if self.receiver.closing else self.receiver.gate.enter(self.ip)
-        if not refused:
-            return None
-        CONNECTIONS_REFUSED.inc()
-        return Reply(code=421, status="4.7.0", text=refused).octets()
+        refused = self.receiver.admit(self.ip)
+        return refused.octets() if refused else None
 
     def _turn_away(self, words: bytes) -> None:
         self.channel.say(words)

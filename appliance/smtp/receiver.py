@@ -12,10 +12,19 @@ import termios
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from prometheus_client import Counter
+
+from appliance.peer import Address
 from appliance.smtp.door import SMTP, Door
-from appliance.smtp.limits import Gate
+from appliance.smtp.limits import REFUSALS, Gate
+from appliance.smtp.reply import Reply
 from appliance.smtp.site import Site
+from appliance.smtp.verbs import SHUTTING_DOWN
 from mailstore.monitoring import bind
+
+REFUSED = Counter("printpost_smtp_connections_refused_total", "Connections refused, by reason", ["reason"])
+for _reason in (*REFUSALS, "shutdown", "balancer"):
+    REFUSED.labels(_reason)
 
 
 class Receiver:
@@ -24,7 +33,8 @@ class Receiver:
     def __init__(self, site: Site) -> None:
         self.loop = asyncio.get_running_loop()
         self.site = site
-        self.gate = Gate(site.limits)
+        # Behind another server the site's addresses stand for everybody.
+        self.gate = Gate(site.limits, exempt=site.settings.site.networks if site.settings.smtp.behind else ())
         self.connections: dict[asyncio.Transport, Callable[[], None]] = {}
         self.closing = False
         self.addresses: dict[str, tuple[str, int]] = {}
@@ -40,11 +50,21 @@ class Receiver:
         """Where mail from everywhere comes in."""
         return self.addresses[SMTP.name]
 
-    async def listen(self, where: str, door: Door, protocol: Callable[[Receiver, Door], asyncio.BaseProtocol]) -> None:
+    async def listen(self, where: str, door: Door, protocol: Callable[[], asyncio.BaseProtocol]) -> None:
         """Every connection gets a `protocol` of its own.  Raises `PermanentFailure` when the port cannot be used."""
         listener = bind(where, f"[{door.name}] listen")
         self.addresses[door.name] = listener.getsockname()[:2]
-        self._servers.append(await self.loop.create_server(lambda: protocol(self, door), sock=listener, backlog=1024))
+        self._servers.append(await self.loop.create_server(protocol, sock=listener, backlog=1024))
+
+    def admit(self, ip: Address) -> Reply | None:
+        """None, and the connection is counted until `gate.leave`; or what is said to a client who is not let in."""
+        reason = "shutdown" if self.closing else self.gate.enter(ip)
+        if not reason:
+            return None
+        REFUSED.labels(reason).inc()
+        if reason == "shutdown":
+            return SHUTTING_DOWN
+        return Reply(code=421, status="4.7.0", text=REFUSALS[reason], close=True)
 
     def enter(
         self,
@@ -69,6 +89,11 @@ class Receiver:
         task = self.loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    @property
+    def handshakes(self) -> int:
+        """How many are under way."""
+        return len(self._handshakes)
 
     def start_handshake(self, handshake: Coroutine[Any, Any, None]) -> None:
         """Run it as a task that ends when the receiver closes: no message can be under way."""

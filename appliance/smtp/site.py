@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from appliance.smtp.limits import Allowance, Limits
+from appliance import policy
+from appliance.peer import Network, plain_ip, within
+from appliance.smtp.client import Client
+from appliance.smtp.limits import Allowance, Limits, Pace
 from appliance.tls import Certificate
 from mailstore.config import Settings
 from mailstore.directory.contract import Directory, People
@@ -24,5 +27,18 @@ class Site:
     people: People | None  # None: nobody can log in
     certificate: Certificate | None  # None: TLS is not offered
     limits: Limits
+    pace: Pace  # of clients who are neither of the site nor logged in; `paced` asks it
     postmaster: Allowance  # what people of the site may send him
     postmaster_strangers: Allowance  # what everybody else may, who uses up nothing of theirs
+
+    @property
+    def insiders(self) -> tuple[Network, ...]:
+        """The networks whose clients are of the site by their address alone."""
+        return policy.insiders(self.settings.site.networks, self.settings.smtp.behind)
+
+    def paced(self, client: Client, now: float) -> bool:
+        """Whether this client may begin one more mail now, which is counted; `now` is of a monotonic clock."""
+        ip = plain_ip(client.ip)
+        # A mail server in front hands on what many send, so it has no pace either.
+        known = client.login is not None or within(ip, self.settings.site.networks)
+        return known or self.pace.take(ip, now)
