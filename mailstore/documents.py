@@ -128,7 +128,7 @@ class Surveyor:
             self._head.clear()
         elif isinstance(event, Data):
             self._head += event.octets
-        else:
+        elif isinstance(event, End):
             assert self._part is not None
             self.found.append(_surveyed(self._part, bytes(self._head), event))
             self._part = None
@@ -213,7 +213,7 @@ class Extractor:
                 self._path = event.path
             elif isinstance(event, Data):
                 taken.append((self._path, event.octets))
-            elif event.path in self._waiting:
+            elif isinstance(event, End) and event.path in self._waiting:
                 if event.defect:
                     raise _damaged(event)
                 self._waiting.discard(event.path)
@@ -241,7 +241,7 @@ def take(message: bytes, limits: Limits | None = None) -> list[tuple[Document, b
             part, pieces = event, []
         elif isinstance(event, Data):
             pieces.append(event.octets)
-        else:
+        elif isinstance(event, End):
             octets = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             # A survey does not see what is behind its taste.
             seen = event if len(octets) < PREFIX_OCTETS else End(path=event.path, encoded=event.encoded, complete=False)

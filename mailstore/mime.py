@@ -2,7 +2,8 @@
 
 A `Walker` takes the message cut anywhere and tells the leaves of its tree in order: `Part`, then `Data` as far as there
 is appetite for it, then `End`.  Multiparts and message/rfc822 are walked through and not told.  Boundaries are looked
-for with `bytes.find` over whole chunks, so a big part costs no more than its decoding.
+for with `bytes.find` over whole chunks, so a big part costs no more than its decoding.  A walker that is `verbatim`
+tells every octet as it stands: for who changes a message (`mailstore.reencode`).
 
 Security: the message is a stranger's.  Memory is bounded by `Limits` and by the chunk: what is kept between calls is
 the header of one part, or the beginning of one line that may be a delimiter.  Nesting, the number of parts and the
@@ -20,7 +21,7 @@ from enum import Enum
 from itertools import islice
 
 from mailstore import header
-from mailstore.codings import Decoder, decoder
+from mailstore.codings import Decoder, Identity, decoder
 from mailstore.failure import PermanentFailure
 
 
@@ -65,7 +66,23 @@ class End:
     defect: str = ""  # what is wrong with it: "its base64 is cut short"
 
 
-Event = Part | Data | End
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Verbatim only: a header, of a leaf (its `Part` comes next), of a multipart or of a message."""
+
+    octets: bytes  # behind the CRLF that it begins with; the empty line is not in it
+    media_type: str
+    encoding: str
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """Verbatim only: delimiters, preambles, epilogues, the empty lines behind headers."""
+
+    octets: bytes
+
+
+Event = Part | Data | End | Head | Between
 Appetite = Callable[[Part], int | None]
 """How many decoded octets of a part to tell: 0 none, None all."""
 
@@ -108,13 +125,19 @@ _PIECE = 16 * 1024  # decoded at a time while there is little appetite
 class Walker:
     """One message.  Wherever it stands, what is kept begins with the CRLF before the line that is looked at.
 
+    `verbatim` leaves the transfer encodings as they are and tells what stands between the leaves, too: all `octets`
+    of `Head`, `Data` and `Between` together are a CRLF and the message.
+
     `feed` and `close` raise `PermanentFailure` ("5.6.0", "5.3.4") when the message exceeds `limits`; after that the
     walker is of no more use.
     """
 
-    def __init__(self, appetite: Appetite = everything, limits: Limits | None = None) -> None:
+    def __init__(
+        self, appetite: Appetite = everything, limits: Limits | None = None, *, verbatim: bool = False
+    ) -> None:
         self._appetite = appetite
         self._limits = limits or Limits()
+        self._verbatim = verbatim
         self._state = _State.HEADER
         self._held = b"\r\n"
         self._scanned = 0  # of the header that is held, without finding its end
@@ -129,7 +152,7 @@ class Walker:
         self._want: int | None = 0
         self._complete = True
         self._encoded = 0
-        self._block = b""  # the header that was read last
+        self._block = b""  # the header that was read last, and the CRLF before it
         self._skip = 0  # octets of the CRLF that ends the header
         self._defect = ""
 
@@ -180,7 +203,7 @@ class Walker:
             self._held = octets[position:]
             return None
         self._scanned = 0
-        self._block = octets[position + 2 : end]
+        self._block = octets[position:end]
         return end
 
     def _announce(self, events: list[Event]) -> None:
@@ -189,7 +212,7 @@ class Walker:
         if self._parts > self._limits.parts:
             raise PermanentFailure("5.3.4", f"the message has more than {self._limits.parts} parts")
         values: dict[bytes, bytes] = {}
-        for field in islice(header.find(self._block, *_FIELDS), 4 * len(_FIELDS)):
+        for field in islice(header.find(self._block[2:], *_FIELDS), 4 * len(_FIELDS)):
             values.setdefault(field.name, field.value[:_VALUE])
         media_type, parameters = header.parameters(values.get(b"content-type", b""))
         if "/" not in media_type:  # RFC 2045 section 5.2, RFC 2046 section 5.1.5
@@ -197,6 +220,8 @@ class Walker:
             media_type = "message/rfc822" if digest else "text/plain"
         encoding = values.get(b"content-transfer-encoding", b"")[:64].partition(b"(")[0].strip().lower()
         boundary = parameters.get("boundary", "").rstrip().encode("utf-8", "replace")
+        if self._verbatim:
+            events.append(Head(self._block, media_type, encoding.decode("ascii", "replace")))
         is_message, self._is_message = self._is_message, False
         if media_type.startswith("multipart/") and boundary:
             self._open(media_type, boundary, self._number(unnumbered=is_message))
@@ -230,7 +255,7 @@ class Walker:
         events.append(part)
         self._state, self._path = _State.LEAF, part.path
         self._want = self._appetite(part)
-        self._decoder = decoder(encoding)
+        self._decoder = Identity() if self._verbatim else decoder(encoding)
         self._defect = "" if self._decoder else f'its transfer encoding "{header.clean(encoding, 40)}" is not known'
         if self._want == 0:
             self._decoder = None
@@ -269,6 +294,8 @@ class Walker:
         self._tell(octets, position, start, events)
         if self._state is _State.LEAF:
             self._end(events)
+        if self._verbatim:
+            events.append(Between(octets[start:stop]))
         del self._levels[level if closing else level + 1 :]
         self._reset_search()
         self._state = _State.BETWEEN if closing else _State.HEADER
@@ -277,8 +304,14 @@ class Walker:
 
     def _tell(self, octets: bytes, start: int, stop: int, events: list[Event]) -> None:
         """Decode the leaf's `octets[start:stop]` as far as there is appetite."""
-        if self._state is not _State.LEAF or stop <= start:
+        if stop <= start:
             return
+        if self._state is not _State.LEAF:
+            if self._verbatim:
+                events.append(Between(octets[start:stop]))
+            return
+        if self._skip and self._verbatim:
+            events.append(Between(octets[start : start + 2]))
         start, self._skip = start + self._skip, 0
         self._encoded += max(0, stop - start)
         step = _PIECE if self._want is not None else stop - start
