@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from mailstore.failure import PermanentFailure
 
 _LOCAL_OCTETS, _DOMAIN_OCTETS, _PATH_OCTETS, _LABEL_OCTETS = 64, 255, 256, 63
-_BAD_RECIPIENT, _BAD_SENDER, _BAD_PARAMETER = "5.1.3", "5.1.7", "5.5.4"
+_BAD_RECIPIENT, _BAD_SENDER = "5.1.3", "5.1.7"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,6 @@ _QUOTED_PAIR = re.compile(r"\\(.)")
 _QUOTABLE = re.compile(r'(["\\])')
 _ATOM = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u00a0-\U0010ffff-]++"
 _DOT_STRING = re.compile(rf"{_ATOM}(?:\.{_ATOM})*+")
-_PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*+)(?:=([!-<>-~]++))?+")
-_PARAMETER_UTF8 = re.compile("([A-Za-z0-9][A-Za-z0-9-]*+)(?:=([!-<>-~\u00a0-\U0010ffff]++))?+")
 
 
 def parse_path(text: str, *, utf8: bool = False, null_allowed: bool) -> Path:
@@ -64,43 +62,18 @@ def parse_path(text: str, *, utf8: bool = False, null_allowed: bool) -> Path:
     return path
 
 
-def parse_mail_from(argument: str, *, utf8: bool = False) -> tuple[Path, dict[str, str]]:
-    """What stands behind "MAIL FROM:": the reverse-path, and the parameters by upper-case keyword, "" for no value.
+def leading_path(argument: str, *, utf8: bool = False, null_allowed: bool) -> tuple[Path, str]:
+    """The path that `argument` of MAIL or RCPT begins with, and what stands behind it, which is for `parameters`.
 
-    Raises `PermanentFailure` "5.1.7" for the path, "5.5.4" for the parameters.
+    Raises as `parse_path` does.
     """
-    return _command(argument, utf8, reverse=True)
-
-
-def parse_rcpt_to(argument: str, *, utf8: bool = False) -> tuple[Path, dict[str, str]]:
-    """What stands behind "RCPT TO:", likewise.  Raises `PermanentFailure` "5.1.3" or "5.5.4"."""
-    return _command(argument, utf8, reverse=False)
-
-
-def _command(argument: str, utf8: bool, *, reverse: bool) -> tuple[Path, dict[str, str]]:
     text = argument.strip(" ")
-    path, end = _path(text, utf8, reverse)
+    path, end = _path(text, utf8, null_allowed)
     if end == len(text):
-        return path, {}
+        return path, ""
     if text[end] != " ":
-        raise _bad(reverse, "something follows the address without a space")
-    return path, _parameters(text[end:], utf8)
-
-
-def _parameters(text: str, utf8: bool) -> dict[str, str]:
-    grammar = _PARAMETER_UTF8 if utf8 else _PARAMETER
-    parameters: dict[str, str] = {}
-    for word in text.split(" "):
-        if not word:
-            continue
-        found = grammar.fullmatch(word)
-        if found is None:
-            raise PermanentFailure(_BAD_PARAMETER, "a parameter is not of the form KEYWORD or KEYWORD=VALUE")
-        keyword = found[1].upper()
-        if keyword in parameters:
-            raise PermanentFailure(_BAD_PARAMETER, f"the parameter {keyword[:20]} is given twice")
-        parameters[keyword] = found[2] or ""
-    return parameters
+        raise _bad(null_allowed, "something follows the address without a space")
+    return path, text[end:]
 
 
 def _path(text: str, utf8: bool, reverse: bool) -> tuple[Path, int]:

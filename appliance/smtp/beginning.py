@@ -1,7 +1,8 @@
 """The arguments of MAIL and RCPT, read and judged: what begins a transaction, and what is asked for in it.
 
-Security: addresses and parameters are a stranger's and are read by the grammar of `mailstore.address` alone.  A
-recipient stands under one of our domains or is refused; a login sends from its own addresses and from no other.
+Security: addresses and parameters are a stranger's and are read by the grammars of `mailstore.address` and
+`mailstore.parameters` alone.  A recipient stands under one of our domains or is refused, whatever its parameters say; a
+login sends from its own addresses and from no other.
 """
 
 from __future__ import annotations
@@ -14,36 +15,39 @@ from appliance.smtp.transaction import RECIPIENT_OK, Transaction, too_large
 from mailstore import address as addresses
 from mailstore.directory.records import Person
 from mailstore.failure import PermanentFailure
+from mailstore.parameters import UnknownParameter, parse_mail_from, parse_rcpt_to
 
 
 def begin(site: Site, client: Client, argument: str) -> Transaction | Reply:
     """MAIL FROM: the transaction, or why there is none."""
-    smtputf8 = client.extended and "SMTPUTF8" in argument.upper().split(" ")[1:]
     try:
-        path, parameters = addresses.parse_mail_from(argument, utf8=smtputf8)
+        path, said = parse_mail_from(argument, extended=client.extended)
     except PermanentFailure as failure:
-        return Reply(code=501, status=failure.status, text=failure.text, reason="malformed")
-    if parameters and not client.extended:
-        return Reply(code=555, status="5.5.4", text="parameters want EHLO", reason="malformed")
-    if client.login is not None:
-        if refused := _not_his_own(client.login, path.address):
-            return refused
-        # RFC 4954 section 5: whoever offers AUTH must take it; nobody is told of it.
-        parameters.pop("AUTH", "")
-    size, body, utf8 = (
-        parameters.pop("SIZE", "0"),
-        parameters.pop("BODY", "7BIT").upper(),
-        parameters.pop("SMTPUTF8", ""),
-    )
-    if parameters:
-        return Reply(code=555, status="5.5.4", text=f"unknown parameter {min(parameters)[:40]}", reason="malformed")
-    if not (size.isascii() and size.isdigit() and len(size) <= 20) or body not in ("7BIT", "8BITMIME") or utf8:
-        return Reply(code=501, status="5.5.4", text="a parameter has a value it cannot have", reason="malformed")
-    if int(size) > client.max_size:
+        return _malformed(failure)
+    if client.login is not None and (refused := _not_his_own(client.login, path.address)):
+        return refused
+    if said.body == "BINARYMIME":
+        return Reply(code=501, status="5.5.4", text="BINARYMIME is not offered here", reason="malformed")
+    if said.size > client.max_size:
         return too_large(client.max_size)
     return Transaction(
-        site=site, client=client, reverse_path=path.address, declared=int(size), body=body, smtputf8=smtputf8
+        site=site,
+        client=client,
+        reverse_path=path.address,
+        declared=said.size,
+        body=said.body,
+        smtputf8=said.smtputf8,
+        envid=said.envid,
+        ret=said.ret,
+        # RFC 4954 section 5: of a client that is not trusted to say it, it is taken as if it were "<>".  Nobody is told
+        # of it but whoever reads the job's record: it is a claim and proves nothing.
+        submitter=said.submitter if client.inside or not said.submitter else "<>",
     )
+
+
+def _malformed(failure: PermanentFailure) -> Reply:
+    code = 555 if isinstance(failure, UnknownParameter) else 501
+    return Reply(code=code, status=failure.status, text=failure.text, reason="malformed")
 
 
 def _not_his_own(login: Person, address: str) -> Reply | None:
@@ -60,11 +64,9 @@ def _not_his_own(login: Person, address: str) -> Reply | None:
 def wanted(transaction: Transaction, argument: str) -> Wanted | Reply:
     """RCPT TO: what is asked for, to be looked up; or the reply to it."""
     try:
-        path, parameters = addresses.parse_rcpt_to(argument, utf8=transaction.smtputf8)
+        path, said = parse_rcpt_to(argument, extended=transaction.client.extended, utf8=transaction.smtputf8)
     except PermanentFailure as failure:
-        return Reply(code=501, status=failure.status, text=failure.text, reason="malformed")
-    if parameters:  # DSN and the like are not advertised
-        return Reply(code=555, status="5.5.4", text=f"unknown parameter {min(parameters)[:40]}", reason="malformed")
+        return _malformed(failure)
     given = path.address if path.domain else f"{path.local}@{transaction.site.settings.domains[0]}"
     if path.domain.lower() not in ("", *transaction.site.settings.domains):
         return Reply(code=550, status="5.7.1", text="relaying denied", reason="relaying-denied")
@@ -75,4 +77,4 @@ def wanted(transaction: Transaction, argument: str) -> Wanted | Reply:
         return Reply(
             code=452, status="4.5.3", text="too many recipients, send the rest again", reason="too-many-recipients"
         )
-    return Wanted(address=given, key=key, sender=transaction.reverse_path, declared=transaction.declared)
+    return Wanted(address=given, key=key, sender=transaction.reverse_path, declared=transaction.declared, said=said)

@@ -11,6 +11,7 @@ from typing import Final
 from appliance import policy, trace
 from appliance.smtp.reply import Reply
 from mailstore.directory.records import Person, Printer
+from mailstore.parameters import RcptParameters
 from mailstore.store.contract import Recipient
 
 
@@ -21,6 +22,7 @@ class Destination:
     address: str  # as given
     key: str  # canonical, by which the same recipient is known again
     trust: policy.Trust
+    said: RcptParameters
     printer: Printer | None = None
     people: tuple[Person, ...] = ()
     postmaster: bool = False
@@ -32,19 +34,21 @@ class Destination:
 
     def maildrops(self, reverse_path: str) -> list[Recipient]:
         fields = trace.return_path(reverse_path) + trace.delivered_to(self.address)
-        if self.printer is None:
-            return [
-                Recipient(maildrop=person.maildrop, address=self.address, quota=person.quota, fields=fields)
-                for person in self.people
-            ]
+        owners = [(person.maildrop, person.quota) for person in self.people]
+        if self.printer is not None:
+            owners = [(self.printer.name, self.printer.quota)]
+        polls = self.printer is not None and not self.printer.drained_by_bridge
         return [
             Recipient(
-                maildrop=self.printer.name,
+                maildrop=maildrop,
                 address=self.address,
-                quota=self.printer.quota,
+                quota=quota,
                 fields=fields,
-                reason="job-queued" if self.printer.drained_by_bridge else "job-fetchable",
+                reason="job-fetchable" if polls else "job-queued",
+                notify=self.said.notify,
+                orcpt=self.said.orcpt,
             )
+            for maildrop, quota in owners
         ]
 
 
@@ -56,6 +60,7 @@ class Wanted:
     key: str
     sender: str  # the reverse-path
     declared: int  # SIZE, 0 if none
+    said: RcptParameters
 
 
 TOO_OFTEN: Final = Reply(

@@ -68,7 +68,7 @@ async def _printer(site: Site, client: Client, wanted: Wanted, printer: Printer)
     if octets + wanted.declared > printer.quota:
         return Reply(code=452, status="4.2.2", text="the printer's mailbox is full", reason="quota")
     # The reserve of disk is asked for by DATA, before the client sends anything.
-    return Destination(address=wanted.address, key=wanted.key, trust=verdict.trust, printer=printer)
+    return Destination(address=wanted.address, key=wanted.key, trust=verdict.trust, said=wanted.said, printer=printer)
 
 
 async def _person(site: Site, client: Client, wanted: Wanted, person: Person) -> Destination | Reply:
@@ -77,7 +77,7 @@ async def _person(site: Site, client: Client, wanted: Wanted, person: Person) ->
     _, octets = await site.store.standing(person.maildrop)
     if octets + wanted.declared > person.quota:
         return Reply(code=452, status="4.2.2", text="this person's mailbox is full", reason="quota")
-    return Destination(address=wanted.address, key=wanted.key, trust=_trust(client), people=(person,))
+    return Destination(address=wanted.address, key=wanted.key, trust=_trust(client), said=wanted.said, people=(person,))
 
 
 async def _postmaster(site: Site, client: Client, wanted: Wanted) -> Destination | Reply:
@@ -100,7 +100,12 @@ async def _postmaster(site: Site, client: Client, wanted: Wanted) -> Destination
     if not with_room:
         return Reply(code=452, status="4.2.2", text="the postmaster's mailbox is full", reason="quota")
     return Destination(
-        address=wanted.address, key=wanted.key, trust=_trust(client), people=tuple(with_room), postmaster=True
+        address=wanted.address,
+        key=wanted.key,
+        trust=_trust(client),
+        said=wanted.said,
+        people=tuple(with_room),
+        postmaster=True,
     )
 
 

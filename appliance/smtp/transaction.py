@@ -53,6 +53,9 @@ class Transaction:
     declared: int  # SIZE, 0 if none
     body: str
     smtputf8: bool
+    envid: str = ""  # RFC 3461 section 4.4
+    ret: str = ""  # section 4.3
+    submitter: str = ""  # RFC 4954 section 5
     id: str = field(default_factory=lambda: f"{int(time.time()):X}{next(_serial) & 0xFFFFFF:06X}")
     recipients: list[Destination] = field(default_factory=list)
     sink: DataSink | None = None
@@ -146,6 +149,9 @@ class Transaction:
             name=intake.subject,
             header_message_id=intake.message_id,
             documents=len(documents),
+            envid=self.envid,
+            ret=self.ret,
+            submitter=self.submitter,
         )
         octets = intake.draft.octets
         maildrops = [maildrop for recipient in self.recipients for maildrop in recipient.maildrops(self.reverse_path)]
