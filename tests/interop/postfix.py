@@ -36,6 +36,7 @@ showq unix n - n - - showq
 error unix - - n - - error
 retry unix - - n - - error
 virtual unix - n n - - virtual
+tlsmgr unix - - n 1000? 1 tlsmgr
 anvil unix - - n - 1 anvil
 scache unix - - n - 1 scache
 postlog unix-dgram n - n - 1 postlogd
@@ -60,12 +61,13 @@ smtpd_relay_restrictions = permit_mynetworks, reject
 message_size_limit = 209715200
 smtp_tls_security_level = none
 smtp_dns_support_level = disabled
+smtp_host_lookup = native
 """
 
 
 @contextlib.asynccontextmanager
 async def postfix(folder: Path, parameters: Mapping[str, str], services: str = "") -> AsyncIterator[int]:
-    """A running Postfix; its SMTP port.  `parameters` and `services` are added to main.cf and master.cf."""
+    """A running Postfix; its SMTP port.  `parameters` and `services` come into main.cf and master.cf."""
     if os.geteuid() != 0:
         pytest.skip("Postfix' master runs as root only")
     program("postfix")
@@ -88,9 +90,57 @@ def _prepare(folder: Path, port: int, parameters: Mapping[str, str], services: s
     (queue / "public").mkdir(mode=0o710)
     for owned in (queue / "public", data):
         shutil.chown(owned, "postfix")
-    lines = [_PARAMETERS.format(folder=folder), *(f"{name} = {value}\n" for name, value in parameters.items())]
-    (etc / "main.cf").write_text("".join(lines))
+    lines = [line for line in _PARAMETERS.format(folder=folder).splitlines() if line.split(" ")[0] not in parameters]
+    lines += [f"{name} = {value}" for name, value in parameters.items()]
+    (etc / "main.cf").write_text("\n".join([*lines, ""]))
     (etc / "master.cf").write_text(_SERVICES.format(port=port) + services)
+
+
+def into_maildirs(folder: Path) -> dict[str, str]:
+    """Parameters for a Postfix that keeps the mail of example.org."""
+    maildirs = folder / "maildirs"
+    maildirs.mkdir()
+    shutil.chown(maildirs, "nobody", "nogroup")
+    (folder / "users").write_text("grace@example.org grace/\nada@example.org ada/\n")
+    return {
+        "virtual_mailbox_domains": "example.org",
+        "virtual_mailbox_base": str(maildirs),
+        "virtual_mailbox_maps": f"texthash:{folder}/users",
+        "virtual_uid_maps": "static:65534",
+        "virtual_gid_maps": "static:65534",
+        "virtual_minimum_uid": "1",
+        "virtual_mailbox_limit": "0",
+    }
+
+
+async def arrived(folder: Path, user: str, count: int = 1) -> list[bytes]:
+    def read() -> list[bytes]:
+        return [file.read_bytes() for file in (folder / "maildirs" / user / "new").glob("*")]
+
+    async def all_there() -> bool:
+        return len(await asyncio.to_thread(read)) >= count
+
+    try:
+        await until(all_there, 30)
+    except TimeoutError:
+        raise AssertionError((folder / "mail.log").read_text()) from None
+    return await asyncio.to_thread(read)
+
+
+async def logged(folder: Path, *words: str, seconds: float = 30.0) -> str:
+    """The first line of its log that holds all these words."""
+    found: list[str] = []
+
+    async def there() -> bool:
+        log = await asyncio.to_thread((folder / "mail.log").read_text)
+        found[:] = [line for line in log.splitlines() if all(word in line for word in words)]
+        return bool(found)
+
+    try:
+        await until(there, seconds)
+    except TimeoutError:
+        raise AssertionError((folder / "mail.log").read_text()) from None
+    return found[0]
 
 
 async def _greets(port: int) -> bool:

@@ -27,7 +27,7 @@ from mailstore.store.sql import SqlStore, open_store
 from tests.contracts.store import envelope, recipient
 from tests.directory_server import make_certificate, running_directory, short_folder
 from tests.interop.cups import open_to_others
-from tests.interop.postfix import postfix
+from tests.interop.postfix import arrived, into_maildirs, postfix
 from tests.interop.programs import until
 from tests.sink import free_port
 from tests.test_notices import PRINTER, job, occurrence
@@ -64,23 +64,6 @@ def settings(port: int, **relay: Any) -> Settings:
     return Settings.model_validate({"site": site, "relay": {"smarthost": f"127.0.0.1:{port}", **relay}})
 
 
-def into_maildirs(folder: Path) -> dict[str, str]:
-    """Parameters for a Postfix that keeps the mail of example.org."""
-    maildirs = folder / "maildirs"
-    maildirs.mkdir()
-    shutil.chown(maildirs, "nobody", "nogroup")
-    (folder / "users").write_text("grace@example.org grace/\nada@example.org ada/\n")
-    return {
-        "virtual_mailbox_domains": "example.org",
-        "virtual_mailbox_base": str(maildirs),
-        "virtual_mailbox_maps": f"texthash:{folder}/users",
-        "virtual_uid_maps": "static:65534",
-        "virtual_gid_maps": "static:65534",
-        "virtual_minimum_uid": "1",
-        "virtual_mailbox_limit": "0",
-    }
-
-
 def notice(to: str, part: Audience = Audience.STAFF) -> OutgoingMail:
     happened = occurrence(Occasion.ABORTED, "document-format-error", detail="ende\n.\nfehlt: ü")
     return about_job(letterhead(settings(25)), happened, job(name=NAME), PRINTER, to=to, audience=part, now=time.time())
@@ -95,20 +78,6 @@ async def relaying(relay: Relay) -> AsyncIterator[None]:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-
-
-async def arrived(folder: Path, user: str, count: int = 1) -> list[bytes]:
-    def read() -> list[bytes]:
-        return [file.read_bytes() for file in (folder / "maildirs" / user / "new").glob("*")]
-
-    async def all_there() -> bool:
-        return len(await asyncio.to_thread(read)) >= count
-
-    try:
-        await until(all_there, 30)
-    except TimeoutError:
-        raise AssertionError((folder / "mail.log").read_text()) from None
-    return await asyncio.to_thread(read)
 
 
 async def emptied(store: SqlStore) -> None:
@@ -143,8 +112,7 @@ async def test_it_goes_by_starttls(store: SqlStore, people: LdapPeople, folder: 
         "smtpd_tls_key_file": str(folder / "key.pem"),
         "smtpd_tls_security_level": "encrypt",
     }
-    services = "tlsmgr unix - - n 1000? 1 tlsmgr\n"
-    async with postfix(folder, into_maildirs(folder) | offered, services) as port:
+    async with postfix(folder, into_maildirs(folder) | offered) as port:
         await store.tell([notice("grace@example.org")], [])
         async with relaying(Relay(settings(port, tls=tls, ca=certificate), store, people)):
             await emptied(store)
