@@ -61,9 +61,11 @@ class Connection(POP3):
         self._implicit = implicit
         self._tcp: Any = None  # under TLS, if there is any
         self._shaking = False  # a handshake is under way
-        self._secure = False
         self._lines = LineBuffer()
-        self._lost = False  # nobody is spoken to any more
+        self._senseless = 0
+        self.secure = False  # TLS
+        self.lost = False  # nobody is spoken to any more
+        self.leaving = False  # nothing more is obeyed
         self._ended = False  # nothing more will come in
         self._deaf = False  # the client hears nothing any more; what it said before is still done
         self._reading_stopped = False
@@ -86,9 +88,9 @@ class Connection(POP3):
         self._tcp = self._wire
         self._tcp.setTcpNoDelay(True)
         self._tcp.registerProducer(self, True)
-        self._allow(self._limits.before_login)
+        self.allow(self._limits.before_login)
         if self._implicit:
-            self._start_tls()
+            self.start_tls()
         self.task = asyncio.get_running_loop().create_task(self._serve())
 
     def dataReceived(self, data: bytes) -> None:
@@ -107,8 +109,8 @@ class Connection(POP3):
         """Only we could have closed that half, and we never do."""
 
     def handshakeCompleted(self) -> None:
-        self._shaking, self._secure = False, True
-        self._allow(self._limits.before_login)
+        self._shaking, self.secure = False, True
+        self.allow(self._limits.before_login)
         self._wake()
 
     def _tls_closed(self, properly: bool) -> None:
@@ -116,21 +118,21 @@ class Connection(POP3):
         if properly:
             self._ended = self._deaf = self._room = True
         else:
-            self._lost = True
+            self.lost = True
         self._wake()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
         if self._shaking:
             FAILED.inc()
-        self._lost = self._lost or not self._deaf
-        self._allow(None)
+        self.lost = self.lost or not self._deaf
+        self.allow(None)
         self._wake()
 
     def timeoutConnection(self) -> None:
         """Autologout: no answer, and nothing is removed (RFC 1939 section 3)."""
-        if self._room and not (self._shaking or self._deaf or self._lost):
+        if self._room and not (self._shaking or self._deaf or self.lost):
             self._part()  # not cut: a slow line may still carry what the kernel has
-            self._lost = True
+            self.lost = True
             self._wake()
         else:
             self.abort()
@@ -160,31 +162,48 @@ class Connection(POP3):
 
     def _part(self) -> None:
         """End once what was written is taken, or time is up: that may be a whole message to a slow line."""
-        if not (self._deaf or self._lost):
-            self._allow(self._limits.autologout)
+        if not (self._deaf or self.lost):
+            self.allow(self._limits.autologout)
             self._wire.unregisterProducer()
             self._wire.loseConnection()
             self._tcp.loseConnection()  # the answer to our closing alert is not waited for, RFC 8446 section 6.1
 
-    def _start_tls(self) -> None:
+    def start_tls(self) -> None:
         """What was read in clear is forgotten, and nothing is read in clear from now on."""
         assert self._tls
         self._lines = LineBuffer()
         self._shaking = True
-        self._allow(self._limits.handshake)
+        self.allow(self._limits.handshake)
         self._tcp.unregisterProducer()
         self.transport = self._tls.begin(self._tcp, self, self._tls_closed)
         self._wire.registerProducer(self, True)
 
     # -- what the task calls
 
-    def _ok(self, text: str) -> None:
+    @property
+    def unread(self) -> int:
+        """Octets that came in and were not taken as lines."""
+        return len(self._lines)
+
+    def senseless(self, most: int) -> None:
+        """Count something that no honest client says often; the session ends with the last of `most`."""
+        self._senseless += 1
+        self.leaving = self.leaving or self._senseless >= most
+
+    def sensible(self) -> None:
+        """Count from 0 again."""
+        self._senseless = 0
+
+    def write(self, octets: bytes) -> None:
+        self._wire.write(octets)
+
+    def ok(self, text: str) -> None:
         self.successResponse(text)  # type: ignore[no-untyped-call]
 
-    def _err(self, text: str) -> None:
+    def err(self, text: str) -> None:
         self.failResponse(text)  # type: ignore[no-untyped-call]
 
-    def _allow(self, seconds: float | None) -> None:
+    def allow(self, seconds: float | None) -> None:
         """How long the client may do nothing from now on."""
         self.setTimeout(seconds)  # type: ignore[no-untyped-call]
 
@@ -192,9 +211,9 @@ class Connection(POP3):
         """The client did something."""
         self.resetTimeout()  # type: ignore[no-untyped-call]
 
-    async def _next_line(self) -> bytes | None:
+    async def next_line(self) -> bytes | None:
         """The next line, None at the end of input.  Raises `LineTooLong`."""
-        while not self._lost:
+        while not self.lost:
             self._read_on()
             if (line := self._lines.next()) is not None:
                 await self._give_way()
@@ -215,24 +234,24 @@ class Connection(POP3):
             self._reading_stopped = False
             self._wire.resumeProducing()
 
-    async def _writable(self) -> None:
+    async def writable(self) -> None:
         """Wait until there is room to write.  Raises `Gone`."""
-        while not (self._room or self._lost):
+        while not (self._room or self.lost):
             await self._woken()
-        if self._lost:
+        if self.lost:
             raise Gone
 
-    async def _heard(self) -> None:
+    async def heard(self) -> None:
         """Wait until there is room to write, for what must not be lost.  Raises `Gone`."""
-        await self._writable()
+        await self.writable()
         if self._deaf:
             raise Gone
 
     async def _shaken(self) -> None:
         """Wait for the end of a handshake.  Raises `Gone`."""
-        while self._shaking and not self._lost:
+        while self._shaking and not self.lost:
             await self._woken()
-        if self._lost:
+        if self.lost:
             raise Gone
 
     async def _woken(self) -> None:

@@ -19,9 +19,10 @@ from twisted.internet.protocol import Factory, Protocol
 
 from appliance.peer import customer, plain_ip
 from appliance.pop3.connection import Limits
+from appliance.pop3.house import House
 from appliance.pop3.login import Accounts
 from appliance.pop3.rhythm import Rhythm
-from appliance.pop3.session import House, Session
+from appliance.pop3.session import Session
 from appliance.pop3.tls import TlsServer
 from appliance.reactor import reactor
 from appliance.tls import Certificate
