@@ -35,6 +35,10 @@ class Limits:
     boundary: int = 200  # octets; RFC 2046 allows 70
 
 
+ACCEPTED = Limits(header=1 << 30, depth=1000)
+"""For a message at rest: it kept the limits of its day, and trace fields of ours came before its header."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """A leaf begins.  Strings are as decoded for people, keywords in lower case, "" where the header says nothing."""

@@ -26,6 +26,7 @@ from mailstore.document_format import DocumentFormat
 from mailstore.documents import Document, Extractor, Surveyor, take
 from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.job import Job
+from mailstore.mime import ACCEPTED
 from mailstore.sniff import PREFIX_OCTETS
 from mailstore.store.contract import Store
 from printerbridge import banner, convert
@@ -150,8 +151,9 @@ class Spool:
     async def _extract(self, job: Job, prepared: Prepared) -> list[_Part]:
         async with self._reading:
             if job.octets <= MESSAGE_AT_ONCE:
-                return await self._hold(take(b"".join([block async for block in self._store.read(job.id)])), prepared)
-            surveyor = Surveyor()
+                message = b"".join([block async for block in self._store.read(job.id)])
+                return await self._hold(take(message, ACCEPTED), prepared)
+            surveyor = Surveyor(ACCEPTED)
             async for block in self._store.read(job.id):
                 surveyor.feed(block)
             documents = surveyor.close()
@@ -173,7 +175,7 @@ class Spool:
 
     async def _stream(self, job: Job, documents: Sequence[Document], prepared: Prepared) -> list[_Part]:
         parts = {document.path: _Part(document, len(documents)) for document in documents}
-        extractor = Extractor(parts)
+        extractor = Extractor(parts, ACCEPTED)
         try:
             async for block in self._store.read(job.id):
                 for path, octets in extractor.feed(block):

@@ -7,6 +7,7 @@ import email
 import time
 import tracemalloc
 from dataclasses import dataclass
+from email.message import Message
 
 import pytest
 from hypothesis import given, settings
@@ -46,7 +47,13 @@ def by_the_library(message: bytes) -> list[bytes]:
     """The contents of the leaves."""
     parsed = email.message_from_bytes(message)
     assert not any(part.defects for part in parsed.walk())
-    return [part.get_payload(decode=True) for part in parsed.walk() if not part.is_multipart()]
+    return [octets_of(part) for part in parsed.walk() if not part.is_multipart()]
+
+
+def octets_of(part: Message) -> bytes:
+    octets = part.get_payload(decode=True)
+    assert isinstance(octets, bytes)
+    return octets
 
 
 def labelled(encoding: str, field: str) -> str:

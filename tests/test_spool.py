@@ -97,6 +97,26 @@ async def test_what_the_printer_speaks_passes_octet_for_octet(
     await spool.discard(prepared)
 
 
+MIXED = b"\r\n--b\n--b\n\r--b\r\n.\r\n..\r\n.\n\0\r\r\n\n--b--\n \r\n--bx\r\n" + bytes(range(256))
+
+
+@pytest.mark.parametrize("more", [0, 2 * LIMIT])
+@pytest.mark.parametrize("around", [(b"\r\n", b""), (b"boundary=b\r\n\r\n--b\r\n\r\nsee\r\n--b\r\n", b"\r\n--b--\r\n")])
+async def test_what_came_as_binary_is_printed_octet_for_octet(
+    store: Store, spool: Spool, more: int, around: tuple[bytes, bytes]
+) -> None:
+    """Only CRLF and a delimiter line end a part (RFC 2046 section 5.1.1), whatever else it holds."""
+    label = b"Content-Type: application/x\r\nContent-Transfer-Encoding: binary\r\n\r\n"
+    start, end = around
+    head = b"Content-Type: multipart/mixed; " + start + label if end else label
+    trailer = b"%" + MIXED * 3 + bytes(more)
+    for language, document in ((Language.POSTSCRIPT, POSTSCRIPT + trailer), (Language.PDF, pdf() + trailer[:900])):
+        job = await accepted(store, head + document + end)
+        prepared = await prepared_of(spool, job, speaks(language))
+        assert sent(prepared) == [document]
+        await spool.discard(prepared)
+
+
 @pytest.mark.parametrize("size", [LIMIT - 100, LIMIT, 5 << 20])
 async def test_large_documents_wait_in_files_and_are_the_same_octets(
     store: Store, spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int

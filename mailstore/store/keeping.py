@@ -10,10 +10,11 @@ from collections.abc import AsyncIterator
 import sqlalchemy as sa
 
 from mailstore.store import sessions
-from mailstore.store.blobs import BLOCK_OCTETS, Blobs, Place, Placed, gone
+from mailstore.store.blobs import Blobs, Place, Placed, gone
 from mailstore.store.committer import Committer, Rows, Wanted
 from mailstore.store.drafts import Spool
 from mailstore.store.listing import of_printer
+from mailstore.store.maildrop import in_lines
 from mailstore.store.reader import Reader
 from mailstore.store.schema import CONTENT, EVENT, JOB, MESSAGE
 from mailstore.store.statement import Statement, given, number, word
@@ -25,7 +26,7 @@ AT_ONCE = 200
 _PLACE = (MESSAGE.c.place, MESSAGE.c.octets, MESSAGE.c.reference, MESSAGE.c.start)
 
 PLACED = Statement(
-    sa.select(*_PLACE, CONTENT.c.data)
+    sa.select(*_PLACE, CONTENT.c.data, MESSAGE.c.pop3_octets)
     .join(CONTENT, CONTENT.c.message_id == MESSAGE.c.id, isouter=True)
     .where(MESSAGE.c.id == given("message"))
 )
@@ -74,7 +75,7 @@ _DROP_MESSAGE = Statement(sa.delete(MESSAGE).where(MESSAGE.c.id == given("messag
 
 
 def placed_of(row: tuple[str, int, str, int, bytes | None]) -> Placed:
-    """A row of `PLACED`."""
+    """A row of `PLACED_FOR_JOB`."""
     place, octets, reference, start, data = row
     return Placed(place=Place(place), octets=octets, reference=reference, start=start, data=data or b"")
 
@@ -122,11 +123,13 @@ class Keeping:
         async for block in self._blobs.read(placed_of(row)):
             yield block
 
-    async def _read_message(self, message_id: int, block: int = BLOCK_OCTETS) -> AsyncIterator[bytes]:
+    async def _read_for_pop3(self, message_id: int, block: int) -> AsyncIterator[bytes]:
         row = self._reader.one(PLACED, message=message_id)
         if row is None:
             raise gone()
-        async for octets in self._blobs.read(placed_of(row), block):
+        *place, pop3_octets = row
+        blocks = self._blobs.read(placed_of((*place,)), block)
+        async for octets in in_lines(blocks, block) if pop3_octets else blocks:
             yield octets
 
     async def kept_until(self, job_id: int) -> float:

@@ -127,7 +127,7 @@ class SqlStore(Wishes, Printers, Telling, LoggedIn):
         if opened is None:
             return None
         lease, entries = opened
-        return maildrop.HeldMaildrop(self.committer, lease, entries, seconds, self._read_message, self._ended)
+        return maildrop.HeldMaildrop(self.committer, lease, entries, seconds, self._read_for_pop3, self._ended)
 
     # -- draining
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -418,6 +419,48 @@ async def test_a_maildrop_is_listed_read_and_emptied(opened: Opener) -> None:
     assert again is not None
     assert [entry.job_id for entry in again.entries] == numbers[2:]
     await again.close()
+
+
+def binary(size: int) -> tuple[bytes, bytes]:
+    """A BINARYMIME message with a binary part of that size, and what POP3 sends of it."""
+    label = b"Content-Type: application/pdf\r\nContent-Transfer-Encoding: "
+    content = (bytes(range(256)) * (size // 256 + 1))[:size]
+    return (
+        label + b"binary\r\n\r\n" + content,
+        label + b"base64\r\n\r\n" + base64.encodebytes(content).replace(b"\n", b"\r\n"),
+    )
+
+
+async def accept_binary(store: Store, size: int) -> int:
+    kept, by_pop3 = binary(size)
+    draft = await store.draft(len(kept))
+    for start in range(0, len(kept), 100_000):
+        draft.write(kept[start : start + 100_000])
+        if draft.congested:
+            await draft.drained()
+    (job_id,) = await store.accept(draft, envelope(body="BINARYMIME", pop3_octets=len(by_pop3)), [recipient("phaser")])
+    return job_id
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_what_is_binary_leaves_by_pop3_as_base64(opened: Opener, size: int) -> None:
+    """RFC 6856 section 2.1; what is kept stays binary, and the sizes are those of POP3."""
+    store = await opened()
+    kept, by_pop3 = binary(size)
+    job_id = await accept_binary(store, size)
+    lines = (await accept(store, "phaser", octets=by_pop3))[0]
+    assert await octets_of(store, job_id) == kept
+    maildrop = await store.open_maildrop("phaser", "session", 60)
+    assert maildrop is not None
+    assert [entry.job_id for entry in maildrop.entries] == [job_id, lines]
+    for entry in maildrop.entries:
+        blocks = [block async for block in maildrop.read(entry)]
+        assert b"".join(blocks) == recipient("phaser").fields + by_pop3
+        assert sum(map(len, blocks)) == entry.size
+        assert max(map(len, blocks)) <= 64 * 1024
+    assert (await store.standing("phaser"))[1] == sum(entry.size for entry in maildrop.entries)
+    await maildrop.update(maildrop.entries)
+    assert (await store.standing("phaser"))[1] == 0
 
 
 async def test_unique_ids_stay_and_are_never_used_again(opened: Opener) -> None:

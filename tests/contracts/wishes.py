@@ -15,6 +15,8 @@ from mailstore.store.contract import PrinterState, Recipient, Role, Store
 from tests.contracts.engines import Opener
 from tests.contracts.store import (
     accept,
+    accept_binary,
+    binary,
     complete,
     complete_from_pending,
     envelope,
@@ -319,6 +321,24 @@ async def test_what_is_printed_again_has_an_entry_that_pop3_can_open(opened: Ope
     assert len(octets) == entry.size
     assert octets == b"Return-Path: <ada@example.com>\r\nDelivered-To: phaser@example.com\r\nhello\r\n"
     await maildrop.close()
+
+
+async def test_what_is_binary_is_printed_again_with_the_size_of_pop3(opened: Opener) -> None:
+    store = await opened()
+    kept, by_pop3 = binary(50_000)
+    old = await accept_binary(store, 50_000)
+    await store.polled("phaser", time.time())
+    assert await store.cancel(old, "ada")
+    new = await store.print_again(old, "ada")
+    assert await octets_of(store, new) == kept
+    maildrop = await store.open_maildrop("phaser", "session", 60)
+    assert maildrop is not None
+    (entry,) = maildrop.entries
+    octets = b"".join([block async for block in maildrop.read(entry)])
+    assert octets.endswith(by_pop3)
+    assert len(octets) == entry.size == (await store.standing("phaser"))[1]
+    await maildrop.update(maildrop.entries)
+    assert (await store.standing("phaser"))[1] == 0
 
 
 async def test_a_canceled_job_of_a_printer_that_polls_waits_for_its_poll(opened: Opener) -> None:
