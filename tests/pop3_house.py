@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import ssl
 import time
+from base64 import b64encode
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
@@ -153,6 +154,11 @@ def own_people(directory: RunningDirectory) -> LdapPeople:
     password = secret(directory.folder, Identity.APPLIANCE)
     server = LdapServer(socket_url(directory.runtime), Identity.APPLIANCE.dn, password)
     return LdapPeople(OwnPeople(server, SUFFIX, clock=time.monotonic, pace=Pace()))
+
+
+def plain(name: str, password: str = SECRET, *, acting_as: str = "") -> str:
+    """The response of SASL's PLAIN, RFC 4616 section 2."""
+    return b64encode("\0".join((acting_as, name, password)).encode()).decode()
 
 
 class Client:

@@ -52,7 +52,7 @@ PURE = (
     "appliance/trace.py",
     "appliance/web/printer_form.py",
     "appliance/web/words.py",
-    "appliance/smtp/sasl.py",
+    "appliance/sasl.py",
     "appliance/smtp/door.py",
     "appliance/smtp/datasink.py",
     "appliance/pop3/commands.py",

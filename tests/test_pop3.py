@@ -21,7 +21,7 @@ from mailstore.job import DeliveryProof, JobState
 from mailstore.store import leases
 from mailstore.store.contract import Lease, Role
 from tests.dialogue import play
-from tests.pop3_house import FIELDS, LIMITS, SECRET, Pop3House, client, running_pop3
+from tests.pop3_house import FIELDS, LIMITS, SECRET, Pop3House, client, plain, running_pop3
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
@@ -41,7 +41,8 @@ async def test_dialogue(house: Pop3House, dialogue: Path) -> None:
     await house.mail(name, MAIL)
     await house.mail(name, b"A: b\r\n\r\nno end of line")
     await house.mail(name, b"Subject: third\r\n\r\n" + b"line\r\n" * 5)
-    await play(dialogue, house.host, house.port, name=name, password=SECRET, bridged=bridged)
+    said = {"plain": plain(name), "wrong": plain(name, "wrong"), "foreign": plain(name, acting_as="root"), "empty": ""}
+    await play(dialogue, house.host, house.port, name=name, password=SECRET, bridged=bridged, **said)
     await house.becomes_free(name)
 
 

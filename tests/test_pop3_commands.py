@@ -26,6 +26,12 @@ BEFORE, AFTER = State.AUTHORIZATION, State.TRANSACTION
         (b"user Phaser360@print.example.com", BEFORE, Command("USER", ("Phaser360@print.example.com",))),
         (b"PASS two words ", BEFORE, Command("PASS", ("two words ",))),
         ("PASS schön".encode(), BEFORE, Command("PASS", ("schön",))),
+        (b"AUTH", BEFORE, Command("AUTH")),
+        (b"auth plain", BEFORE, Command("AUTH", ("plain",))),
+        (b"AUTH PLAIN AGEAYg==", BEFORE, Command("AUTH", ("PLAIN", "AGEAYg=="))),
+        (b"UTF8", BEFORE, Command("UTF8")),
+        (b"LANG", AFTER, Command("LANG")),
+        (b"LANG *", BEFORE, Command("LANG", ("*",))),
         (b"capa", BEFORE, Command("CAPA")),
         (b"CAPA", AFTER, Command("CAPA")),
         (b"QUIT ", AFTER, Command("QUIT")),
@@ -57,15 +63,13 @@ def test_senseless_lines_after_login(line: bytes) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("verb", sorted(VERBS - {"CAPA", "QUIT", "STLS", "USER", "PASS"}))
+@pytest.mark.parametrize("verb", sorted(VERBS - {"CAPA", "QUIT", "STLS", "USER", "PASS", "AUTH", "UTF8", "LANG"}))
 def test_nothing_of_a_maildrop_before_login(verb: str) -> None:
     with pytest.raises(BadCommand, match="log in first"):
         parse(f"{verb} 1".encode(), BEFORE)
 
 
-@pytest.mark.parametrize(
-    "line", [b"USER", b"USER a b", b"USER ", b"PASS", b"PASS ", b"APOP a b", b"AUTH PLAIN AGEAYg==", b"AUTH"]
-)
+@pytest.mark.parametrize("line", [b"USER", b"USER a b", b"USER ", b"PASS", b"PASS ", b"APOP a b", b"AUTH PLAIN a b"])
 def test_logins_that_are_none(line: bytes) -> None:
     with pytest.raises(BadCommand):
         parse(line, BEFORE)

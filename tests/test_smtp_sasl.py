@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.smtp.sasl import MECHANISMS, Credentials, Exchange
+from appliance.sasl import MECHANISMS, Credentials, Exchange
 from mailstore.failure import PermanentFailure
 
 WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))

@@ -1,4 +1,4 @@
-"""What a POP3 client says: octets to lines, lines to commands, by a table of states (RFC 1939, RFC 2449, RFC 2595).
+"""What a POP3 client says: octets to lines, lines to commands, by a table of states (RFC 1939, 2449, 2595, 5034, 6856).
 
 Security: every octet here is a stranger's.  A line is 255 octets at most (RFC 2449 section 4) and a longer one is
 dropped as it comes in, so nothing grows; a line is matched whole against the pattern of its verb, and only verbs of the
@@ -52,6 +52,9 @@ _TABLE: dict[str, tuple[frozenset[State], re.Pattern[str], str]] = {
         ("STLS", _BEFORE, r"", "STLS"),
         ("USER", _BEFORE, r" +([^ ]+)", "USER name"),
         ("PASS", _BEFORE, r" (.+)", "PASS password"),  # blanks belong to it, RFC 1939 section 7
+        ("AUTH", _BEFORE, r"(?: +([^ ]+)(?: ([^ ]+))?)?", "AUTH [mechanism [initial-response]]"),
+        ("UTF8", _BEFORE, r"", "UTF8"),
+        ("LANG", _ANY, r"(?: +([^ ]+))?", "LANG [language]"),
         ("STAT", _AFTER, r"", "STAT"),
         ("LIST", _AFTER, rf"(?: +{_NUMBER})?", "LIST [message]"),
         ("UIDL", _AFTER, rf"(?: +{_NUMBER})?", "UIDL [message]"),
@@ -63,15 +66,14 @@ _TABLE: dict[str, tuple[frozenset[State], re.Pattern[str], str]] = {
     )
 }
 VERBS = frozenset(_TABLE)
+_NUMBERED = VERBS - {"USER", "PASS", "AUTH", "LANG"}
+"""Their arguments are numbers."""
 
 _ABSENT = {
     "APOP": "APOP is not offered, use USER and PASS",
-    "AUTH": "AUTH is not offered, use USER and PASS",
     "LAST": "LAST is obsolete (RFC 1725), use UIDL",
     "RPOP": "RPOP is obsolete, use USER and PASS",
     "XTND": "XTND is not offered",
-    "UTF8": "UTF8 is not offered",
-    "LANG": "LANG is not offered",
 }
 _WEB = re.compile(
     rb"[A-Za-z]+ \S+ HTTP/[0-9.]+\s*|(?:GET|POST|PUT|HEAD|OPTIONS|CONNECT) [/*h].*|[A-Za-z-]+:.*", re.DOTALL
@@ -103,14 +105,14 @@ def parse(line: bytes, state: State) -> Command:
     if not match:
         raise BadCommand(f"usage: {usage}")
     given = [group for group in match.groups() if group is not None]
-    return Command(verb, tuple(given if verb in ("USER", "PASS") else map(int, given)))
+    return Command(verb, tuple(map(int, given) if verb in _NUMBERED else given))
 
 
 class LineTooLong(BadCommand):
-    """The line was longer than `LINE_OCTETS` and is gone."""
+    """The line was longer than it may be, and is gone."""
 
-    def __init__(self) -> None:
-        super().__init__(f"a command has at most {LINE_OCTETS} octets")
+    def __init__(self, most: int) -> None:
+        super().__init__(f"a {'command' if most == LINE_OCTETS else 'line'} has at most {most} octets")
 
 
 class LineBuffer:
@@ -130,19 +132,22 @@ class LineBuffer:
         if self._skipping:
             self._skip()
 
-    def next(self) -> bytes | None:
-        """The next line without its end, None if none is complete.  Raises `LineTooLong` once for each that is."""
+    def next(self, most: int = LINE_OCTETS) -> bytes | None:
+        """The next line without its end, None if none is complete.
+
+        Raises `LineTooLong` once for each that has more than `most` octets with its end.
+        """
         if self._skipping:
             return None
-        end = self._octets.find(b"\n", 0, LINE_OCTETS)
+        end = self._octets.find(b"\n", 0, most)
         if end >= 0:
             line = bytes(self._octets[:end])
             del self._octets[: end + 1]
             return line.removesuffix(b"\r")
-        if len(self._octets) >= LINE_OCTETS:
+        if len(self._octets) >= most:
             self._skipping = True
             self._skip()
-            raise LineTooLong
+            raise LineTooLong(most)
         return None
 
     def _skip(self) -> None:

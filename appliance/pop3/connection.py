@@ -13,6 +13,7 @@ in clear is gone; until it stands nothing is read as a command.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -211,11 +212,16 @@ class Connection(POP3):
         """The client did something."""
         self.resetTimeout()  # type: ignore[no-untyped-call]
 
-    async def next_line(self) -> bytes | None:
-        """The next line, None at the end of input.  Raises `LineTooLong`."""
+    def listing(self, text: str, lines: Iterable[str]) -> None:
+        """A multi-line response of few lines that begin with no dot."""
+        self.ok(text)
+        self.write("".join(f"{line}\r\n" for line in (*lines, ".")).encode())
+
+    async def next_line(self, most: int = LINE_OCTETS) -> bytes | None:
+        """The next line, of at most so many octets, None at the end of input.  Raises `LineTooLong`."""
         while not self.lost:
             self._read_on()
-            if (line := self._lines.next()) is not None:
+            if (line := self._lines.next(most)) is not None:
                 await self._give_way()
                 return line
             if self._ended:

@@ -22,6 +22,7 @@ from prometheus_client import Counter, Histogram
 
 from appliance.peer import plain_ip
 from appliance.pop3.authorization import Authorization, who
+from appliance.pop3.capabilities import LANGUAGES, capabilities, language
 from appliance.pop3.commands import VERBS, BadCommand, Command, NotPop3, State, parse
 from appliance.pop3.connection import Connection, Gone
 from appliance.pop3.house import House
@@ -53,7 +54,6 @@ class Session(Connection):
         self._log = log.bind(client=str(self._peer))
         self._authorization = Authorization(self, house, self._peer, self._enter, self._log)
         self._transaction: Transaction | None = None
-        self._delay = ""  # what CAPA says of it
 
     @property
     def _state(self) -> State:
@@ -167,23 +167,31 @@ class Session(Connection):
 
     # -- commands of both states
 
-    def listCapabilities(self) -> list[bytes]:
-        """RFC 2449 section 6, RFC 2595 section 4.  Nothing in a maildrop expires."""
-        words = ["TOP", "USER", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER"]
-        if not self._transaction and self._house.tls and not self.secure:
-            words.append("STLS")
-        if self._delay:
-            words.append(self._delay)
-        return [word.encode() for word in (*words, "IMPLEMENTATION Printpost")]
-
     async def do_CAPA(self) -> None:
+        offered = capabilities(
+            self._state,
+            stls=bool(self._house.tls) and not self.secure,
+            mechanisms=self._authorization.mechanisms,
+            delay=await self._delay(),
+        )
+        self.listing("capabilities follow", offered)
+
+    async def _delay(self) -> str:
+        """The arguments of LOGIN-DELAY, RFC 2449 section 6.5; "" where no printer polls."""
         if self._transaction is None:
             largest = await self._house.rhythm.largest()
-            self._delay = f"LOGIN-DELAY {largest} USER" if largest else ""
+            return f"{largest} USER" if largest else ""
+        account = self._transaction.account
+        return str(account.poll_interval if isinstance(account, Printer) else 0)
+
+    def do_LANG(self, wanted: str = "") -> None:
+        """RFC 6856 section 3."""
+        if not wanted:
+            self.listing("languages follow", (f"{tag} {name}" for tag, name in LANGUAGES.items()))
+        elif tag := language(wanted):
+            self.ok(f"{tag} {LANGUAGES[tag]} it is")
         else:
-            account = self._transaction.account
-            self._delay = f"LOGIN-DELAY {account.poll_interval if isinstance(account, Printer) else 0}"
-        super().do_CAPA()  # type: ignore[no-untyped-call]
+            self.err("no such language, LANG alone lists them")
 
     async def do_QUIT(self) -> None:
         self.leaving = True

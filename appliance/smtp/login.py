@@ -1,7 +1,8 @@
 """AUTH (RFC 4954): an exchange, and the verdict of the directory of people on it.
 
 Security: names and passwords are guesses until the directory has said yes.  They are taken under TLS only; each wrong
-one costs the same time, whether the name exists or not, and a connection has few.  Neither is ever logged.
+one costs the same time, whether the name exists or not, a connection has few, and a client over all its connections
+has not many (`guessing`).  Neither is ever logged.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from typing import Final
 import structlog
 from prometheus_client import Counter
 
+from appliance.guessing import TooManyGuesses
 from appliance.smtp.reply import Reply, refusal
-from appliance.smtp.sasl import Credentials, Exchange
+from appliance.sasl import Credentials, Exchange
 from appliance.smtp.site import Site
 from mailstore import address as addresses
 from mailstore.directory.records import Person
@@ -46,7 +48,13 @@ async def verify(site: Site, credentials: Credentials, client_ip: str) -> Person
     began = time.monotonic()
     ATTEMPTS.inc()
     try:
-        person = await site.people.verify(credentials.name, credentials.password)
+        async with site.guesses.trying(client_ip, credentials.name) as trial:
+            person = await site.people.verify(credentials.name, credentials.password)
+            if person is not None:
+                trial.right()
+    except TooManyGuesses as failure:
+        log.info("login not looked at", client=client_ip, why=failure.text)
+        return Reply(code=454, status=failure.status, text=failure.text, close=True)
     except TransientFailure as failure:
         log.warning("login not decided", client=client_ip, why=str(failure))
         return Reply(code=454, status="4.7.0", text="nobody can log in now, try again later")

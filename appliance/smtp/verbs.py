@@ -18,7 +18,7 @@ from appliance.smtp.beginning import begin, wanted
 from appliance.smtp.client import Client
 from appliance.smtp.recipients import find
 from appliance.smtp.reply import Reply
-from appliance.smtp.sasl import LINE_OCTETS, MECHANISMS, Credentials, Exchange
+from appliance.sasl import LINE_OCTETS, MECHANISMS, Credentials, Exchange
 from appliance.smtp.site import Site
 from appliance.smtp.transaction import Transaction
 from mailstore.directory.records import Person
@@ -270,7 +270,7 @@ async def _verify(dialogue: Dialogue, credentials: Credentials) -> Reply:
         dialogue.logged_in_at = time.monotonic()
         return login.WELCOME
     dialogue.denials += answer is login.DENIED
-    return replace(answer, close=dialogue.denials >= dialogue.site.limits.logins)
+    return replace(answer, close=answer.close or dialogue.denials >= dialogue.site.limits.logins)
 
 
 def noop(_: Dialogue, __: str) -> Step:

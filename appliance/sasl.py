@@ -1,4 +1,4 @@
-"""SASL's PLAIN (RFC 4616) and the older LOGIN, as SMTP carries them (RFC 4954): decoding alone.
+"""SASL's PLAIN (RFC 4616) and the older LOGIN, as SMTP (RFC 4954) and POP3 (RFC 5034) carry them: decoding alone.
 
 Security: what comes here is a stranger's, and some of it is a password.  It is decoded strictly, its length is the
 line's, and no error quotes any of it.
