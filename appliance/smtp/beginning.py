@@ -26,8 +26,6 @@ def begin(site: Site, client: Client, argument: str) -> Transaction | Reply:
         return _malformed(failure)
     if client.login is not None and (refused := _not_his_own(client.login, path.address)):
         return refused
-    if said.body == "BINARYMIME":
-        return Reply(code=501, status="5.5.4", text="BINARYMIME is not offered here", reason="malformed")
     if said.size > client.max_size:
         return too_large(client.max_size)
     return Transaction(

@@ -12,6 +12,7 @@ import structlog
 from prometheus_client import Histogram
 
 from appliance.smtp import verbs
+from appliance.smtp.dialogue import Dialogue, Step
 from appliance.smtp.lines import Line
 from appliance.smtp.login import TOO_LONG
 from appliance.smtp.reply import Reply
@@ -27,15 +28,17 @@ SECONDS_OF: Final = {command: SECONDS.labels(command) for command in (*verbs.VER
 log = structlog.get_logger()
 
 
-def meant(dialogue: verbs.Dialogue, line: Line) -> tuple[str, verbs.Step]:
+def meant(dialogue: Dialogue, line: Line) -> tuple[str, Step]:
     """The command's name, as `SECONDS_OF` has it ("OTHER" if it is none), and its step."""
     exchange = dialogue.exchange
-    if line.too_long:
-        dialogue.exchange = None
-        return "OTHER", TOO_LONG if exchange else Reply(code=500, status="5.5.2", text="the line is too long")
     if verbs.HTTP.match(line.octets):
         log.info("connection speaks HTTP or TLS", client=dialogue.client.ip)
         return "OTHER", verbs.NOT_HTTP
+    if line.too_long and line.octets[:4].upper() == b"BDAT":
+        return "OTHER", verbs.NO_SIZE
+    if line.too_long:
+        dialogue.exchange = None
+        return "OTHER", TOO_LONG if exchange else Reply(code=500, status="5.5.2", text="the line is too long")
     text = verbs.text_of(line.octets)
     if exchange is not None:
         return "AUTH", verbs.respond(dialogue, text)

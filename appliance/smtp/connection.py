@@ -27,6 +27,7 @@ from appliance.smtp.channel import Channel
 from appliance.smtp.client import Client
 from appliance.smtp.command import SECONDS_OF, meant
 from appliance.smtp.deadline import Deadline
+from appliance.smtp.dialogue import Dialogue, Step
 from appliance.smtp.door import Door
 from appliance.smtp.handshake import shake_hands
 from appliance.smtp.lines import Lines
@@ -59,7 +60,7 @@ class Connection(SMTP):
         self.channel = Channel()
         self.was_made = False  # from then on the gate's count is ours
         self._counted = counted
-        self.dialogue = verbs.Dialogue(
+        self.dialogue = Dialogue(
             site=self.site,
             client=Client(ip="0.0.0.0", insider=False, door=door),  # noqa: S104 - nobody yet
             more_came=lambda: bool(self._input),
@@ -157,8 +158,10 @@ class Connection(SMTP):
             return
         if self._reception.wants_octets and not (self._busy or self._input):
             self._receive(data)
-            return
-        self._input.add(data)
+            if self._reception.wants_octets:
+                return
+        else:
+            self._input.add(data)
         if len(self._input) > self.site.limits.input:
             self.channel.pause()
         self._work()
@@ -217,7 +220,10 @@ class Connection(SMTP):
                 self._receive(self._input.take_all())
             elif line := self._input.take(self.dialogue.line):
                 started = time.perf_counter()
-                self._take(*meant(self.dialogue, line), started)
+                command, step = meant(self.dialogue, line)
+                if command not in ("OTHER", "BDAT"):
+                    self._deadline.expect(self.site.limits.command_seconds)
+                self._take(command, step, started)
             else:
                 break
         if not self._busy and not self._closing:
@@ -236,24 +242,18 @@ class Connection(SMTP):
         self.dialogue.reset()
 
     def _receive(self, data: bytes) -> None:
-        rest = self._reception.take(data)
-        if isinstance(rest, Reply):
-            self._answer("END", rest, time.perf_counter())
-        elif rest is not None:
-            self._input.add(rest)
-            self._run("END", self._reception.end(), time.perf_counter())
+        started = time.perf_counter()
+        if taken := self._reception.take(data):
+            self._input.add(taken.rest)
+            self._take(taken.command, taken.step, started)
 
-    def _take(self, command: str, step: verbs.Step, started: float) -> None:
-        if command != "OTHER":
-            self._deadline.expect(self.site.limits.command_seconds)
+    def _take(self, command: str, step: Step, started: float) -> None:
         if isinstance(step, Coroutine):
             self._run(command, step, started)
         else:
             self._answer(command, step, started)
-            if step.code == 220:
-                self._begin_tls()
 
-    def _run(self, command: str, step: Awaitable[Reply], started: float) -> None:
+    def _run(self, command: str, step: Awaitable[Reply | None], started: float) -> None:
         """Let a verb wait; input that comes meanwhile waits too.  The task is the receiver's, so it ends as it will.
 
         Replies before it go out with its own (RFC 2920 section 3.2), which saves a client that pipelines most packets.
@@ -261,6 +261,7 @@ class Connection(SMTP):
         self._busy = True
 
         async def to_the_end() -> None:
+            reply: Reply | None
             try:
                 reply = await step
             except Exception:
@@ -277,15 +278,23 @@ class Connection(SMTP):
 
         self.receiver.start(to_the_end())
 
-    def _answer(self, command: str, reply: Reply, started: float) -> None:
+    def _answer(self, command: str, reply: Reply | None, started: float) -> None:
+        if reply is None:  # a chunk has been announced, perhaps an empty one
+            self._deadline.expect_data()
+            self._receive(b"")
+            return
         SECONDS_OF[command].observe(time.perf_counter() - started)
         if reply.reason:
             REJECTED.labels(reply.reason).inc()
-        if reply.code >= 500:
+        if reply is verbs.CHUNK_FAILED:  # RFC 3030 section 2: chunks that were sent before the client knew
+            self.dialogue.idle_commands += 1
+        elif reply.code >= 500:
             self.dialogue.errors += 1
         elif reply.code == 354:
             self._deadline.expect_data()
         self._say(reply)
+        if reply.code == 220:
+            self._begin_tls()
         if self.dialogue.errors >= self.site.limits.errors and not self._closing:
             self._say(verbs.TOO_MANY_ERRORS)
 
@@ -306,5 +315,5 @@ class Connection(SMTP):
 
     def shut_down(self) -> None:
         """Say goodbye, unless a message is under way: then behind it."""
-        if not (self._busy or self._reception.wants_octets):
+        if not (self._busy or self._reception.under_way):
             self._say(verbs.SHUTTING_DOWN)

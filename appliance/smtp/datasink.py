@@ -32,7 +32,7 @@ class DataSink:
 
     def __init__(self, write: Callable[[bytes | bytearray], None], *, limit: int) -> None:
         self._write = write
-        self._limit = limit
+        self.limit = limit
         self._held = b"\r\n"  # the line before the first one, so that a dot at the very start is one like any other
         self._virtual = 2  # octets of `_held` that never came
         self.ended = False
@@ -41,7 +41,7 @@ class DataSink:
 
     @property
     def too_large(self) -> bool:
-        return self.octets > self._limit
+        return self.octets > self.limit
 
     def feed(self, chunk: bytes | bytearray) -> bytes | bytearray | None:
         """Take what came.  None while more is wanted; at the end what stands behind it, `b""` if nothing."""
@@ -68,7 +68,7 @@ class DataSink:
         if self._virtual:
             body, self._virtual = body[self._virtual :], 0
         self.octets += len(body)
-        if body and not self.fault and self.octets <= self._limit:
+        if body and not self.fault and self.octets <= self.limit:
             self._write(body)
 
 

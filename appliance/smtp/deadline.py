@@ -39,7 +39,9 @@ class Deadline:
         self._look_before(self._at)
 
     def expect_data(self) -> None:
-        """The client has as long as its octets buy it."""
+        """The client has as long as its octets buy it, and chunks of one message share what they bought."""
+        if self._patience:
+            return
         self._patience = Patience(self._limits.data_seconds, self._limits.data_rate, self._loop.time())
         self._look_before(self._patience.deadline)
 

@@ -1,34 +1,38 @@
 """A message on its way from the data sink to its draft: the header looked at and cleaned, our trace field put in front.
 
-Security: the header is kept in memory until it ends, up to `HEADER_OCTETS`; behind it every block goes straight to the
-draft and to the survey, both of which bound what they keep.  After the first failure nothing is taken any more.
+Security: the header is kept in memory until it ends, up to a limit; behind it every block goes straight to the draft,
+to the survey, and of BINARYMIME to what counts its lines, all of which bound what they keep.  After the first failure
+nothing is taken any more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mailstore import header
+from appliance.smtp.limits import Limits
+from mailstore import header, mime
 from mailstore.documents import Document, Surveyor
 from mailstore.failure import Failure, PermanentFailure
+from mailstore.reencode import Reencoder
 from mailstore.store.contract import Draft
-
-HEADER_OCTETS = 256 * 1024
 
 
 class Intake:
     """One message.  `write` takes its octets, unstuffed, cut anywhere, never ending within a CRLF."""
 
-    def __init__(self, draft: Draft, *, trace: bytes, hostname: str, hops: int) -> None:
+    def __init__(self, draft: Draft, *, trace: bytes, hostname: str, limits: Limits, binary: bool = False) -> None:
         self.draft = draft
         self.failure: Failure | None = None
         self.subject = ""
         self.message_id = ""
         self.automatic = False  # a program wrote it, so it is not answered
+        self.pop3_octets = 0  # of BINARYMIME, made into lines
         self._trace = trace
         self._hostname = hostname
-        self._hops = hops
-        self._survey = Surveyor()
+        self._limits = limits
+        nested = mime.Limits(depth=limits.mime_depth)
+        self._survey = Surveyor(nested)
+        self._reencoder = Reencoder(nested) if binary else None
         self._header: bytearray | None = bytearray()
 
     def write(self, octets: bytes | bytearray) -> None:
@@ -55,6 +59,8 @@ class Intake:
         documents = self._survey.close()
         if to_print and not documents:
             raise self._survey.refusal()
+        if self._reencoder is not None:
+            self.pop3_octets += len(self._reencoder.end())
         return documents
 
     def _gather(self, octets: bytes | bytearray) -> None:
@@ -64,8 +70,7 @@ class Intake:
         empty = self._header.startswith(b"\r\n")
         end = 0 if empty else self._header.find(b"\r\n\r\n", max(seen - 3, 0)) + 2
         if end == 1:  # not found
-            if len(self._header) > HEADER_OCTETS:
-                raise PermanentFailure("5.3.4", f"the header is longer than {HEADER_OCTETS} octets")
+            self._bound(len(self._header))
             return
         block, rest = bytes(self._header[:end]), bytes(self._header[end:])
         self._header = None
@@ -73,21 +78,29 @@ class Intake:
 
     def _begin(self, block: bytes, rest: bytes) -> None:
         """Judge and clean the header, and pass it on with what has come behind it."""
-        if len(block) > HEADER_OCTETS:
-            raise PermanentFailure("5.3.4", f"the header is longer than {HEADER_OCTETS} octets")
-        if header.received(block, self._hops + 1) > self._hops:  # RFC 5321 section 6.3
-            raise PermanentFailure("5.4.6", f"the message has passed more than {self._hops} servers: a mail loop")
+        self._bound(len(block))
+        hops = self._limits.hops
+        if header.received(block, hops + 1) > hops:  # RFC 5321 section 6.3
+            raise PermanentFailure("5.4.6", f"the message has passed more than {hops} servers: a mail loop")
         self.subject = header.subject(block)
         self.message_id = header.message_id(block)
         self.automatic = _automatic(block)
         # RFC 8601 section 5: nobody else may speak in our name.
         block = header.without_results_of(block, self._hostname)
         self.draft.write(self._trace)
+        if self._reencoder is not None:
+            self.pop3_octets += len(self._reencoder.feed(self._trace))
         self._pass_on(block + rest)
 
     def _pass_on(self, octets: bytes | bytearray) -> None:
         self.draft.write(octets)
         self._survey.feed(octets)
+        if self._reencoder is not None:
+            self.pop3_octets += len(self._reencoder.feed(octets))
+
+    def _bound(self, octets: int) -> None:
+        if octets > self._limits.header:
+            raise PermanentFailure("5.3.4", f"the header is longer than {self._limits.header} octets")
 
 
 _NOT_ANSWERED = frozenset({"bulk", "list", "junk"})

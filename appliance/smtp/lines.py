@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Line(NamedTuple):
-    octets: bytes  # with its line feed; of one that is too long, what was left of it
+    octets: bytes  # with its line feed; of one that is too long, some from its beginning
     too_long: bool
 
 
@@ -44,7 +44,7 @@ class Lines:
         if not end:
             if len(self._octets) > limit:
                 self._too_long = True
-                self._octets.clear()
+                del self._octets[limit:]
             return None
         too_long, self._too_long = self._too_long or end > limit, False
         octets = bytes(self._octets[:end])

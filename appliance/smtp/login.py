@@ -15,8 +15,8 @@ import structlog
 from prometheus_client import Counter
 
 from appliance.guessing import TooManyGuesses
-from appliance.smtp.reply import Reply, refusal
 from appliance.sasl import Credentials, Exchange
+from appliance.smtp.reply import Reply, refusal
 from appliance.smtp.site import Site
 from mailstore import address as addresses
 from mailstore.directory.records import Person

@@ -7,15 +7,26 @@ limit the connection ends.  A commit that has begun goes on, whatever becomes of
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from appliance.smtp.channel import Channel
+from appliance.smtp.chunksink import Chunk
+from appliance.smtp.datasink import DataSink
 from appliance.smtp.deadline import Deadline
+from appliance.smtp.dialogue import Dialogue, Step
 from appliance.smtp.intake import Intake
 from appliance.smtp.reply import Reply
-from appliance.smtp.transaction import too_large
-from appliance.smtp.verbs import Dialogue
+from appliance.smtp.transaction import Transaction, too_large
 from mailstore.failure import Failure
+
+
+class Taken(NamedTuple):
+    """A message or a chunk has come whole, or no more of it is taken."""
+
+    rest: bytes | bytearray  # what stands behind it
+    command: str  # as `SECONDS_OF` has it
+    step: Step
 
 
 class Reception:
@@ -38,27 +49,49 @@ class Reception:
     @property
     def wants_octets(self) -> bool:
         """What comes is a message's and no command."""
-        return self._dialogue.transaction is not None and self._dialogue.transaction.sink is not None
+        return self._dialogue.incoming is not None
 
-    def take(self, data: bytes) -> bytes | bytearray | Reply | None:
-        """What stands behind the end, if it has come: `end` is next.  A reply ends the connection."""
+    @property
+    def under_way(self) -> bool:
+        """A message is coming, perhaps between two of its chunks."""
         transaction = self._dialogue.transaction
-        assert transaction is not None
-        sink, intake = transaction.sink, transaction.intake
-        assert sink is not None
-        assert intake is not None
-        rest = sink.feed(data)
+        return self.wants_octets or (transaction is not None and transaction.sink is not None)
+
+    def take(self, data: bytes) -> Taken | None:
+        """None while more is wanted."""
+        incoming, transaction = self._dialogue.incoming, self._dialogue.transaction
+        assert incoming is not None
+        rest = incoming.feed(data)
         self._deadline.progress(len(data))
         if rest is not None:
-            self._deadline.data_ended()
-            return rest
-        if sink.octets > transaction.limit + transaction.site.limits.excess:
-            reply = too_large(transaction.limit)
-            return Reply(code=reply.code, status=reply.status, text=reply.text, reason=reply.reason, close=True)
-        if intake.draft.congested and intake.failure is None:
+            self._dialogue.incoming = None
+            return Taken(rest, *self._verdict(incoming))
+        limit = self._dialogue.client.max_size if transaction is None else transaction.limit
+        if incoming.octets > limit + self._dialogue.site.limits.excess:
+            return Taken(b"", "END", replace(too_large(limit), close=True))
+        intake = transaction.intake if transaction is not None else None
+        if intake is not None and intake.draft.congested and intake.failure is None:
             self._channel.pause()
             self._start(self._wait_for_disk(intake))
         return None
+
+    def _verdict(self, ended: DataSink | Chunk) -> tuple[str, Step]:
+        transaction = self._dialogue.transaction
+        if isinstance(ended, Chunk):
+            if transaction is None:
+                return "BDAT", self._refused(ended)
+            if not (ended.last or transaction.spoiled):
+                return "BDAT", Reply(code=250, status="2.0.0", text=f"{ended.size} octets taken")
+        assert transaction is not None
+        self._deadline.data_ended()
+        return "END", self._end(transaction, more=isinstance(ended, Chunk) and not ended.last)
+
+    def _refused(self, ended: Chunk) -> Reply:
+        reply, self._dialogue.refusal = self._dialogue.refusal, None
+        assert reply is not None
+        self._dialogue.failed = not ended.last
+        self._deadline.expect(self._dialogue.site.limits.command_seconds)
+        return reply
 
     async def _wait_for_disk(self, intake: Intake) -> None:
         try:
@@ -69,13 +102,11 @@ class Reception:
             self._deadline.resume()
             self._channel.resume()
 
-    async def end(self) -> Reply:
-        """The verdict on the message that has come."""
-        transaction = self._dialogue.transaction
-        assert transaction is not None
+    async def _end(self, transaction: Transaction, *, more: bool) -> Reply:
+        """The verdict on the message; `more` of it may come, that is refused with it."""
         reply = await transaction.end()
         transaction.intake = transaction.sink = None
-        self._dialogue.transaction = None
+        self._dialogue.transaction, self._dialogue.failed = None, more
         if not reply.refused:
             self._dialogue.errors = self._dialogue.idle_commands = 0
         self._deadline.expect(transaction.site.limits.command_seconds)

@@ -18,6 +18,7 @@ from prometheus_client import Counter, Histogram
 
 from appliance import trace
 from appliance.peer import plain_ip
+from appliance.smtp.chunksink import ChunkSink
 from appliance.smtp.client import Client
 from appliance.smtp.datasink import DataSink
 from appliance.smtp.destination import TOO_OFTEN, Destination
@@ -26,7 +27,7 @@ from appliance.smtp.recipients import allowance
 from appliance.smtp.reply import REASONS, Reply, accepted, refusal
 from appliance.smtp.site import Site
 from mailstore.failure import Failure
-from mailstore.store.contract import Draft, Envelope
+from mailstore.store.contract import Envelope
 
 ACCEPTED = Counter("printpost_smtp_messages_accepted_total", "Messages answered with 250 at the end of data")
 REJECTED = Counter(
@@ -58,7 +59,7 @@ class Transaction:
     submitter: str = ""  # RFC 4954 section 5
     id: str = field(default_factory=lambda: f"{int(time.time()):X}{next(_serial) & 0xFFFFFF:06X}")
     recipients: list[Destination] = field(default_factory=list)
-    sink: DataSink | None = None
+    sink: DataSink | ChunkSink | None = None
     intake: Intake | None = None
 
     @property
@@ -80,16 +81,21 @@ class Transaction:
         self.recipients.append(found)
         return RECIPIENT_OK
 
-    async def data(self) -> Reply:
-        """DATA: make the draft and the sink."""
-        try:
-            draft = await self.site.store.draft(self.declared)
-        except Failure as failure:
-            return refusal(failure)
-        self.begin_data(draft)
-        return Reply(code=354, status="", text="send the message, end it with CRLF . CRLF")
+    @property
+    def binary(self) -> bool:
+        return self.body == "BINARYMIME"
 
-    def begin_data(self, draft: Draft) -> None:
+    async def data(self) -> DataSink:
+        """DATA: make the draft and the sink.  Raises the store's failure."""
+        self.sink = sink = DataSink((await self._intake()).write, limit=self.limit)
+        return sink
+
+    async def chunks(self) -> None:
+        """The first BDAT, likewise."""
+        self.sink = ChunkSink((await self._intake()).write, limit=self.limit, binary=self.binary)
+
+    async def _intake(self) -> Intake:
+        draft = await self.site.store.draft(self.declared)
         hostname = self.site.settings.site.hostname
         protocol = trace.protocol(
             extended=self.client.extended,
@@ -106,8 +112,16 @@ class Transaction:
             recipient=self.recipients[0].address if len(self.recipients) == 1 else "",
             at=time.time(),
         )
-        self.intake = Intake(draft, trace=received, hostname=hostname, hops=self.site.limits.hops)
-        self.sink = DataSink(self.intake.write, limit=self.limit)
+        limits = self.site.limits
+        self.intake = intake = Intake(draft, trace=received, hostname=hostname, limits=limits, binary=self.binary)
+        return intake
+
+    @property
+    def spoiled(self) -> bool:
+        """Whether what has come so far is refused, whatever follows."""
+        assert self.sink is not None
+        assert self.intake is not None
+        return self.sink.too_large or self.sink.fault is not None or self.intake.failure is not None
 
     async def end(self) -> Reply:
         """The data has ended: the verdict, and instant 1.  Not to be cancelled; the draft is gone after it."""
@@ -149,6 +163,7 @@ class Transaction:
             name=intake.subject,
             header_message_id=intake.message_id,
             documents=len(documents),
+            pop3_octets=intake.pop3_octets,
             envid=self.envid,
             ret=self.ret,
             submitter=self.submitter,

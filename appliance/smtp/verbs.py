@@ -2,74 +2,28 @@
 
 Security: arguments are a stranger's, one decoded line without its end.  Addresses and parameters are read by
 `mailstore.address` alone.  What a client sends where nothing may follow is never read as commands: a web page's form,
-or a message whose DATA was refused, would be one of its author's choosing.
+or a message whose DATA was refused, would be one of its author's choosing.  So are the octets of a chunk, whether it is
+taken or not; where its size cannot be read the connection ends.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
 
+from appliance.sasl import MECHANISMS, Credentials, Exchange
 from appliance.smtp import login
 from appliance.smtp.beginning import begin, wanted
-from appliance.smtp.client import Client
+from appliance.smtp.chunksink import Chunk, ChunkSink, chunk_of
+from appliance.smtp.dialogue import NO_EHLO, NO_MAIL, NO_RECIPIENT, Dialogue, Step
 from appliance.smtp.recipients import find
-from appliance.smtp.reply import Reply
-from appliance.sasl import LINE_OCTETS, MECHANISMS, Credentials, Exchange
-from appliance.smtp.site import Site
+from appliance.smtp.reply import Reply, refusal
 from appliance.smtp.transaction import Transaction
 from mailstore.directory.records import Person
-
-Step = Reply | Coroutine[Any, Any, Reply]
-
-
-@dataclass(slots=True, kw_only=True)
-class Dialogue:
-    """What has been said on one dialogue so far."""
-
-    site: Site
-    client: Client
-    more_came: Callable[[], bool]  # the client has sent something behind the command that is being answered
-    closing: Callable[[], bool]  # the server is going down
-    discard: Callable[[Coroutine[Any, Any, None]], None]  # runs to its end, whatever becomes of the dialogue
-    transaction: Transaction | None = None
-    exchange: Exchange | None = None  # an AUTH that is under way: lines are its responses
-    logged_in_at: float = 0.0  # time.monotonic
-    denials: int = 0
-    errors: int = 0  # since a message was accepted
-    idle_commands: int = 0
-
-    @property
-    def offers_tls(self) -> bool:
-        return self.site.certificate is not None and not self.client.tls
-
-    @property
-    def has_logins(self) -> bool:
-        """Whether AUTH means anything at this door."""
-        return self.client.door.login and self.site.people is not None
-
-    @property
-    def offers_login(self) -> bool:
-        return self.has_logins and self.client.tls and self.client.login is None
-
-    @property
-    def line(self) -> int:
-        """The longest line that is read now, CRLF included."""
-        return LINE_OCTETS if self.offers_login else self.site.limits.line
-
-    def secured(self) -> None:
-        """TLS stands: nothing that was said before it counts (RFC 3207 section 4.2)."""
-        self.reset()
-        self.client = replace(self.client, tls=True, helo="", extended=False)
-
-    def reset(self) -> None:
-        """Give up the transaction, if there is one, and all that has come of its message."""
-        transaction, self.transaction = self.transaction, None
-        if transaction is not None and (going := transaction.abandon()):
-            self.discard(going)
+from mailstore.failure import Failure
 
 
 def text_of(line: bytes) -> str:
@@ -81,8 +35,10 @@ def text_of(line: bytes) -> str:
 
 
 OK: Final = Reply(code=250, status="2.0.0", text="ok")
-NO_MAIL: Final = Reply(code=503, status="5.5.1", text="send MAIL first")
-NO_EHLO: Final = Reply(code=503, status="5.5.1", text="send EHLO first")
+IN_CHUNKS: Final = Reply(code=503, status="5.5.1", text="BDAT has begun; go on with it, or RSET gives the mail up")
+NO_BINARY: Final = Reply(code=503, status="5.5.1", text="what is BINARYMIME comes by BDAT")
+NO_SIZE: Final = Reply(code=501, status="5.5.4", text="write BDAT 1000, or BDAT 1000 LAST", close=True)
+CHUNK_FAILED: Final = Reply(code=503, status="5.5.1", text="a chunk of this mail was refused; begin with MAIL again")
 NOT_OFFERED: Final = Reply(code=502, status="5.5.1", text="not offered here")
 NO_TLS: Final = Reply(code=530, status="5.7.0", text="send STARTTLS first")
 NO_LOGIN: Final = Reply(code=530, status="5.7.0", text="log in first, with AUTH")
@@ -109,6 +65,8 @@ def ehlo(dialogue: Dialogue, name: str) -> Step:
         "PIPELINING",
         f"SIZE {dialogue.client.max_size}",
         "8BITMIME",
+        "BINARYMIME",
+        "CHUNKING",
         "SMTPUTF8",
         "ENHANCEDSTATUSCODES",
     )
@@ -167,13 +125,15 @@ async def _login_sends(dialogue: Dialogue, who: Person, argument: str) -> Reply:
 def _begun(dialogue: Dialogue, begun: Transaction | Reply) -> Reply:
     if isinstance(begun, Reply):
         return begun
-    dialogue.transaction = begun
+    dialogue.transaction, dialogue.failed = begun, False
     return Reply(code=250, status="2.1.0", text="sender ok")
 
 
 def rcpt(dialogue: Dialogue, argument: str) -> Step:
     if dialogue.transaction is None:
         return NO_MAIL
+    if dialogue.transaction.sink is not None:
+        return IN_CHUNKS
     if argument[:3].upper() != "TO:":
         return Reply(code=501, status="5.5.4", text="write RCPT TO:<printer@example.com>")
     return _rcpt(dialogue.transaction, argument[3:])
@@ -195,20 +155,64 @@ def data(dialogue: Dialogue, argument: str) -> Step:
     if transaction is None:
         return _no_data(dialogue, NO_MAIL)
     if not transaction.recipients:
-        return _no_data(dialogue, Reply(code=503, status="5.5.1", text="no recipient was accepted"))
-    return _data(dialogue, transaction.data())
+        return _no_data(dialogue, NO_RECIPIENT)
+    if transaction.sink is not None:
+        return _no_data(dialogue, IN_CHUNKS)
+    if transaction.binary:
+        return _no_data(dialogue, NO_BINARY)
+    return _data(dialogue, transaction)
 
 
-async def _data(dialogue: Dialogue, reply: Coroutine[Any, Any, Reply]) -> Reply:
-    answer = await reply
-    if answer.refused:
-        return _no_data(dialogue, answer)
-    return answer
+async def _data(dialogue: Dialogue, transaction: Transaction) -> Reply:
+    try:
+        dialogue.incoming = await transaction.data()
+    except Failure as failure:
+        return _no_data(dialogue, refusal(failure))
+    return Reply(code=354, status="", text="send the message, end it with CRLF . CRLF")
 
 
 def _no_data(dialogue: Dialogue, reply: Reply) -> Reply:
     """What a client has already sent behind a DATA that is refused is its message."""
     return NOT_IN_TURN if dialogue.more_came() else reply
+
+
+def bdat(dialogue: Dialogue, argument: str) -> Step:
+    """RFC 3030 section 2: a chunk is announced."""
+    chunk = chunk_of(argument)
+    if chunk is None:
+        return NO_SIZE
+    transaction = dialogue.transaction
+    dialogue.refusal = _no_chunk(dialogue)
+    if transaction is not None and dialogue.refusal is None and transaction.sink is None:
+        return _first(dialogue, transaction, chunk)
+    _expect(dialogue, chunk)
+    return None
+
+
+def _no_chunk(dialogue: Dialogue) -> Reply | None:
+    """Why a chunk is not wanted now."""
+    if not dialogue.client.extended:
+        return NO_EHLO
+    if dialogue.transaction is None:
+        return CHUNK_FAILED if dialogue.failed else NO_MAIL
+    return None if dialogue.transaction.recipients else NO_RECIPIENT
+
+
+async def _first(dialogue: Dialogue, transaction: Transaction, chunk: Chunk) -> None:
+    try:
+        await transaction.chunks()
+    except Failure as failure:
+        dialogue.refusal = refusal(failure)
+    _expect(dialogue, chunk)
+
+
+def _expect(dialogue: Dialogue, chunk: Chunk) -> None:
+    """What comes next is the chunk's, and goes to the message or, if it is refused, to nowhere."""
+    if dialogue.refusal is not None:
+        dialogue.reset()
+    elif dialogue.transaction is not None and isinstance(dialogue.transaction.sink, ChunkSink):
+        chunk.sink = dialogue.transaction.sink
+    dialogue.incoming = chunk
 
 
 def rset(dialogue: Dialogue, _: str) -> Step:
@@ -294,9 +298,11 @@ def help_(dialogue: Dialogue, _: str) -> Step:
 
 
 def unknown(line: bytes, verb: str) -> Reply:
+    if line[:4].upper() == b"BDAT":
+        return NO_SIZE  # its octets would be read as commands
     if not line.endswith(b"\r\n"):
         return Reply(code=500, status="5.5.2", text="a line ends with CR and LF")
-    if verb in ("EXPN", "TURN", "ETRN", "BDAT"):
+    if verb in ("EXPN", "TURN", "ETRN"):
         return NOT_OFFERED
     return Reply(code=500, status="5.5.2", text="no such command")
 
@@ -307,6 +313,7 @@ VERBS: Final[dict[str, Callable[[Dialogue, str], Step]]] = {
     "MAIL": mail,
     "RCPT": rcpt,
     "DATA": data,
+    "BDAT": bdat,
     "RSET": rset,
     "STARTTLS": starttls,
     "AUTH": auth,
