@@ -86,7 +86,8 @@ def _path(text: str, utf8: bool, reverse: bool) -> tuple[Path, int]:
         raise _bad(reverse, "the address is not well-formed, it must be like <name@example.com>")
     local = found[1] if found[1] is not None else _QUOTED_PAIR.sub(r"\1", found[2][1:-1])
     domain = found[3] or ""
-    if not domain and (reverse or local.lower() != "postmaster"):  # RFC 5321 section 4.1.1.3
+    # RFC 5321 section 4.1.1.3; a source route wants a whole mailbox behind it
+    if not domain and (reverse or local.lower() != "postmaster" or text.startswith("<@")):
         raise _bad(reverse, "the address has no domain, it must be like <name@example.com>")
     if found.end() > _LABEL_OCTETS or not text.isascii():
         _check_lengths(local, domain, reverse)
@@ -149,4 +150,5 @@ def canonical(address: str) -> str:
     if local.startswith('"') and local.endswith('"') and len(local) > 2:
         plain = _QUOTED_PAIR.sub(r"\1", local[1:-1])
         address = plain + at + domain if _DOT_STRING.fullmatch(plain) else address
-    return address.lower() if address.isascii() else unicodedata.normalize("NFC", address.casefold())
+    # Not casefold(): it takes the long s for an s and the sharp one for two, and those are other addresses and domains.
+    return address.lower() if address.isascii() else unicodedata.normalize("NFC", address.lower())

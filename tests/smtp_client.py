@@ -40,11 +40,11 @@ PASSWORDS = {"ada": "correct horse", "root": "battery staple"}
 
 
 def settings(folder: Path, **smtp: Any) -> Settings:
-    networks = smtp.pop("networks", ("127.0.0.0/8",))
+    networks, domains = smtp.pop("networks", ("127.0.0.0/8",)), smtp.pop("domains", ("example.com",))
     anywhere = {"listen": "127.0.0.1:0"}
     return Settings.model_validate(
         {
-            "site": {"hostname": "mail.example.com", "domains": ("example.com",), "networks": networks},
+            "site": {"hostname": "mail.example.com", "domains": domains, "networks": networks},
             "smtp": anywhere | smtp,
             "submission": anywhere,
             "submissions": anywhere,

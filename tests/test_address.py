@@ -53,7 +53,18 @@ def test_paths(text: str, path: Path) -> None:
             '<">',
         ),
         *("<a.@b.c>", "<.a@b.c>", "<a..b@b.c>", "<a@b..c>", "<a@.b>", "<a@-b>", "<a@b->", "<a@b_c>", "<a@b.c.>"),
-        *("<a@b@c>", "<a@@b.c>", "<(x)a@b.c>", "<a@b.c(x)>", "<ada>", "<@b.c>", "<a@>", "<@x:>", "<@x@y.z>"),
+        *(
+            "<a@b@c>",
+            "<a@@b.c>",
+            "<(x)a@b.c>",
+            "<a@b.c(x)>",
+            "<ada>",
+            "<@b.c>",
+            "<a@>",
+            "<@x:>",
+            "<@x@y.z>",
+            "<@x:postmaster>",
+        ),
         *("<a@[1.2.3]>", "<a@[300.1.1.1]>", "<a@[IPv6:zz]>", "<a@[x:y]>", "<a@[]>", "<a@[1.2.3.4>"),
         *('<"a@b.c>', '<"a"b@b.c>', '<"a\x01"@b.c>', "<a\r\n@b.c>", "<a@b.c\0>", "<ä@b.c>", "<a@bücher.example>"),
     ],
@@ -119,7 +130,16 @@ def test_canonical() -> None:
     assert canonical("Ada@EXAMPLE.com") == "ada@example.com"
     assert canonical('"Ada"@example.com') == "ada@example.com"
     assert canonical('"Ada L"@example.com') == '"ada l"@example.com'
-    assert canonical("gru\u0308ße@example.com") == canonical("GRÜSSE@example.com")
+    assert canonical("gru\u0308ße@example.com") == canonical("GRÜßE@Example.com") == "grüße@example.com"
+    for other, address in (("grüße", "grüsse"), ("\u017feymour", "seymour"), ("\ufb03", "ffi"), ("\uff41", "a")):
+        assert canonical(f"{other}@example.com") != canonical(f"{address}@example.com")
+        assert canonical(f"ada@{other}.example") != canonical(f"ada@{address}.example")
+
+
+@given(st.text(max_size=20))
+def test_canonical_is_what_it_is(text: str) -> None:
+    once = canonical(f"{text}@example.com")
+    assert canonical(once) == once
 
 
 def grammar(letters: str, quotable: str) -> st.SearchStrategy[tuple[str, str, str]]:
