@@ -14,9 +14,9 @@ import typer.main
 from typer._click import Command, exceptions  # Typer's own copy of Click, of which it exports less
 from typer.core import TyperGroup
 
-from appliance import cli, policy, tls
+from appliance import cli, guessing, policy, tls
 from appliance.smtp.limits import Limits
-from appliance.web import guesses, login
+from appliance.web import login
 from mailstore import config
 from mailstore.directory.records import Language, Person, WhenUncertain
 from mailstore.job import DeliveryProof, JobState
@@ -263,7 +263,7 @@ LIMITS = Limits()
         ("docs/tls.md", f"after {tls.LIFETIME.days} days"),
         ("docs/tls.md", f"{tls.RENEWAL / 86400:.0f} days before"),
         ("docs/page.md", {12 * 3600.0: "twelve hours"}.get(login.SESSION_SECONDS, "?")),
-        ("docs/page.md", {(10, 50): "ten wrong passwords"}.get((guesses.PER_CLIENT, guesses.PER_NAME), "?")),
+        ("docs/page.md", {10: "ten wrong passwords"}.get(guessing.FREE, "?")),
         ("docs/mail-from-outside.md", f"{config.Settings().smtp.max_size_outside >> 20} MiB"),
     ],
 )

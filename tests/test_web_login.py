@@ -16,8 +16,8 @@ import pytest
 from prometheus_client.registry import REGISTRY
 
 from appliance.desk import COMMAND_LINE
-from appliance.web import guesses, login
-from appliance.web.guesses import PER_CLIENT, PER_NAME, REMEMBERED, Guesses
+from appliance.guessing import FREE
+from appliance.web import login
 from appliance.web.login import cookie_name, key_of, own_path
 from mailstore.store.outbox import WebSession
 from tests.web_house import (
@@ -110,9 +110,9 @@ async def test_an_empty_form_is_not_tried(house: WebHouse) -> None:
 
 async def test_too_many_wrong_passwords_shut_the_door_for_a_while(house: WebHouse) -> None:
     async with house.stranger() as client:
-        tries = [try_in(client, GRACE_NAME, f"wrong {number}") for number in range(PER_CLIENT + 5)]
+        tries = [try_in(client, GRACE_NAME, f"wrong {number}") for number in range(FREE + 5)]
         statuses = [answer.status_code for answer in await asyncio.gather(*tries)]
-        assert (statuses.count(403), statuses.count(429)) == (PER_CLIENT, 5)
+        assert (statuses.count(403), statuses.count(429)) == (FREE, 5)
         answer = await try_in(client, GRACE_NAME, GRACE_PASSWORD)
         assert answer.status_code == 429
         assert "Too many wrong passwords; wait five minutes and try again." in answer.text
@@ -120,7 +120,7 @@ async def test_too_many_wrong_passwords_shut_the_door_for_a_while(house: WebHous
 
 async def test_right_passwords_are_never_too_many(house: WebHouse) -> None:
     async with house.stranger() as client:
-        for _ in range(PER_CLIENT + 5):
+        for _ in range(FREE + 5):
             assert (await try_in(client, GRACE_NAME, GRACE_PASSWORD)).status_code == 303
 
 
@@ -213,7 +213,7 @@ async def test_behind_a_proxy_one_who_guesses_shuts_nobody_else_out(house: WebHo
     async with house.stranger() as client:
         for forwarded in ("198.51.100.7", "203.0.113.1, 198.51.100.7"):  # what he says himself stands first
             client.headers["X-Forwarded-For"] = forwarded
-            for _ in range(PER_CLIENT // 2):
+            for _ in range(FREE // 2):
                 assert (await try_in(client, "grace", "wrong")).status_code == 403
         assert (await try_in(client, "grace", "wrong")).status_code == 429
         client.headers["X-Forwarded-For"] = "198.51.100.8"
@@ -224,7 +224,7 @@ async def test_off_loopback_nobody_is_a_proxy(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(login, "WRONG_SECONDS", 0.01)
     async with web_house(tmp_path, listen="0.0.0.0:0") as house, house.stranger() as client:
         client.base_url = httpx2.URL(f"https://localhost:{house.web.address[1]}")
-        for number in range(PER_CLIENT):
+        for number in range(FREE):
             client.headers["X-Forwarded-For"] = f"198.51.100.{number}"
             assert (await try_in(client, "grace", "wrong")).status_code == 403
         assert (await try_in(client, "grace", "wrong")).status_code == 429
@@ -365,68 +365,8 @@ def test_paths_of_others(path: str) -> None:
     assert own_path(path) == "/"
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-async def wrong(tried: Guesses, client: str, name: str) -> bool:
-    """Whether there was a try, which was wrong."""
-    free = await tried.begin(client, name)
-    if free:
-        tried.judged(client, name, right=False)
-    return free
-
-
-async def test_a_client_has_few_tries_and_a_name_more() -> None:
-    clock = Clock()
-    tried = Guesses(clock)
-    assert [await wrong(tried, "192.0.2.1", "ada") for _ in range(PER_CLIENT + 1)] == [True] * PER_CLIENT + [False]
-    assert await wrong(tried, "192.0.2.2", "ada")
-    assert not await wrong(tried, "::ffff:192.0.2.1", "grace")  # the same client
-    clock.now += guesses.WHILE + 1
-    assert await wrong(tried, "192.0.2.1", "ada")
-    many = [await wrong(tried, f"198.51.100.{number}", "ADA") for number in range(PER_NAME)]
-    assert many == [True] * (PER_NAME - 1) + [False]
-
-
-async def test_a_network_of_ipv6_is_one_client() -> None:
-    tried = Guesses(Clock())
-    allowed = [await wrong(tried, f"2001:db8::{number:x}", f"user{number}") for number in range(PER_CLIENT + 1)]
-    assert allowed == [True] * PER_CLIENT + [False]
-    assert await wrong(tried, "2001:db8:0:1::1", "user")
-
-
-async def test_what_is_remembered_is_bounded_and_not_pushed_out() -> None:
-    tried = Guesses(Clock())
-    for _ in range(PER_CLIENT):
-        await wrong(tried, "192.0.2.1", "ada")
-    number = 0
-    while await wrong(tried, f"2001:db8:{number:x}::1", f"user{number}"):
-        number += 1
-        assert number < REMEMBERED // 2 + 1
-    assert not await wrong(tried, "192.0.2.1", "ada")
-    assert not await wrong(tried, "198.51.100.1", "somebody new")
-
-
-async def test_many_at_once_have_no_more_tries_and_right_ones_wait_their_turn() -> None:
-    tried = Guesses(Clock())
-    at_once = [asyncio.ensure_future(tried.begin("192.0.2.1", "ada")) for _ in range(PER_CLIENT + 5)]
-    async with asyncio.timeout(5):
-        await asyncio.wait(at_once[:PER_CLIENT])
-        assert not any(one.done() for one in at_once[PER_CLIENT:])
-        for _ in range(2):
-            tried.judged("192.0.2.1", "ada", right=True)
-        await asyncio.wait(at_once[PER_CLIENT : PER_CLIENT + 2])
-        for _ in range(PER_CLIENT):
-            tried.judged("192.0.2.1", "ada", right=False)
-        assert [await one for one in at_once] == [True] * (PER_CLIENT + 2) + [False] * 3
-
-
 async def test_a_script_that_asks_many_things_at_once_is_let_in(house: WebHouse) -> None:
     auth = httpx2.BasicAuth(ADA_NAME, ADA_PASSWORD)
     async with httpx2.AsyncClient(base_url=house.origin, auth=auth, timeout=20) as script:
-        answers = await asyncio.gather(*(script.get("/api/v1/me") for _ in range(3 * PER_CLIENT)))
+        answers = await asyncio.gather(*(script.get("/api/v1/me") for _ in range(3 * FREE)))
     assert {answer.status_code for answer in answers} == {200}

@@ -55,7 +55,7 @@ async def _printer(site: Site, client: Client, wanted: Wanted, printer: Printer)
         printer,
         sender=wanted.sender,
         client_ip=client.ip,
-        networks=site.settings.site.networks,
+        networks=site.insiders,
         authenticated=wanted.sender if client.login else "",  # `transaction.begin` let him have no other
     )
     if not verdict.allowed:

@@ -18,6 +18,7 @@ from typing import Any, cast
 import structlog
 
 from appliance.balancer import read_header
+from appliance.guessing import Guesses
 from appliance.peer import Address, Network, plain_ip, within
 from appliance.smtp.connection import Connection
 from appliance.smtp.door import SMTP, SUBMISSION, SUBMISSIONS, Door
@@ -119,12 +120,13 @@ async def start_smtp(
     *,
     people: People | None = None,
     certificate: Certificate | None = None,
+    guesses: Guesses | None = None,
     limits: Limits | None = None,
 ) -> Receiver:
     """Listen where `[smtp]`, `[submission]` and `[submissions]` say.
 
-    Without a certificate there is no TLS; without it or people, no door for logins.  Raises `PermanentFailure` when a
-    port is taken, and then listens nowhere.
+    Without a certificate there is no TLS; without it or people, no door for logins.  `guesses` are those of all
+    ports that take passwords.  Raises `PermanentFailure` when a port is taken, and then listens nowhere.
     """
     limits = limits or Limits.of(settings)
     hourly = limits.postmaster_hourly
@@ -137,6 +139,7 @@ async def start_smtp(
             people=people,
             certificate=certificate,
             limits=limits,
+            guesses=guesses or Guesses(settings.limits.password_guesses),
             pace=Pace(limits.messages_per_minute),
             postmaster=Allowance(hourly, each),
             # Behind another server strangers have one address together.

@@ -11,7 +11,8 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
-from appliance.web.login import Me, TooManyGuesses, begin, try_password
+from appliance.guessing import TooManyGuesses
+from appliance.web.login import Me, begin, try_password
 from appliance.web.pages import SESSION, flash, page, sentence
 from appliance.web.site import Here, Site
 from mailstore.directory.records import Person

@@ -20,6 +20,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from appliance.desk import Conflict, Missing, TooLate
+from appliance.guessing import TooManyGuesses
 from appliance.rights import NotAllowed
 from appliance.web import (
     account,
@@ -36,7 +37,7 @@ from appliance.web import (
     stream,
 )
 from appliance.web.guard import Guard
-from appliance.web.login import NotLoggedIn, TooManyGuesses, current_person, own_path
+from appliance.web.login import NotLoggedIn, current_person, own_path
 from appliance.web.pages import STATIC, page, sentence
 from appliance.web.problem import problem
 from appliance.web.site import Site

@@ -1,7 +1,7 @@
 """Who asks: logging in and out, and the person behind a request, as a dependency `Me`.
 
 Security: names, passwords and cookies are strangers' guesses.  A wrong password costs a second, whether the name exists
-or not, and few are free (`guesses`).  A session's cookie is 32 random octets of which the store keeps a hash; each
+or not, and few are free (`guessing`).  A session's cookie is 32 random octets of which the store keeps a hash; each
 login makes a new one, so nobody can have planted it; the person is looked up at each request, so that one who was
 removed is out.  Where the page sends people after the login is a path of its own, whatever the form says.
 """
@@ -22,6 +22,7 @@ from fastapi import APIRouter, Depends, Form, Request
 from prometheus_client import Counter
 from starlette.responses import RedirectResponse, Response
 
+from appliance.guessing import TooManyGuesses
 from appliance.rights import Act, demand
 from appliance.web.pages import SESSION, page, sentence
 from appliance.web.site import Here, Site
@@ -47,13 +48,6 @@ class NotLoggedIn(Exception):
     """Nobody is logged in; a page leads to the login, the API says 401."""
 
 
-class TooManyGuesses(TransientFailure):
-    """Too many wrong passwords lately."""
-
-    def __init__(self) -> None:
-        super().__init__("4.7.0", "too many wrong passwords; wait five minutes and try again")
-
-
 def cookie_name(secure: bool) -> str:
     """The prefix makes browsers take it from this very host by HTTPS only (RFC 6265bis section 4.1.3)."""
     return "__Host-printpost" if secure else "printpost"
@@ -71,16 +65,13 @@ async def try_password(site: Site, request: Request, name: str, password: str) -
     """
     client = request.client.host if request.client else ""
     began = time.monotonic()
-    if not await site.guesses.begin(client, name):
-        raise TooManyGuesses
-    ATTEMPTS.inc()
-    person, wrong = None, False
-    try:
+    person = None
+    async with site.guesses.trying(client, name, patient=False) as trial:
+        ATTEMPTS.inc()
         if 0 < len(password) <= _PASSWORD and 0 < len(name) <= _NAME:
             person = await site.people.verify(name, password)
-        wrong = person is None
-    finally:  # where nobody judged it, it was not wrong
-        site.guesses.judged(client, name, right=not wrong)
+        if person is not None:
+            trial.right()
     if person is None:
         FAILURES.inc()
         log.warning("wrong password at the page", client=client)

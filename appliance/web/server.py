@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from appliance.desk import Desk
+from appliance.guessing import Guesses
 from appliance.register import Register
 from appliance.tls import Certificate
 from appliance.web.app import make_app
@@ -59,10 +60,12 @@ async def start_web(
     certificate: Certificate,
     *,
     refresh: Callable[[], None],
+    guesses: Guesses | None = None,
 ) -> WebServer:
     """Serve the page where `[web] listen` says; HTTPS with `certificate` unless that is on loopback.
 
     `refresh` makes this process forget what it remembers of the directory, and is called after each change made here.
+    `guesses` are shared with the other ports that take passwords.
     Raises `PermanentFailure` when the port is taken.
     """
     listener = bind(settings.web.listen, "[web] listen")
@@ -79,6 +82,7 @@ async def start_web(
         secure=secure,
         self_signed=certificate.self_signed,
         refresh=refresh,
+        guesses=guesses or Guesses(settings.limits.password_guesses),
     )
     app = make_app(site)
     if secure:

@@ -1,6 +1,6 @@
 """What every page needs: the one house that this process serves, as a dependency `Here`.
 
-Security: what the page remembers between requests is here, and bounded: tries of passwords, and sentences that wait for
+Security: what the page remembers between requests is here, and bounded: wrong passwords, and sentences that wait for
 a session's next page, kept by the session's key and for a minute.
 """
 
@@ -14,8 +14,8 @@ from cachetools import TTLCache
 from fastapi import Depends, Request
 
 from appliance.desk import Desk
+from appliance.guessing import Guesses
 from appliance.register import Register
-from appliance.web.guesses import Guesses
 from appliance.web.live import Live
 from appliance.web.reach import Reach
 from mailstore.config import Settings
@@ -40,7 +40,7 @@ class Site:
     secure: bool  # browsers come by HTTPS
     self_signed: bool  # and find a certificate that nobody vouches for
     refresh: Callable[[], None]  # forget in this process what is remembered of the directory
-    guesses: Guesses = field(default_factory=Guesses)
+    guesses: Guesses
     flashes: TTLCache[str, list[str]] = field(default_factory=lambda: TTLCache(_FLASHES, _FLASH_SECONDS))
 
 
