@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from mailstore import parameters
+from mailstore.address import Path
 from mailstore.failure import PermanentFailure
 
 WORDS = (
@@ -49,7 +50,7 @@ def _refused(failure: PermanentFailure, path: str) -> None:
     assert len(failure.text) < 200
 
 
-def _mail(path: parameters.Path, said: parameters.MailParameters, extended: bool) -> None:
+def _mail(path: Path, said: parameters.MailParameters, extended: bool) -> None:
     assert extended or said == parameters.NO_MAIL_PARAMETERS
     assert said.smtputf8 or path.address.isascii()
     assert 0 <= said.size < 10**20
