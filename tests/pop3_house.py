@@ -11,6 +11,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
+from appliance.guessing import Guesses
 from appliance.pop3.connection import Limits
 from appliance.pop3.server import Pop3Service, start_pop3
 from appliance.tls import Certificate, open_certificate
@@ -99,14 +100,23 @@ class Pop3House:
         return job
 
     @contextlib.asynccontextmanager
-    async def serving(self, limits: Limits = LIMITS, host: str = "127.0.0.1") -> AsyncIterator[Pop3Service]:
+    async def serving(
+        self, limits: Limits | None = LIMITS, host: str = "127.0.0.1", guesses: Guesses | None = None
+    ) -> AsyncIterator[Pop3Service]:
         """One more server, with other limits."""
         service = await start_pop3(
-            self.settings.model_copy(update={"pop3": Pop3(listen=f"[{host}]:0" if ":" in host else f"{host}:0")}),
+            self.settings.model_copy(
+                update={
+                    "pop3": Pop3(
+                        listen=f"[{host}]:0" if ":" in host else f"{host}:0", proxies=self.settings.pop3.proxies
+                    )
+                }
+            ),
             self.store,
             self.directory,
             people=self.people,
             certificate=self.certificate,
+            guesses=guesses or Guesses(1000),
             limits=limits,
         )
         try:

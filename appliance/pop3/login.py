@@ -1,8 +1,9 @@
 """Who may log in, and from where (design: passwords in clear only where nobody listens, or where the entry allows it).
 
 Security: names and passwords are strangers' guesses.  Each wrong one costs the same time, whether the name exists or
-not, and a session has few; where a password may not be sent in clear the name is refused before it is, with one answer
-for all names.  Only printers are looked up before the password, and only where one of them may send it in clear.
+not, a session has few, and a client over all its connections has not many (`guessing`); where a password may not be
+sent in clear the name is refused before it is, with one answer for all names.  Only printers are looked up before the
+password, and only where one of them may send it in clear.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 from dataclasses import dataclass
 from ipaddress import ip_network
 
+from appliance.guessing import Guesses
 from appliance.peer import Address, within
 from mailstore.directory.contract import Directory, People
 from mailstore.directory.records import Person, Printer
@@ -42,6 +44,8 @@ class Accounts:
 
     directory: Directory
     people: People | None
+    guesses: Guesses
+    delay: float  # seconds that a "no" takes in all
 
     async def printer(self, name: str) -> Printer | None:
         name = name.lower()
@@ -53,13 +57,19 @@ class Accounts:
         name = name.lower()
         return await (self.people.person_by_address(name) if "@" in name else self.people.person(name))
 
-    async def verify(self, name: str, password: str, delay: float) -> tuple[Account | None, bool]:
-        """The account of this name, and whether it is its password; a "no" takes `delay` seconds in all."""
+    async def verify(self, client: str, name: str, password: str) -> tuple[Account | None, bool]:
+        """The account of this name, and whether it is its password; `client` is the address of who says so.
+
+        Raises `TooManyGuesses`.
+        """
         began = time.monotonic()
-        account = await self.find(name)
-        right = await self._is_right(account, name, password)
+        async with self.guesses.trying(client, name) as trial:
+            account = await self.find(name)
+            right = await self._is_right(account, name, password)
+            if right:
+                trial.right()
         if not right:
-            await asyncio.sleep(max(0.0, began + delay - time.monotonic()))
+            await asyncio.sleep(max(0.0, began + self.delay - time.monotonic()))
         return account, right
 
     async def _is_right(self, account: Account | None, name: str, password: str) -> bool:

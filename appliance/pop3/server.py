@@ -2,7 +2,8 @@
 """The POP3 listeners: take connections, count them, and end them when the process does.
 
 Security: who connects is a stranger.  Connections are counted in all and for each customer (an IPv6 /64 is one), and
-those above the limit get one line.  What they say is the business of `session`.
+those above the limit get one line.  A connection from a balancer that the configuration names is its client's; those
+that did not say yet whose they are are counted too.  What clients say is the business of `session`.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import Counter as Tally
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from prometheus_client import Counter, Gauge
 from twisted.internet import defer
 from twisted.internet.interfaces import IAddress, IListeningPort
 from twisted.internet.protocol import Factory, Protocol
 
-from appliance.peer import customer, plain_ip
+from appliance.guessing import Guesses
+from appliance.peer import Address, Network, customer, plain_ip, within
+from appliance.pop3.balanced import Balanced
 from appliance.pop3.connection import Limits
 from appliance.pop3.house import House
 from appliance.pop3.login import Accounts
@@ -43,23 +46,33 @@ _TOO_MANY = b"-ERR [SYS/TEMP] too many connections, try again later\r\n"
 class Pop3Service:
     """The listeners and their sessions.  `addresses` are (host, port) of "pop3" and, with a certificate, "pop3s"."""
 
-    def __init__(self, house: House, listeners: Mapping[str, socket.socket]) -> None:
+    def __init__(
+        self, house: House, listeners: Mapping[str, socket.socket], proxies: Mapping[str, Sequence[Network]]
+    ) -> None:
         self.addresses: dict[str, tuple[str, int]] = {
             name: listener.getsockname()[:2] for name, listener in listeners.items()
         }
         self._house = house
         self._sessions: dict[Session, int] = {}
         self._tally: Tally[int] = Tally()
+        self._announcing: set[Balanced] = set()
         self._ports: list[IListeningPort] = []
         for name, listener in listeners.items():
             # Sessions inherit it.  What the kernel holds counts as taken: it must go over a slow line within the
             # autologout.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-            factory = _Listener(self, implicit=name == "pop3s")
+            factory = _Listener(self, proxies[name], implicit=name == "pop3s")
             self._ports.append(
                 reactor.adoptStreamPort(listener.fileno(), listener.family, factory)  # type: ignore[no-untyped-call]
             )
             listener.close()
+
+    def balanced(self, balancer: Address, made: Callable[[str], Protocol]) -> Balanced | None:
+        """For a client of this balancer, who becomes what `made` makes of his address; None if there are too many."""
+        if len(self._announcing) >= self._house.limits.connections:
+            REFUSED.inc()
+            return None
+        return Balanced(balancer, self._house.limits.handshake, made, self._announcing)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -94,6 +107,8 @@ class Pop3Service:
         """
         loop = asyncio.get_running_loop()
         await asyncio.gather(*(defer.maybeDeferred(port.stopListening).asFuture(loop) for port in self._ports))
+        for announcing in list(self._announcing):
+            announcing.abort()
         tasks = [session.task for session in self._sessions if session.task]
         for session in list(self._sessions):
             session.leave()
@@ -111,12 +126,19 @@ class _Listener(Factory):
 
     noisy = False
 
-    def __init__(self, service: Pop3Service, *, implicit: bool) -> None:
+    def __init__(self, service: Pop3Service, proxies: Sequence[Network], *, implicit: bool) -> None:
         self._service = service
+        self._proxies = proxies
         self._implicit = implicit
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
-        session = self._service.session(getattr(addr, "host", ""), implicit=self._implicit)
+        host = getattr(addr, "host", "")
+        if self._proxies and within(peer := plain_ip(host), self._proxies):
+            return self._service.balanced(peer, self._session) or _Refusal(b"")
+        return self._session(host)
+
+    def _session(self, host: str) -> Protocol:
+        session = self._service.session(host, implicit=self._implicit)
         return session or _Refusal(b"" if self._implicit else _TOO_MANY)
 
 
@@ -139,15 +161,19 @@ async def start_pop3(
     *,
     people: People | None = None,
     certificate: Certificate | None = None,
+    guesses: Guesses | None = None,
     limits: Limits | None = None,
 ) -> Pop3Service:
     """Listen on the running loop where [pop3] and [pop3s] say.
 
-    Without `certificate` there is neither STLS nor [pop3s], without `people` only printers log in.
+    Without `certificate` there is neither STLS nor [pop3s], without `people` only printers log in.  `guesses` are those
+    of all ports that take passwords, `limits` others than [limits] gives.
     Raises `PermanentFailure` if a port is taken or may not be used.
     """
     reactor.start()
-    limits = limits or Limits()
+    limits = limits or Limits(
+        connections=settings.limits.pop3_connections, connections_each=settings.limits.pop3_connections_per_client
+    )
     listeners = {"pop3": bind(settings.pop3.listen, "[pop3] listen")}
     tls = None
     if certificate:
@@ -160,10 +186,15 @@ async def start_pop3(
     house = House(
         hostname=settings.site.hostname,
         store=store,
-        accounts=Accounts(directory=directory, people=people),
+        accounts=Accounts(
+            directory=directory,
+            people=people,
+            guesses=guesses or Guesses(settings.limits.password_guesses),
+            delay=limits.failure_delay,
+        ),
         rhythm=Rhythm(store, directory, limits.poll_share),
         limits=limits,
         tls=tls,
         secure_port=listeners["pop3s"].getsockname()[1] if tls else 0,
     )
-    return Pop3Service(house, listeners)
+    return Pop3Service(house, listeners, {"pop3": settings.pop3.proxies, "pop3s": settings.pop3s.proxies})
