@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 from prometheus_client import Counter
 
+from appliance.guessing import TooManyGuesses
 from appliance.peer import Address
 from appliance.pop3.commands import LineTooLong
 from appliance.pop3.connection import Connection, Gone
@@ -142,7 +143,11 @@ class Authorization:
 
     async def _log_in(self, name: str, password: str) -> None:
         ATTEMPTS.inc()
-        account, right = await self._house.accounts.verify(name, password, self._house.limits.failure_delay)
+        try:
+            account, right = await self._house.accounts.verify(str(self._peer), name, password)
+        except TooManyGuesses:
+            self._line.leaving = True
+            raise
         if not (right and account):
             FAILURES.inc()
             self._failures += 1
