@@ -139,31 +139,6 @@ async def test_what_a_client_calls_itself_makes_no_header_field(house: Site, rec
 
 
 @pytest.mark.parametrize(
-    "false_end",
-    [
-        b"\n.\r\n",
-        b"\r\n.\n",
-        b"\n.\n",
-        b"\r.\r",
-        b"\r\n.\r",
-        b"\r.\r\n",
-        b"\r\r\n.\r\r\n",
-        b"\n\n.\r\n",
-        b"\r\n\r.\r\n",
-    ],
-)
-async def test_smuggling_is_harmless(house: Site, receiver: Receiver, false_end: bytes) -> None:
-    before = len(await house.store.jobs(limit=10_000))
-    smuggled = b"MAIL FROM:<eve@example.com>\r\nRCPT TO:<phaser360@example.com>\r\nDATA\r\nSubject: x\r\n\r\nx\r\n"
-    async with wire(receiver) as client:
-        await client.reply()
-        reply = await client.mail(b"Subject: a\r\n\r\ntext" + false_end + smuggled)
-        assert reply.startswith("550 5.6.0 the message holds a ")
-        assert await client.ask("NOOP") == "250 2.0.0 ok"
-    assert len(await house.store.jobs(limit=10_000)) == before
-
-
-@pytest.mark.parametrize(
     ("message", "status"),
     [
         (b"Received: from a by b; now\r\n" * 51 + b"\r\ntext\r\n", "554 5.4.6"),
