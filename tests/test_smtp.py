@@ -204,6 +204,29 @@ async def test_recipients_are_limited(house: Site) -> None:
         assert (await client.ask("RCPT TO:<phaser360@example.com>")).startswith("452 4.5.3 ")
 
 
+async def test_mails_on_one_connection_are_limited(house: Site) -> None:
+    async with house.receiver(limits=Limits(messages=2)) as receiver, wire(receiver) as client:
+        await client.reply()
+        assert "250-LIMITS RCPTMAX=100 MAILMAX=2" in await client.ask("EHLO client.example.com")
+        for _ in range(2):
+            number(await client.mail(LETTER))
+        await client.send(b"MAIL FROM:<ada@example.com>\r\nRCPT TO:<phaser360@example.com>\r\n")
+        assert await client.closed() == b"421 4.7.0 too many mails on one connection, send the rest on another\r\n"
+
+
+async def test_mails_in_a_minute_are_limited_for_strangers(house: Site) -> None:
+    async with house.receiver(limits=Limits(messages_per_minute=2), networks=OUTSIDE) as receiver:
+        for expected in ("250 2.1.0 ", "250 2.1.0 ", "450 4.7.1 too many mails in a minute, send the rest later"):
+            async with wire(receiver) as client:
+                await client.reply()
+                await client.ask("EHLO client.example.com")
+                assert (await client.ask("MAIL FROM:<eve@example.org>")).startswith(expected)
+    async with house.receiver(limits=Limits(messages_per_minute=1)) as receiver, wire(receiver) as client:
+        await client.reply()
+        for _ in range(3):
+            number(await client.mail(LETTER))
+
+
 # -- the printer cannot take it
 
 

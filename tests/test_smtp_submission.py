@@ -125,13 +125,17 @@ async def test_the_client_may_speak_at_once_under_tls(house: Site, receiver: Rec
 
 
 async def test_the_trace_tells_tls_and_login(house: Site, receiver: Receiver) -> None:
-    async with wire(receiver) as client:
-        await client.reply()
-        await client.ask("EHLO client.example.com")
-        await client.start_tls(house.trusting)
-        first = number(await client.mail(LETTER))
-    async with submission(house, receiver) as client:
-        second = number(await client.mail(LETTER, "members@example.com"))
+    with structlog.testing.capture_logs() as lines:
+        async with wire(receiver) as client:
+            await client.reply()
+            await client.ask("EHLO client.example.com")
+            await client.start_tls(house.trusting)
+            first = number(await client.mail(LETTER))
+        async with submission(house, receiver) as client:
+            second = number(await client.mail(LETTER, "members@example.com"))
+    agreed = [line for line in lines if line["event"] == "TLS agreed"]
+    assert [(line["client"], line["version"]) for line in agreed] == [("127.0.0.1", "TLSv1.3")] * 2
+    assert all(line["cipher"].startswith("TLS_") for line in agreed)
     for job, words in ((first, b"with ESMTPS id"), (second, b"with ESMTPSA id")):
         assert words in b"".join([block async for block in house.store.read(job)])
 

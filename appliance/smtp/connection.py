@@ -29,7 +29,7 @@ from appliance.smtp.command import SECONDS_OF, meant
 from appliance.smtp.deadline import Deadline
 from appliance.smtp.dialogue import Dialogue, Step
 from appliance.smtp.door import Door
-from appliance.smtp.handshake import shake_hands
+from appliance.smtp.handshake import shake_hands, tell_secured
 from appliance.smtp.lines import Lines
 from appliance.smtp.receiver import Receiver, talks_already
 from appliance.smtp.reception import Reception
@@ -99,6 +99,8 @@ class Connection(SMTP):
         tls = door.implicit_tls
         self.dialogue.client = Client(ip=str(self.ip), insider=insider, door=door, tls=tls, max_size=limit)
         self._deadline.expect(self.site.limits.command_seconds)
+        if tls:
+            tell_secured(transport, str(self.ip))
         if not tls and talks_already(transport):
             self._say(verbs.NOT_IN_TURN)
         else:
@@ -204,6 +206,7 @@ class Connection(SMTP):
 
     def _secured(self, plain: asyncio.Transport, secured: asyncio.Transport) -> None:
         self.receiver.enter(secured, self.shut_down, instead_of=plain)
+        tell_secured(secured, self.dialogue.client.ip)
         self.channel.secured(secured)
         self.dialogue.secured()
         self._deadline.expect(self.site.limits.command_seconds)

@@ -42,7 +42,8 @@ class Dialogue:
     logged_in_at: float = 0.0  # time.monotonic
     denials: int = 0
     errors: int = 0  # since a message was accepted
-    idle_commands: int = 0
+    idle_commands: int = 0  # likewise
+    mails: int = 0  # that began
 
     @property
     def offers_tls(self) -> bool:

@@ -50,3 +50,10 @@ def tell_failed(error: OSError, client_ip: str) -> None:
     """Count and log a handshake that came to nothing."""
     FAILED.inc()
     log.info("TLS handshake failed", client=client_ip, why=getattr(error, "reason", None) or type(error).__name__)
+
+
+def tell_secured(transport: asyncio.Transport, client_ip: str) -> None:
+    """Log what was agreed on (RFC 8314 section 4.3)."""
+    tls = transport.get_extra_info("ssl_object")
+    cipher = tls.cipher()
+    log.info("TLS agreed", client=client_ip, version=tls.version(), cipher=cipher[0] if cipher else "")

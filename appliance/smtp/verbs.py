@@ -48,6 +48,12 @@ SHUTTING_DOWN: Final = Reply(code=421, status="4.3.2", text="the server is going
 HTTP: Final = re.compile(rb"(?:GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH|PRI) |[A-Za-z-]+: ?|\x16\x03")
 NOT_HTTP: Final = Reply(code=554, status="5.5.1", text="this is a mail server", close=True)
 TOO_MANY_ERRORS: Final = Reply(code=421, status="4.7.0", text="too many errors", close=True)
+TOO_MANY_MAILS: Final = Reply(
+    code=421, status="4.7.0", text="too many mails on one connection, send the rest on another", close=True
+)
+TOO_FAST: Final = Reply(
+    code=450, status="4.7.1", text="too many mails in a minute, send the rest later", reason="rate-limited"
+)
 TOO_IDLE: Final = Reply(code=421, status="4.7.0", text="too many commands without a mail", close=True)
 TIMEOUT: Final = Reply(code=421, status="4.4.2", text="waited too long for you", close=True)
 
@@ -60,6 +66,7 @@ def helo(dialogue: Dialogue, name: str) -> Step:
 def ehlo(dialogue: Dialogue, name: str) -> Step:
     if refused := _greeted(dialogue, name, extended=True):
         return refused
+    limits = dialogue.site.limits
     # RFC 5321 section 4.1.1.1: only what is true is said; the first line is the domain and has no room for a status.
     offered: tuple[str, ...] = (
         "PIPELINING",
@@ -69,6 +76,7 @@ def ehlo(dialogue: Dialogue, name: str) -> Step:
         "CHUNKING",
         "SMTPUTF8",
         "ENHANCEDSTATUSCODES",
+        f"LIMITS RCPTMAX={limits.recipients} MAILMAX={limits.messages}",  # RFC 9422
     )
     if dialogue.offers_tls:
         offered = (*offered, "STARTTLS")
@@ -97,6 +105,8 @@ def mail(dialogue: Dialogue, argument: str) -> Step:
         return NO_LOGIN if client.tls else NO_TLS
     if dialogue.transaction is not None:
         return Reply(code=503, status="5.5.1", text="a mail has begun already; RSET gives it up")
+    if dialogue.mails >= dialogue.site.limits.messages:
+        return TOO_MANY_MAILS
     if argument[:5].upper() != "FROM:":
         return Reply(code=501, status="5.5.4", text="write MAIL FROM:<you@example.com>")
     if client.login is not None:
@@ -125,6 +135,11 @@ async def _login_sends(dialogue: Dialogue, who: Person, argument: str) -> Reply:
 def _begun(dialogue: Dialogue, begun: Transaction | Reply) -> Reply:
     if isinstance(begun, Reply):
         return begun
+    if not dialogue.site.paced(dialogue.client, time.monotonic()):
+        dialogue.idle_commands += 1
+        begun.log_refused("sender refused", TOO_FAST)
+        return TOO_FAST
+    dialogue.mails += 1
     dialogue.transaction, dialogue.failed = begun, False
     return Reply(code=250, status="2.1.0", text="sender ok")
 
