@@ -14,6 +14,7 @@ from functools import lru_cache
 
 _EXTENDED_DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,253}[A-Za-z0-9])?|\[[A-Za-z0-9:.]{2,60}\]")
 _CONTROLS = re.compile("[\x00-\x1f\x7f\x80-\x9f]")
+_BLANK_LINE = re.compile(r"\r\n\t *(?:\r|\Z)")  # many programs take it for the header's end
 
 
 def received(
@@ -58,6 +59,6 @@ def delivered_to(address: str) -> bytes:
 
 def _field(text: str) -> bytes:
     """Raises ValueError if a value brought a line end of its own, or another control character."""
-    if _CONTROLS.search(text.replace("\r\n\t", "")) or "\r\n\t\r\n" in text:
+    if _CONTROLS.search(text.replace("\r\n\t", "")) or _BLANK_LINE.search(text):
         raise ValueError(f"control character in a trace field: {text!r}")
     return text.encode("utf-8") + b"\r\n"

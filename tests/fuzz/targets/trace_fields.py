@@ -37,5 +37,5 @@ def _written(name: bytes, field: Callable[[], bytes]) -> None:
         return
     assert written.startswith(name)
     assert written.endswith(b"\r\n")
-    assert all(re.match(rb"\t\S", line) for line in written.split(b"\r\n")[1:-1])
+    assert all(re.match(rb"\t *[^ ]", line) for line in written.split(b"\r\n")[1:-1])
     assert not re.search(rb"\r(?!\n)|(?<!\r)\n|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", written)
