@@ -1,0 +1,19 @@
+"""All defences, by what they defend."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants import Defence
+from tests.mutants.house import HOUSE
+from tests.mutants.mail import MAIL
+from tests.mutants.pop3 import POP3
+from tests.mutants.smtp import SMTP
+
+SECTIONS: Final[dict[str, tuple[Defence, ...]]] = {
+    "The mail itself": MAIL,
+    "SMTP and submission": SMTP,
+    "POP3": POP3,
+    "The house": HOUSE,
+}
+DEFENCES: Final = tuple(defence for section in SECTIONS.values() for defence in section)

@@ -1,0 +1,138 @@
+"""What a message is, and what may be in it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants import Defence
+
+MAIL: Final = (
+    Defence(
+        name="bare line ends refused",
+        why="A CR or LF that stands alone is read differently by different servers: half of every smuggling.",
+        file="appliance/smtp/datasink.py",
+        text="self.fault = self.fault or line_end_fault(body)",
+        instead="self.fault = self.fault",
+        test="tests/test_datasink.py::test_a_false_end_is_no_end_and_spoils_the_message",
+    ),
+    Defence(
+        name="one end of the data",
+        why="Only CRLF, a dot and CRLF end a message, or a sender could put a second one inside the first.",
+        file="appliance/smtp/datasink.py",
+        text='END = b"\\r\\n.\\r\\n"',
+        instead='END = b"\\n.\\r\\n"',
+        test="tests/test_datasink.py::test_any_cut_gives_what_the_reference_gives",
+    ),
+    Defence(
+        name="dots unstuffed",
+        why="A dot that was doubled on the way must not stay in the document, nor a lone one pass.",
+        file="appliance/smtp/datasink.py",
+        text='body = body.replace(b"\\r\\n.", b"\\r\\n")',
+        instead="body = bytes(body)",
+        test="tests/test_datasink.py::test_any_cut_gives_what_the_reference_gives",
+    ),
+    Defence(
+        name="real size limited",
+        why="What a message is declared to have means nothing: its octets are counted, and none kept past the limit.",
+        file="appliance/smtp/datasink.py",
+        text="if body and not self.fault and self.octets <= self.limit:",
+        instead="if body and not self.fault:",
+        test="tests/test_datasink.py::test_past_the_limit_nothing_is_written_but_all_is_counted",
+    ),
+    Defence(
+        name="nesting limited",
+        why="Parts in parts in parts would cost memory and time without end.",
+        file="mailstore/mime.py",
+        text="if len(self._levels) >= self._limits.depth:",
+        instead="if False:",
+        test="tests/test_mime.py::test_limits_hold",
+    ),
+    Defence(
+        name="number of parts limited",
+        why="A message of a million empty parts would cost memory for each.",
+        file="mailstore/mime.py",
+        text="if self._parts > self._limits.parts:",
+        instead="if False:",
+        test="tests/test_mime.py::test_limits_hold",
+    ),
+    Defence(
+        name="broken base64 refused",
+        why="Half a document must not print as if it were all of it.",
+        file="mailstore/codings.py",
+        text='return b"", "its base64 is cut short"',
+        instead='return b"", ""',
+        test="tests/test_mime.py::test_broken_base64_is_told_not_guessed",
+    ),
+    Defence(
+        name="loops ended",
+        why="A message that has passed too many servers goes in a circle.",
+        file="appliance/smtp/intake.py",
+        text="if header.received(block, hops + 1) > hops:",
+        instead="if False:",
+        test="tests/test_smtp.py::test_messages_that_are_refused",
+    ),
+    Defence(
+        name="results in our name removed",
+        why="Nobody but this server may say that this server has verified a sender.",
+        file="mailstore/header.py",
+        text='return name.lower().rstrip(b".") == ours',
+        instead="return False",
+        test="tests/test_header.py::test_claims_in_our_name_go",
+    ),
+    Defence(
+        name="no controls in what people read",
+        why="A subject reaches terminals, web pages and panels; control characters there are commands.",
+        file="mailstore/header.py",
+        text='if unicodedata.category(character)[0] != "C"',
+        instead="if character",
+        test="tests/test_header.py::test_subjects",
+    ),
+    Defence(
+        name="no lines in trace fields",
+        why="A line end in what a client calls itself would be a header field of its choosing.",
+        file="appliance/trace.py",
+        text="if _CONTROLS.search(text.replace",
+        instead="if False and _CONTROLS.search(text.replace",
+        test="tests/test_trace.py::test_no_value_brings_a_line_end_of_its_own",
+    ),
+    Defence(
+        name="names of clients left out",
+        why="What is no domain and no literal could be read as another field of the trace.",
+        file="appliance/trace.py",
+        text="said = helo if _EXTENDED_DOMAIN.fullmatch(helo) else literal",
+        instead="said = helo",
+        test="tests/test_trace.py::test_whatever_a_client_calls_itself_it_is_one_field",
+    ),
+    Defence(
+        name="source routes not followed",
+        why="A path through other hosts would make this server hand mail on for strangers.",
+        file="mailstore/address.py",
+        text="return Path(local, domain, _join(local, domain)), found.end()",
+        instead="return Path(local, domain, found[0][1:-1]), found.end()",
+        test="tests/test_address.py::test_paths",
+    ),
+    Defence(
+        name="nothing behind an address",
+        why="Octets behind a path are a second address or a parameter that nobody has judged.",
+        file="mailstore/address.py",
+        text='raise _bad(null_allowed, "something follows the address")',
+        instead="return path",
+        test="tests/test_address.py::test_one_character_more_never_gets_through_outside_quotes",
+    ),
+    Defence(
+        name="PJL names harmless",
+        why="A job's name in quotes must not end them and give the printer a command.",
+        file="printerbridge/pjl.py",
+        text='re.sub(r"[^A-Za-z0-9 ._-]", " ", name)',
+        instead='re.sub(r"[^ -~]", " ", name)',
+        test="tests/test_pjl.py::test_a_jobs_name_is_harmless",
+    ),
+    Defence(
+        name="text stays text",
+        why="A text that looks like PJL must be printed and not obeyed.",
+        file="printerbridge/pjl.py",
+        text='lines.append(f"ENTER LANGUAGE = {entered}")',
+        instead="pass",
+        test="tests/test_pjl.py::test_a_document_is_dressed",
+    ),
+)
