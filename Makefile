@@ -2,11 +2,12 @@
 
 PYTHON ?= python3
 VENV := .venv
+FUZZ_VENV := .venv-fuzz
 BIN := $(VENV)/bin
 # Most tests wait for servers of their own: as many at once as there are cores, up to four.
 AT_ONCE := -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: run test lint unit interop bench lock clean help
+.PHONY: run test lint unit interop bench fuzz mutants lock clean help
 
 help:
 	@echo "make run      set everything up, print a page of a real PDF, show where it lies and how to see the web page"
@@ -14,6 +15,7 @@ help:
 	@echo "make unit     the fast tests alone; make lint: style and types"
 	@echo "make interop  the tests against foreign servers (CUPS, Postfix, p910nd, socat) and in a container"
 	@echo "make bench    speeds, beside Postfix, munpack and CUPS (BENCH=--quick: in two minutes)"
+	@echo "make fuzz     every parser fed by a fuzzer (SECONDS=60 each); make mutants: every defence switched off must be missed"
 	@echo "make lock     pin the dependencies anew"
 	@echo "make clean    remove the environment and what was made"
 	@echo "README.md takes you on a walk from here."
@@ -43,6 +45,14 @@ bench: $(VENV)/dev
 	@.ci/packages interop
 	$(BIN)/python -m tests.benchmarks $(BENCH)
 
+SECONDS ?= 60
+fuzz: $(FUZZ_VENV)/done
+	nice $(FUZZ_VENV)/bin/python -m tests.fuzz --seconds $(SECONDS) $(TARGETS)
+
+mutants: $(VENV)/dev
+	@.ci/packages test
+	nice $(BIN)/python -m tests.mutants $(MUTANTS)
+
 # The set-up is done anew only when the pinned dependencies change.
 $(VENV)/run: requirements.lock pyproject.toml
 	@.ci/packages run
@@ -57,10 +67,18 @@ $(VENV)/dev: $(VENV)/run requirements-dev.lock
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
 
+# The fuzzer instruments what it imports and is of no use elsewhere.
+$(FUZZ_VENV)/done: requirements-fuzz.lock
+	@[ -x $(FUZZ_VENV)/bin/python ] || $(PYTHON) -m venv $(FUZZ_VENV)
+	@echo "Installing the pinned fuzzer into $(FUZZ_VENV)"
+	@$(FUZZ_VENV)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-fuzz.lock
+	@touch $@
+
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe
 lock: $(VENV)/dev
 	$(COMPILE) --extra build -o requirements.lock pyproject.toml
 	$(COMPILE) --extra build --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+	$(COMPILE) --extra build --extra fuzz -c requirements.lock -o requirements-fuzz.lock pyproject.toml
 
 clean:
-	rm -rf $(VENV) out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(FUZZ_VENV) out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
