@@ -26,17 +26,22 @@ _IN_FACT = {"ascii": "cp1252", "latin_1": "cp1252", "iso8859_1": "cp1252", "gb23
 _SEPARATORS = re.compile(r"[^a-z0-9]+")
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ufffe\uffff]")
 _ASCII_CONTROLS = bytes(octet for octet in range(128) if _CONTROLS.match(chr(octet)))
+_ASCII_WITHIN = frozenset({"ascii", "utf_8", "cp1252", "latin_1", "iso8859_1", "iso8859_15"})
 _BOMS = ((codecs.BOM_UTF8, "utf_8_sig"), (codecs.BOM_UTF16_LE, "utf_16"), (codecs.BOM_UTF16_BE, "utf_16"))
 
 
 def codec(label: str) -> str:
     """The Python codec for a charset label ("ISO-8859-15" -> "iso8859_15"), or "" if it is none that we decode."""
+    if not label:
+        return ""
     name = _SEPARATORS.sub("_", label[:64].lower()).strip("_")
     return _LABELS.get(name) or _LABELS.get(name.replace("iso_8859", "iso8859"), "")
 
 
 def decode(octets: bytes, label: str) -> str:
     """The characters, by `label` if known, else UTF-8, else windows-1252; U+FFFD for what cannot be.  Never raises."""
+    if not label and octets.isascii():
+        return octets.decode("ascii")
     name = codec(label)
     for candidate in (name, "utf_8"):
         if candidate:
@@ -75,10 +80,11 @@ def _fitting(prefix: bytes, name: str) -> str:
 
 
 def _readable(prefix: bytes, name: str) -> bool:
+    # Nearly always; deleting octets is ten times as fast as looking for characters.
+    if name in _ASCII_WITHIN and prefix.isascii():
+        return len(prefix.translate(None, _ASCII_CONTROLS)) == len(prefix)
     try:
         text = codecs.getincrementaldecoder(name)().decode(prefix)
     except UnicodeError:
         return False
-    if text.isascii():  # nearly always: deleting octets is ten times as fast as looking for characters
-        return len(text.encode().translate(None, _ASCII_CONTROLS)) == len(text)
     return _CONTROLS.search(text) is None

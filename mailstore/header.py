@@ -20,12 +20,13 @@ from urllib.parse import unquote_to_bytes
 
 from mailstore import charset
 
-_END = re.compile(rb"\r\n(?![ \t])")
+# Up to a CRLF that no blank follows.
+_FOLDED = rb"[^\r]*+(?:\r(?!\n(?![ \t]))[^\r]*+)*+"
 
 
 @cache
 def _pattern(names: tuple[str, ...]) -> re.Pattern[bytes]:
-    return re.compile(rb"\r\n(" + "|".join(names).encode() + rb")[ \t]*+:", re.IGNORECASE)
+    return re.compile(rb"\r\n(" + "|".join(names).encode() + rb")[ \t]*+:(" + _FOLDED + rb")", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +41,23 @@ class Field:
 
 def find(block: bytes, *names: str) -> Iterator[Field]:
     """The fields of these names (constants of the program), in order, without looking closer at any other."""
-    lines = b"\r\n" + block
-    pattern, position = _pattern(names), 0
-    while found := pattern.search(lines, position):
-        end = _END.search(lines, found.end())
-        position = end.start() if end else len(lines)
-        value = lines[found.end() : position].replace(b"\r\n", b"").strip()
-        yield Field(found[1].lower(), value, found.start(), min(position, len(block)))
+    length = len(block)
+    for found in _pattern(names).finditer(b"\r\n" + block):
+        name, value = found.groups()
+        start, end = found.span()
+        yield Field(name.lower(), value.replace(b"\r\n", b"").strip(), start, min(end, length))
+
+
+def firsts(lines: bytes, *names: str, most: int) -> dict[bytes, bytes]:
+    """The first value of each of these fields by its name in lower case, from the first `most` fields of such names.
+
+    `lines` is a CRLF and a block.
+    """
+    values: dict[bytes, bytes] = {}
+    for found in islice(_pattern(names).finditer(lines), most):
+        name, content = found.groups()
+        values.setdefault(name.lower(), content.replace(b"\r\n", b"").strip())
+    return values
 
 
 def value(block: bytes, name: str) -> bytes:
@@ -121,6 +132,8 @@ _WORD = re.compile(rb"=\?([!->@-~]{1,80})\?([bBqQ])\?([!->@-~ ]*+)\?=")
 
 def decode_words(content: bytes) -> str:
     """Unstructured text with its encoded words decoded (RFC 2047); raw octets read as UTF-8, else windows-1252."""
+    if b"=?" not in content:
+        return charset.decode(content, "")
     text: list[str] = []
     position = 0
     pending, label = b"", ""  # octets of adjacent words in one charset: some programs cut inside a character
@@ -155,6 +168,8 @@ _SPACES = re.compile(r"\s+")
 
 def clean(text: str, limit: int) -> str:
     """One line for people: no control, formatting or unassigned characters, blanks run together, cut to `limit`."""
+    if not text:
+        return text
     text = _SPACES.sub(" ", text[: 8 * limit])
     if not (text.isascii() and text.isprintable()):
         text = "".join(character for character in text if unicodedata.category(character)[0] != "C")
@@ -163,6 +178,7 @@ def clean(text: str, limit: int) -> str:
 
 _PARAMETER = re.compile(rb';[ \t]*+([^\s=;"]++)[ \t]*+=[ \t]*+(?:"((?:[^"\\]|\\.)*+)"?|([^;]*+))', re.DOTALL)
 _PARAMETERS = 100
+_QUOTED_PAIR = re.compile(rb"\\(.)")
 _SECTION = re.compile(r"([^*]+)(?:\*(\d{1,4}))?(\*)?")
 
 
@@ -176,15 +192,14 @@ def parameters(content: bytes) -> tuple[str, dict[str, str]]:
     plain: dict[str, str] = {}
     sections: dict[str, dict[int, tuple[bytes, bool]]] = {}
     for found in islice(_PARAMETER.finditer(content, len(main)), _PARAMETERS) if semicolon else ():
-        octets = re.sub(rb"\\(.)", rb"\1", found[2]) if found[2] is not None else found[3].strip()
-        name = _SECTION.fullmatch(found[1].decode("ascii", "replace").lower())
-        if name is None:
-            continue
-        if name[2] is None and name[3] is None:
-            plain.setdefault(name[1], decode_words(octets))
-        else:
-            sections.setdefault(name[1], {}).setdefault(int(name[2] or 0), (octets, bool(name[3])))
-    return _token(main), plain | {name: _joined(parts) for name, parts in sections.items()}
+        label, quoted, token = found.groups()
+        octets = token.strip() if quoted is None else _QUOTED_PAIR.sub(rb"\1", quoted) if b"\\" in quoted else quoted
+        name = label.decode("ascii", "replace").lower()
+        if "*" not in name:
+            plain.setdefault(name, decode_words(octets))
+        elif section := _SECTION.fullmatch(name):
+            sections.setdefault(section[1], {}).setdefault(int(section[2] or 0), (octets, bool(section[3])))
+    return _token(main), plain | {name: _joined(parts) for name, parts in sections.items()} if sections else plain
 
 
 def _token(main: bytes) -> str:

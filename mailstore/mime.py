@@ -18,7 +18,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from itertools import islice
 
 from mailstore import header
 from mailstore.codings import Decoder, Identity, decoder
@@ -35,6 +34,7 @@ class Limits:
     boundary: int = 200  # octets; RFC 2046 allows 70
 
 
+_LIMITS = Limits()
 ACCEPTED = Limits(header=1 << 30, depth=1000)
 """For a message at rest: it kept the limits of its day, and trace fields of ours came before its header."""
 
@@ -140,7 +140,7 @@ class Walker:
         self, appetite: Appetite = everything, limits: Limits | None = None, *, verbatim: bool = False
     ) -> None:
         self._appetite = appetite
-        self._limits = limits or Limits()
+        self._limits = limits or _LIMITS
         self._verbatim = verbatim
         self._state = _State.HEADER
         self._held = b"\r\n"
@@ -215,10 +215,8 @@ class Walker:
         self._parts += 1
         if self._parts > self._limits.parts:
             raise PermanentFailure("5.3.4", f"the message has more than {self._limits.parts} parts")
-        values: dict[bytes, bytes] = {}
-        for field in islice(header.find(self._block[2:], *_FIELDS), 4 * len(_FIELDS)):
-            values.setdefault(field.name, field.value[:_VALUE])
-        media_type, parameters = header.parameters(values.get(b"content-type", b""))
+        values = header.firsts(self._block, *_FIELDS, most=4 * len(_FIELDS))
+        media_type, parameters = header.parameters(values.get(b"content-type", b"")[:_VALUE])
         if "/" not in media_type:  # RFC 2045 section 5.2, RFC 2046 section 5.1.5
             digest = bool(self._levels) and self._levels[-1].media_type == "multipart/digest" and not self._is_message
             media_type = "message/rfc822" if digest else "text/plain"
@@ -244,7 +242,7 @@ class Walker:
         encoding: str,
         events: list[Event],
     ) -> None:
-        disposition, more = header.parameters(values.get(b"content-disposition", b""))
+        disposition, more = header.parameters(values.get(b"content-disposition", b"")[:_VALUE])
         name = more.get("filename") or parameters.get("name", "")
         part = Part(
             path=self._number(),

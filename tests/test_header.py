@@ -27,6 +27,54 @@ def test_a_block() -> None:
     assert header.value(BLOCK, "To") == b""
 
 
+def by_lines(block: bytes, *names: bytes) -> list[tuple[bytes, bytes, int, int]]:
+    """What `header.find` finds, line by line: name, value, start, end."""
+    lines, start = [], 0
+    for piece in block.split(b"\r\n"):
+        stop = min(start + len(piece) + 2, len(block))
+        if lines and piece[:1] in (b" ", b"\t"):
+            first, begun, _ = lines[-1]
+            lines[-1] = (first + piece, begun, stop)
+        else:
+            lines.append((piece, start, stop))
+        start = stop
+    fields = [(*line.partition(b":"), start, stop) for line, start, stop in lines]
+    return [
+        (name.rstrip(b" \t").lower(), value.strip(), start, stop)
+        for name, colon, value, start, stop in fields
+        if colon and name.rstrip(b" \t").lower() in names
+    ]
+
+
+FIELDS = [
+    b"a",
+    b"A ",
+    b"b\t",
+    b":",
+    b":",
+    b"\r\n",
+    b"\r\n",
+    b"\r\n ",
+    b"\r\n\t",
+    b"\r",
+    b"\n",
+    b" ",
+    b"x",
+    b"\0",
+    b"ab:",
+]
+
+
+@given(st.lists(st.sampled_from(FIELDS), max_size=30).map(b"".join))
+@settings(max_examples=400, deadline=None)
+def test_fields_are_found_as_if_line_by_line(block: bytes) -> None:
+    found = [(field.name, field.value, field.start, field.end) for field in header.find(block, "a", "b")]
+    assert found == by_lines(block, b"a", b"b")
+    firsts = {name: value for name, value, *_ in reversed(found)}
+    assert header.firsts(b"\r\n" + block, "a", "b", most=100) == firsts
+    assert header.firsts(b"\r\n" + block, "a", "b", most=1) == {name: value for name, value, *_ in found[:1]}
+
+
 def subject(value: bytes, limit: int = 200) -> str:
     return header.subject(b"Subject: " + value + b"\r\n", limit)
 
