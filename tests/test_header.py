@@ -29,21 +29,18 @@ def test_a_block() -> None:
 
 def by_lines(block: bytes, *names: bytes) -> list[tuple[bytes, bytes, int, int]]:
     """What `header.find` finds, line by line: name, value, start, end."""
-    lines, start = [], 0
-    for piece in block.split(b"\r\n"):
-        stop = min(start + len(piece) + 2, len(block))
-        if lines and piece[:1] in (b" ", b"\t"):
-            first, begun, _ = lines[-1]
-            lines[-1] = (first + piece, begun, stop)
+    fields: list[tuple[bytes, bytes, int, int]] = []
+    start = 0
+    for line in block.split(b"\r\n"):
+        stop = min(start + len(line) + 2, len(block))
+        if fields and line[:1] in (b" ", b"\t"):
+            name, value, begun, _ = fields[-1]
+            fields[-1] = (name, value + line, begun, stop)
         else:
-            lines.append((piece, start, stop))
+            name, colon, value = line.partition(b":")
+            fields.append((name.rstrip(b" \t").lower() if colon else b"", value, start, stop))
         start = stop
-    fields = [(*line.partition(b":"), start, stop) for line, start, stop in lines]
-    return [
-        (name.rstrip(b" \t").lower(), value.strip(), start, stop)
-        for name, colon, value, start, stop in fields
-        if colon and name.rstrip(b" \t").lower() in names
-    ]
+    return [(name, value.strip(), start, stop) for name, value, start, stop in fields if name in names]
 
 
 FIELDS = [

@@ -130,6 +130,12 @@ def test_text_holds_no_controls(octet: int) -> None:
         assert charset.detect(around + bytes((octet,)), "text/plain") == ("utf_8" if shown else "")
 
 
+def test_ascii_reads_the_same_in_what_is_asked_for_no_decoding() -> None:
+    octets = bytes(range(128))
+    for name in charset._ASCII_WITHIN:
+        assert octets.decode(name) == octets.decode("ascii")
+
+
 @pytest.mark.parametrize(
     "label", ["idna", "punycode", "unicode_escape", "rot13", "zlib", "undefined", "../x", "", "x" * 9999]
 )
