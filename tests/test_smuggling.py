@@ -192,6 +192,20 @@ async def test_whatever_mail_says_of_the_body(house: Site, receiver: Receiver, e
         await one_answer(house, client, before, message.replace(b"\r\n.", b"\r\n"), end)
 
 
+@pytest.mark.parametrize("command", [b"DATA\n", b"data\n", b"DATA \n", b"DATA\0\r\n", b"DATA\xff\r\n", b"DATA\r\r\n"])
+async def test_a_data_that_is_none_is_followed_by_no_command(house: Site, receiver: Receiver, command: bytes) -> None:
+    """Another server may have taken it for one, and what follows for a message."""
+    before = await all_jobs(house)
+    async with wire(receiver) as client:
+        await client.reply()
+        await to_rcpt(client)
+        await client.send(command + b"RSET\r\n" + SECOND + b".\r\nNOOP\r\n")
+        said = await client.closed()
+    assert said.startswith(b"5")
+    assert said.count(b"\r\n") == 1
+    assert await all_jobs(house) == before
+
+
 # -- BDAT
 
 

@@ -315,11 +315,11 @@ def help_(dialogue: Dialogue, _: str) -> Step:
 def unknown(line: bytes, verb: str) -> Reply:
     if line[:4].upper() == b"BDAT":
         return NO_SIZE  # its octets would be read as commands
-    if not line.endswith(b"\r\n"):
-        return Reply(code=500, status="5.5.2", text="a line ends with CR and LF")
     if verb in ("EXPN", "TURN", "ETRN"):
         return NOT_OFFERED
-    return Reply(code=500, status="5.5.2", text="no such command")
+    wrong = "no such command" if line.endswith(b"\r\n") else "a line ends with CR and LF"
+    # Whoever took it for DATA sends a message now, and its lines would be read as commands.
+    return Reply(code=500, status="5.5.2", text=wrong, close=line[:4].upper() == b"DATA")
 
 
 VERBS: Final[dict[str, Callable[[Dialogue, str], Step]]] = {
