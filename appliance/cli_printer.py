@@ -230,7 +230,8 @@ def why(
 
     printer = _at_desk(settings, lambda desk: desk.printer(COMMAND_LINE, name)).printer
     remedy = f"allow with: printpost printer set {printer.name} --allow {{}}"
-    may, told = policy.why(printer, sender=sender, client_ip=ip, networks=settings.site.networks, remedy=remedy)
+    insiders = policy.insiders(settings.site.networks, settings.smtp.behind)
+    may, told = policy.why(printer, sender=sender, client_ip=ip, networks=insiders, remedy=remedy)
     typer.echo(told)
     raise typer.Exit(0 if may else os.EX_NOPERM)
 

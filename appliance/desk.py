@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from appliance import policy, testpage
+from appliance.peer import Network
 from appliance.rights import Act, NotAllowed, demand, may, may_have, own
 from mailstore.config import Settings
 from mailstore.directory.contract import Directory
@@ -159,7 +160,7 @@ class Desk:
             printer,
             sender=sender,
             client_ip=client_ip,
-            networks=self._settings.site.networks,
+            networks=self._insiders,
             authenticated=authenticated,
         )
 
@@ -277,12 +278,11 @@ class Desk:
         job, _ = await self._job(person, number)
         printer = await self._existing(job.printer)
         if not may(person, Act.OPERATE, printer):  # the rules of today count for a sender, not those of the first time
-            networks = self._settings.site.networks
             verdict = policy.judge(
                 printer,
                 sender=job.sender,
                 client_ip="0.0.0.0",  # noqa: S104 - an address nobody has
-                networks=networks,
+                networks=self._insiders,
                 authenticated=job.sender,
             )
             if not verdict.allowed:
@@ -290,6 +290,10 @@ class Desk:
         return await self._store.print_again(number, person.name)
 
     # -- what all of them need
+
+    @property
+    def _insiders(self) -> tuple[Network, ...]:
+        return policy.insiders(self._settings.site.networks, self._settings.smtp.behind)
 
     async def _existing(self, name: str) -> Printer:
         printer = await self._directory.printer(name.lower())

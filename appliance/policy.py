@@ -141,7 +141,8 @@ def judge(
 
     A rule in the entry that cannot be read refuses everybody: it may have been meant to.
     """
-    who = _sender(sender, client_ip, networks, authenticated)
+    known = tuple(networks)
+    who = _sender(sender, client_ip, known, authenticated)
     trust = Trust.INSIDER if who.insider or who.authenticated else Trust.STRANGER
     try:
         deny = [parse_rule(text) for text in printer.deny]
@@ -156,7 +157,8 @@ def judge(
     for rule in allow:
         if _matches(rule, who, proved=who.proved):
             if trust is Trust.STRANGER and not printer.drained_by_bridge:
-                return _no(trust, ONLY_INSIDERS, _RAW, rule.text)
+                way = "or name the client's network there" if known else "or send with a login"
+                return _no(trust, ONLY_INSIDERS, f"{_RAW}: give it a device address, {way}", rule.text)
             return Verdict(
                 allowed=True,
                 status="2.1.5",
@@ -165,13 +167,10 @@ def judge(
                 trust=trust,
                 advice=f"the rule {rule.text} allows it",
             )
-    return _unmatched(allow, who, trust)
+    return _unmatched(allow, who, trust, anybody_inside=bool(known))
 
 
-_RAW = (
-    "the printer fetches its mail as it came, and nothing redraws what a client outside [site] networks sends: "
-    "give it a device address, or name the client's network there"
-)
+_RAW = "the printer fetches its mail as it came, and nothing redraws what a client outside [site] networks sends"
 _REFUSED = "this sender may not print here"
 
 
@@ -181,11 +180,12 @@ def _no(trust: Trust, sentence: str, advice: str, rule: str = "", remedy: str = 
     )
 
 
-def _unmatched(allow: list[Rule], who: _Sender, trust: Trust) -> Verdict:
+def _unmatched(allow: list[Rule], who: _Sender, trust: Trust, *, anybody_inside: bool) -> Verdict:
     if trust is Trust.STRANGER:
-        return _no(
-            trust, ONLY_INSIDERS, f"{who.ip} is not in [site] networks, and no ip: rule names it: {ONLY_INSIDERS}"
-        )
+        outside = f"{who.ip} is not in [site] networks"
+        if not anybody_inside:
+            outside = "nobody is of the site by his address ([smtp] behind, [site] networks)"
+        return _no(trust, ONLY_INSIDERS, f"{outside}, and no ip: rule names it: {ONLY_INSIDERS}")
     if not allow:
         return _no(trust, _REFUSED, "the printer has no rule that lets anybody print", remedy=who.address)
     if not who.address:
@@ -239,8 +239,8 @@ def why(
     """Whether `sender` may print, and one sentence on it for the administrator.
 
     `remedy` says, where a rule can help, how it is given.
-    `authenticated` is an address of the login that he uses, if any.  Without it and `client_ip`, for a client in the
-    site's networks.  Raises `PermanentFailure` for a client that is no address.
+    `networks` are `insiders`.  `authenticated` is an address of the login that he uses, if any.  Without it and
+    `client_ip`, for a client in these networks.  Raises `PermanentFailure` for a client that is no address.
     """
     known = tuple(networks)
     if authenticated and not (sender and addresses.canonical(sender) == addresses.canonical(authenticated)):
@@ -249,7 +249,9 @@ def why(
     nowhere = "0.0.0.0"  # noqa: S104 - an address nobody has
     ip = client_ip or (str(known[0].network_address) if known and not authenticated else nowhere)
     verdict = judge(printer, sender=sender, client_ip=ip, networks=known, authenticated=authenticated)
-    where = f"from {client_ip}" if client_ip else "from anywhere" if authenticated else "from the site's own networks"
+    where = f"from {client_ip}" if client_ip else "from the site's own networks"
+    if not client_ip and (authenticated or not known):
+        where = "from anywhere"
     where += " and logged in" if authenticated else ""
     may = "may" if verdict.allowed else "may not"
     told = f"{sender or 'the null reverse-path <>'}, connected {where}, {may} print on {printer.name}: {verdict.advice}"

@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from appliance.policy import Kind, Trust, judge, parse_rule, why
+from appliance.policy import Kind, Trust, insiders, judge, parse_rule, why
 from mailstore.directory.records import Printer
 from mailstore.failure import PermanentFailure
 
@@ -196,3 +196,28 @@ def test_why_a_login_may_or_may_not() -> None:
 def test_a_client_that_is_no_address() -> None:
     with pytest.raises(PermanentFailure, match="is not an IP address"):
         why(printer("*"), sender="ada@example.com", client_ip="printer.example.com", networks=NETWORKS)
+
+
+def test_behind_another_server_nobody_is_of_the_site_by_his_address() -> None:
+    assert insiders(NETWORKS, "") == NETWORKS
+    for behind in ("mta", "nat"):
+        known = insiders(NETWORKS, behind)
+        verdict = judge(printer("*"), sender="ada@example.com", client_ip=INSIDE, networks=known)
+        assert (verdict.allowed, verdict.trust) == (False, Trust.STRANGER)
+        login = judge(
+            printer("*"), sender="ada@example.com", client_ip=INSIDE, networks=known, authenticated="ada@example.com"
+        )
+        assert (login.allowed, login.trust) == (True, Trust.INSIDER)
+        named = judge(printer("ip:10.0.0.0/8"), sender="ada@example.com", client_ip=INSIDE, networks=known)
+        assert (named.allowed, named.trust) == (True, Trust.STRANGER)  # as its administrator says
+
+
+def test_why_says_that_nobody_is_inside() -> None:
+    known = insiders(NETWORKS, "mta")
+    told = "ada@example.com, connected from anywhere, may not print on phaser360: nobody is of the site by his address"
+    may, said = why(printer("*"), sender="ada@example.com", networks=known)
+    assert not may
+    assert said.startswith(f"{told} ([smtp] behind, [site] networks), and no ip: rule names it: only logins and")
+    may, said = why(printer("ip:10.0.0.0/8", uri=""), sender="ada@example.com", client_ip=INSIDE, networks=known)
+    assert not may
+    assert said.endswith("give it a device address, or send with a login")
