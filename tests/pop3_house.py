@@ -76,11 +76,13 @@ class Pop3House:
         await self.people.add(person, SECRET)
         return person
 
-    async def mail(self, printer: str, octets: bytes, fields: bytes = b"") -> int:
+    async def mail(self, printer: str, octets: bytes, fields: bytes = b"", *, smtputf8: bool = False) -> int:
         """Put a message into the maildrop; the job's number."""
-        return await self.mail_in_pieces(printer, [octets], fields)
+        return await self.mail_in_pieces(printer, [octets], fields, smtputf8=smtputf8)
 
-    async def mail_in_pieces(self, printer: str, pieces: Iterable[bytes], fields: bytes = b"") -> int:
+    async def mail_in_pieces(
+        self, printer: str, pieces: Iterable[bytes], fields: bytes = b"", *, smtputf8: bool = False
+    ) -> int:
         draft = await self.store.draft()
         for piece in pieces:
             for start in range(0, len(piece), 65536):
@@ -89,7 +91,14 @@ class Pop3House:
                     await draft.drained()
         [job] = await self.store.accept(
             draft,
-            Envelope(reverse_path="ada@example.com", client_ip="127.0.0.1", helo="x", trust="insider", documents=1),
+            Envelope(
+                reverse_path="ada@example.com",
+                client_ip="127.0.0.1",
+                helo="x",
+                trust="insider",
+                smtputf8=smtputf8,
+                documents=1,
+            ),
             [Recipient(maildrop=printer, address=f"{printer}@print.example.com", quota=1 << 40, fields=fields)],
         )
         return job

@@ -7,7 +7,7 @@ import contextlib
 import random
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -41,8 +41,18 @@ async def test_dialogue(house: Pop3House, dialogue: Path) -> None:
     await house.mail(name, MAIL)
     await house.mail(name, b"A: b\r\n\r\nno end of line")
     await house.mail(name, b"Subject: third\r\n\r\n" + b"line\r\n" * 5)
-    said = {"plain": plain(name), "wrong": plain(name, "wrong"), "foreign": plain(name, acting_as="root"), "empty": ""}
-    await play(dialogue, house.host, house.port, name=name, password=SECRET, bridged=bridged, **said)
+    await play(
+        dialogue,
+        house.host,
+        house.port,
+        name=name,
+        password=SECRET,
+        bridged=bridged,
+        plain=plain(name),
+        wrong=plain(name, "wrong"),
+        foreign=plain(name, acting_as="root"),
+        empty="",
+    )
     await house.becomes_free(name)
 
 
@@ -112,6 +122,74 @@ async def test_second_session_is_told_in_use_and_the_first_goes_on(house: Pop3Ho
         assert await first.retr(1) == MAIL
         await first.ask("QUIT")
         assert (await second.login(name)).startswith("+OK")
+
+
+async def test_an_empty_maildrop_is_held_like_any_other(house: Pop3House) -> None:
+    """RFC 1939 section 4, although nothing is written: what comes in meanwhile is the next session's."""
+    name = await house.printer()
+    async with client(house, name) as first:
+        await house.mail(name, MAIL)
+        async with client(house) as second:
+            assert (await second.login(name)).startswith("-ERR [IN-USE]")
+        assert await first.ask("STAT") == "+OK 0 0"
+        assert (await first.ask("RETR 1")).startswith("-ERR")
+        assert (await first.ask("QUIT")).startswith("+OK")
+        async with client(house, name) as next_one:
+            assert await next_one.retr(1) == MAIL
+
+
+async def test_an_empty_poll_writes_its_time_and_nothing_else(house: Pop3House) -> None:
+    names = [await house.printer() for _ in range(5)]
+    for name in names:
+        async with client(house, name) as printer:  # the password is remembered from now on
+            await printer.ask("QUIT")
+    await house.store.committer.settled()
+    before = house.store.committer.operations
+    for name in names:
+        async with client(house, name) as printer:
+            assert await printer.ask("STAT") == "+OK 0 0"
+            await printer.ask("QUIT")
+    await house.store.committer.settled()
+    assert house.store.committer.operations - before == len(names)
+
+
+async def test_login_stat_and_uidl_read_no_octets(house: Pop3House) -> None:
+    """The octets are away, of every size and place; only who wants them misses them."""
+    name = await house.printer()
+    sizes = (100, 100_000, 3_000_000)
+    for size in sizes:
+        await house.mail(name, b"Subject: x\r\n\r\n" + b"x" * size + b"\r\n")
+    folder = house.store._blobs.folder
+    before = {path.name: path.rename(path.with_suffix(".away")) for path in folder.iterdir()}
+    assert before
+    read: list[object] = []
+    try:
+        async with client(house) as printer:
+            with sqlite_reads(house, read):
+                assert (await printer.login(name)).startswith("+OK 3 messages")
+                assert await printer.ask("STAT") == f"+OK 3 {sum(sizes) + 3 * 16}"
+                for listing in ("UIDL", "LIST"):
+                    assert (await printer.ask(listing)).startswith("+OK")
+                    assert len(await printer.lines()) == 3
+            assert read
+            assert not [statement for statement in read if "content" in str(statement)]
+            assert (await printer.ask("RETR 3")).startswith("-ERR [SYS/")
+    finally:
+        for was, path in before.items():
+            path.rename(folder / was)
+
+
+@contextlib.contextmanager
+def sqlite_reads(house: Pop3House, read: list[object]) -> Iterator[None]:
+    """Every statement that the store's readers and its writer run meanwhile."""
+    connections = (house.store._reader._near, house.store._reader._far, house.store.committer._connection)
+    for connection in connections:
+        connection.set_trace_callback(read.append)
+    try:
+        yield
+    finally:
+        for connection in connections:
+            connection.set_trace_callback(None)
 
 
 async def test_quit_without_marks_frees_the_maildrop_before_the_answer(house: Pop3House) -> None:

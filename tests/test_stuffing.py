@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from appliance.pop3.stuffing import Stuffer, Top
+from appliance.pop3.stuffing import Stuffer, Surrogate, Top
 
 messages = st.lists(
     st.sampled_from([b"\r\n", b"\n", b"\r", b".", b"..", b"a", b"Subject: x", b"\x00", b"\r\n\r\n", b"\r\n.\r\n"])
@@ -101,3 +101,23 @@ def test_top_sees_a_header_end_on_either_side_of_a_block_border(at: int) -> None
     cut = 8 + at
     cutter = Top(0)
     assert b"".join(map(cutter.feed, (message[:cut], message[cut:]))) == b"A: b\r\n\r\n"
+
+
+@given(st.lists(st.sampled_from(["\r\n", "\n", "é", "例", "a", ": ", "\r\n\r\n"])).map("".join), seeds)
+@example("\r\né", 1)
+@example("Subject: é\r\n\r\né", 1)
+def test_a_surrogate_is_the_header_in_ascii_and_the_body_as_it_is(text: str, seed: int) -> None:
+    message = text.encode()
+    surrogate = Surrogate()
+    shown = b"".join(map(surrogate.feed, in_blocks(message, seed)))
+    assert len(shown) == len(message)
+    body = len(reference_top(message, 0))
+    assert shown[body:] == message[body:]
+    assert shown[:body].isascii()
+    assert all(one in (other, ord(".")) for one, other in zip(shown, message, strict=True))
+
+
+def test_an_address_in_a_surrogate_is_nobodys() -> None:
+    """RFC 5321 section 4.1.2: a dot-string has no two dots in a row."""
+    shown = Surrogate().feed("From: 用户@example.com\r\n\r\n".encode())
+    assert shown == b"From: ......@example.com\r\n\r\n"

@@ -147,7 +147,9 @@ class Session(Connection):
         if maildrop is None:
             return False
         self._log = self._log.bind(**who(account))
-        self._transaction = Transaction(self, account, maildrop, self._limits.lease, self._log)
+        self._transaction = Transaction(
+            self, account, maildrop, self._limits.lease, self._log, utf8=self._authorization.utf8
+        )
         self.sensible()
         self.allow(self._limits.autologout)
         await self._welcome(self._transaction)

@@ -32,35 +32,68 @@ class Stuffer:
         return b".\r\n" if self._tail == b"\r\n" else b"\r\n.\r\n"
 
 
+class Surrogate:
+    """The message as a client may see it that did not say UTF8 (RFC 6856 section 2): its header in ASCII.
+
+    Each octet beyond ASCII becomes a dot, so sizes stay true, and an address that had such octets is none any more
+    (RFC 6858 section 2.1 wants that: a reply must not go to somebody else).  The body is left alone.
+    """
+
+    __slots__ = ("_header",)
+
+    def __init__(self) -> None:
+        self._header: _Header | None = _Header()
+
+    def feed(self, block: bytes) -> bytes:
+        if self._header is None:
+            return block
+        body = self._header.end(block)
+        if body is None:
+            return block.translate(_DOTS)
+        self._header = None
+        return block[:body].translate(_DOTS) + block[body:]
+
+
+_DOTS = bytes(range(128)) + b"." * 128
+
+
+class _Header:
+    """Finds the empty line that ends a header, wherever the blocks end."""
+
+    __slots__ = ("_tail",)
+
+    def __init__(self) -> None:
+        self._tail = b"\n"  # an empty line may be the first
+
+    def end(self, block: bytes) -> int | None:
+        """Where the body begins in the block, None if it does not."""
+        seen = self._tail + block
+        ends = [at + len(mark) for mark in (b"\n\r\n", b"\n\n") if (at := seen.find(mark)) >= 0]
+        if ends:
+            return min(ends) - len(self._tail)
+        self._tail = seen[-2:]
+        return None
+
+
 class Top:
     """Cuts a message after its header, the empty line and `lines` lines of the body (RFC 1939 section 7, TOP)."""
 
-    __slots__ = ("_in_header", "_lines", "_tail", "done")
+    __slots__ = ("_header", "_lines", "done")
 
     def __init__(self, lines: int) -> None:
         self._lines = lines
-        self._in_header = True
-        self._tail = b"\n"  # an empty line may be the first
+        self._header: _Header | None = _Header()
         self.done = False
 
     def feed(self, block: bytes) -> bytes:
         """The part of the block that belongs to the answer; once `done`, nothing more does."""
         start = 0
-        if self._in_header:
-            start = self._header_end(block)
-        if self._in_header:
-            return block
+        if self._header:
+            body = self._header.end(block)
+            if body is None:
+                return block
+            self._header, start = None, body
         return block[: self._body_end(block, start)]
-
-    def _header_end(self, block: bytes) -> int:
-        """Where the body begins in the block, if it does."""
-        seen = self._tail + block
-        ends = [at + len(mark) for mark in (b"\n\r\n", b"\n\n") if (at := seen.find(mark)) >= 0]
-        if not ends:
-            self._tail = seen[-2:]
-            return 0
-        self._in_header = False
-        return min(ends) - len(self._tail)
 
     def _body_end(self, block: bytes, start: int) -> int:
         if self._lines == 0:

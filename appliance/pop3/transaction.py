@@ -19,7 +19,7 @@ from appliance.pop3.connection import Connection, Gone
 from appliance.pop3.login import Account
 from appliance.pop3.messages import Messages
 from appliance.pop3.renewal import Renewal
-from appliance.pop3.stuffing import Stuffer, Top
+from appliance.pop3.stuffing import Stuffer, Surrogate, Top
 from mailstore.failure import Failure
 from mailstore.store.contract import Entry, LeaseLost, Maildrop
 
@@ -42,12 +42,15 @@ class Transaction:
         maildrop: Maildrop,
         lease: float,
         log: structlog.typing.FilteringBoundLogger,
+        *,
+        utf8: bool,
     ) -> None:
-        """`lease`: seconds for which the maildrop is held, renewed at a third of it."""
+        """`lease`: seconds for which the maildrop is held, renewed at a third of it; `utf8`: the client said UTF8."""
         self.account = account
         self.came = time.time()
         self._line = line
         self._maildrop = maildrop
+        self._utf8 = utf8
         self._messages = Messages(maildrop.entries)
         self._renewal = Renewal(maildrop, lease / 3, self._lease_lost, log)
         self._log = log
@@ -90,14 +93,19 @@ class Transaction:
     async def do_RETR(self, i: int) -> None:
         entry = self._messages.entry(i)
         await self._maildrop.retrieving(entry)
-        await self._send(b"+OK %d octets\r\n" % entry.size, self._maildrop.read(entry))
+        await self._send(b"+OK %d octets\r\n" % entry.size, self._octets(entry))
         RETRIEVED.inc()
         RETRIEVED_OCTETS.inc(entry.size)
         self._log.info("pop3 retrieved", job=entry.job_id, octets=entry.size)
 
     async def do_TOP(self, i: int, size: int) -> None:
         entry = self._messages.entry(i)
-        await self._send(b"+OK\r\n", _cut(self._maildrop.read(entry), Top(size)))
+        await self._send(b"+OK\r\n", _cut(self._octets(entry), Top(size)))
+
+    def _octets(self, entry: Entry) -> AsyncIterator[bytes]:
+        octets = self._maildrop.read(entry)
+        # Not refused by [UTF8]: an old printer would ask for it for ever, and what is behind it would wait as long.
+        return octets if self._utf8 or not entry.smtputf8 else _in_ascii(octets)
 
     async def _send(self, first: bytes, blocks: AsyncIterator[bytes]) -> None:
         """A multi-line response."""
@@ -152,6 +160,12 @@ class Transaction:
             await self._maildrop.close()
         except (Failure, LeaseLost) as failure:
             self._log.warning("pop3 maildrop not released, its lease will run out", reason=str(failure))
+
+
+async def _in_ascii(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    surrogate = Surrogate()
+    async for block in blocks:
+        yield surrogate.feed(block)
 
 
 async def _cut(blocks: AsyncIterator[bytes], top: Top) -> AsyncIterator[bytes]:

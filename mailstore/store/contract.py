@@ -67,6 +67,7 @@ class Entry:
     size: int  # octets that RETR sends, before dots are stuffed: `fields`, and the message as POP3 may send it
     fields: bytes
     message_id: int
+    smtputf8: bool = False  # the header may not be ASCII (RFC 6532)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +193,8 @@ class Store(Outbox, Sessions, Protocol):
     async def open_maildrop(self, name: str, owner: str, seconds: float) -> Maildrop | None:
         """The maildrop for one POP3 session, or None if somebody else holds it ([IN-USE]).
 
-        Held jobs are not in it, and of a paused printer's nothing is: they wait.
+        Held jobs are not in it, and of a paused printer's nothing is: they wait.  A lease that nothing is behind may be
+        unknown to other processes: only the appliance has POP3 sessions, and there it holds.
         """
 
     async def polled(self, printer: str, at: float, *, clear: bool = False) -> None:

@@ -14,7 +14,7 @@ from mailstore.store.statement import Statement, given, number, word
 
 MAILDROP = "maildrop:"
 
-_GET = Statement(sa.select(LEASE.c.owner, LEASE.c.token, LEASE.c.expires).where(LEASE.c.resource == given("which")))
+GET = Statement(sa.select(LEASE.c.owner, LEASE.c.token, LEASE.c.expires).where(LEASE.c.resource == given("which")))
 _MAKE = Statement(sa.insert(LEASE), "resource", "owner", "role", "token", "expires")
 _TAKE = Statement(
     sa.update(LEASE)
@@ -73,7 +73,7 @@ ADD_EVENT = Statement(
 
 def acquire(rows: Rows, resource: str, owner: str, role: Role, now: float, seconds: float) -> Lease | None:
     """Instant 2."""
-    found = rows.one(_GET, which=resource)
+    found = rows.one(GET, which=resource)
     expires = now + seconds
     if found is None:
         rows.change(_MAKE, resource=resource, owner=owner, role=role.value, token=1, expires=expires)

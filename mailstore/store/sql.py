@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mailstore.failure import TransientFailure
 from mailstore.job import DeliveryProof, Event, Job
-from mailstore.store import accepting, jobs, leases, listing, looking, maildrop, outgoing, printers
+from mailstore.store import accepting, jobs, leases, listing, looking, outgoing, printers
 from mailstore.store.blobs import Blobs
 from mailstore.store.committer import Committer, Rows, Wanted
 from mailstore.store.connection import connect, open_writer
@@ -32,6 +32,7 @@ from mailstore.store.contract import (
 )
 from mailstore.store.doorbell import Doorbell
 from mailstore.store.drafts import Spool, SpooledDraft
+from mailstore.store.maildrop import Maildrops
 from mailstore.store.outgoing import Telling
 from mailstore.store.place import RoleLock, open_file, prepare, sync_folder
 from mailstore.store.printers import Printers
@@ -72,6 +73,7 @@ class SqlStore(Wishes, Printers, Telling, LoggedIn):
         self._store_id = store_id
         self._closed = False
         self._accepting: set[asyncio.Task[list[int]]] = set()
+        self._maildrops = Maildrops(committer, reader, role, self._read_for_pop3, self._ended)
         self.committer = committer
 
     # -- taking in
@@ -120,14 +122,7 @@ class SqlStore(Wishes, Printers, Telling, LoggedIn):
     # -- serving by POP3
 
     async def open_maildrop(self, name: str, owner: str, seconds: float) -> Maildrop | None:
-        now = time.time()
-        opened = await self.committer.submit(
-            lambda rows: maildrop.open_rows(rows, name, owner, self._role, now, seconds), Wanted.NOW
-        )
-        if opened is None:
-            return None
-        lease, entries = opened
-        return maildrop.HeldMaildrop(self.committer, lease, entries, seconds, self._read_for_pop3, self._ended)
+        return await self._maildrops.open(name, owner, seconds)
 
     # -- draining
 

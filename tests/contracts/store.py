@@ -365,7 +365,7 @@ async def test_a_stopped_job_taken_over_is_in_doubt(opened: Opener) -> None:
 
 async def test_a_new_process_of_the_role_settles_at_once(opened: Opener) -> None:
     appliance, bridge = await opened(), await opened(Role.BRIDGE)
-    sent, claimed = await accept(appliance, "a", "b")
+    sent, claimed, _ = await accept(appliance, "a", "b", "c")
     lease = await held(bridge, seconds=3600)
     assert await bridge.sending(lease, sent, 0)
     assert await bridge.claim(lease, claimed, ["job-transforming"])
