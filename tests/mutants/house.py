@@ -11,7 +11,7 @@ HOUSE: Final = (
         name="closed by default",
         why="A printer that nobody has opened prints for nobody.",
         file="appliance/policy.py",
-        text="    return _unmatched(allow, who, trust)\n",
+        text="    return _unmatched(allow, who, trust, anybody_inside=bool(known))\n",
         instead=(
             "    return Verdict(\n"
             '        allowed=True, status="2.1.5", sentence="may print", rule="", trust=trust, advice=_REFUSED\n    )\n'

@@ -61,7 +61,7 @@ MAIL: Final = (
         file="mailstore/codings.py",
         text='return b"", "its base64 is cut short"',
         instead='return b"", ""',
-        test="tests/test_mime.py::test_broken_base64_is_told_not_guessed",
+        test="tests/test_codings.py::test_broken_base64_is_told_not_guessed",
     ),
     Defence(
         name="loops ended",
@@ -134,5 +134,29 @@ MAIL: Final = (
         text='lines.append(f"ENTER LANGUAGE = {entered}")',
         instead="pass",
         test="tests/test_pjl.py::test_a_document_is_dressed",
+    ),
+    Defence(
+        name="headers limited",
+        why="A header is kept in memory until it ends.",
+        file="appliance/smtp/intake.py",
+        text="            self._bound(len(self._header))",
+        instead="            pass",
+        test="tests/test_smtp.py::test_messages_that_are_refused",
+    ),
+    Defence(
+        name="no controls hidden in xtext",
+        why="What a report may say later must not hold a line end, however it is written.",
+        file="mailstore/parameters.py",
+        text="return text is not None and text.isascii() and text.isprintable()",
+        instead="return text is not None",
+        test="tests/test_parameters.py::test_values_of_mail",
+    ),
+    Defence(
+        name="binary leaves as lines",
+        why="What is not labelled binary must consist of lines before it goes out by POP3.",
+        file="mailstore/reencode.py",
+        text='if decoder.newlines not in (None, "\\r\\n") or b"\\0" in seen:',
+        instead="if not decoder:",
+        test="tests/test_reencode.py::test_what_is_not_binary_is_made_of_lines",
     ),
 )

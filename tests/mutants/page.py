@@ -21,9 +21,6 @@ def page(_: Sequence[Defence] = ()) -> str:
     ]
     for heading, defences in SECTIONS.items():
         lines += [f"## {heading}\n", "| defence | what it is for | where | watched over by |", "|---|---|---|---|"]
-        lines += [
-            f"| {one.name} | {one.why} | {one.file} | {one.test.partition('[')[0].replace('::', ', ')} |"
-            for one in defences
-        ]
+        lines += [f"| {one.name} | {one.why} | `{one.file}` | `{one.test.partition('[')[0]}` |" for one in defences]
         lines.append("")
     return "\n".join(lines)
