@@ -46,6 +46,16 @@ class Envelope:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Who sent mails as an insider by his address alone, without a login."""
+
+    client_ip: str
+    helo: str
+    reverse_path: str
+    messages: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipient:
     """One maildrop that gets the message."""
 
@@ -285,6 +295,9 @@ class Store(Outbox, Sessions, Protocol):
 
         So they are in `jobs`, `printers_waiting` and all that is said of jobs.
         """
+
+    async def origins(self, limit: int) -> Sequence[Origin]:
+        """Of the newest `limit` messages, those of insiders without a login, each origin once, in no order."""
 
     async def printer_state(self, printer: str) -> PrinterState: ...
 

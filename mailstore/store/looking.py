@@ -8,10 +8,10 @@ import sqlalchemy as sa
 
 from mailstore.job import JobState
 from mailstore.store.committer import Rows
-from mailstore.store.contract import JobEvent, Waiting
+from mailstore.store.contract import JobEvent, Origin, Waiting
 from mailstore.store.listing import of_printer
 from mailstore.store.reader import Reader
-from mailstore.store.schema import EVENT, JOB, MAILDROP, META, PRINTER_STATE
+from mailstore.store.schema import EVENT, JOB, MAILDROP, MESSAGE, META, PRINTER_STATE
 from mailstore.store.statement import Statement, given, number, word
 
 STANDING = Statement(  # always one row
@@ -38,6 +38,15 @@ _COUNTS = Statement(
     .group_by(JOB.c.printer, JOB.c.state)
 )
 _RECEIVED = Statement(sa.select(JOB.c.received_at).where(JOB.c.id == given("job")))
+_ORIGINS = Statement(
+    sa.select(MESSAGE.c.client_ip, MESSAGE.c.helo, MESSAGE.c.reverse_path, sa.func.count(MESSAGE.c.id))
+    .where(
+        MESSAGE.c.id > sa.select(sa.func.max(MESSAGE.c.id) - given("most", sa.BigInteger)).scalar_subquery(),
+        MESSAGE.c.trust == word("insider"),
+        MESSAGE.c.login == word(""),
+    )
+    .group_by(MESSAGE.c.client_ip, MESSAGE.c.helo, MESSAGE.c.reverse_path)
+)
 
 _SET_META = Statement(sa.update(META).where(META.c.name == given("which")).values(value=given("new")))
 
@@ -59,6 +68,13 @@ async def waiting(reader: Reader) -> list[Waiting]:
             last_completed=last_completed,
         )
         for name, messages, octets, last_completed in await reader.scan(_MAILDROPS)
+    ]
+
+
+async def origins(reader: Reader, most: int) -> list[Origin]:
+    return [
+        Origin(client_ip=client_ip, helo=helo, reverse_path=reverse_path, messages=messages)
+        for client_ip, helo, reverse_path, messages in await reader.scan(_ORIGINS, most=most)
     ]
 
 

@@ -25,6 +25,7 @@ from mailstore.store.contract import (
     JobEvent,
     Lease,
     Maildrop,
+    Origin,
     Recipient,
     Role,
     StoreUnusable,
@@ -238,6 +239,10 @@ class SqlStore(Wishes, Printers, Telling, LoggedIn):
     async def waiting(self) -> Sequence[Waiting]:
         await self.committer.caught_up()
         return await looking.waiting(self._reader)
+
+    async def origins(self, limit: int) -> Sequence[Origin]:
+        await self.committer.caught_up()
+        return await looking.origins(self._reader, limit)
 
     async def forget_printer(self, printer: str) -> None:
         now = time.time()

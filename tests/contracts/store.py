@@ -62,6 +62,12 @@ async def octets_of(store: Store, job_id: int) -> bytes:
     return b"".join([block async for block in store.read(job_id)])
 
 
+async def accept_as(store: Store, said: Envelope) -> None:
+    draft = await store.draft(2)
+    draft.write(b"\r\n")
+    await store.accept(draft, said, [recipient("phaser360")])
+
+
 async def held(store: Store, resource: str = DEVICE, owner: str = "bridge-1", seconds: float = 60.0) -> Lease:
     lease = await store.acquire(resource, owner, seconds)
     assert lease is not None
@@ -754,3 +760,27 @@ async def test_new_work_and_changes_ring_the_other_process(opened: Opener) -> No
     await bridge.close()
     with pytest.raises(StopAsyncIteration):
         await asyncio.wait_for(anext(rings), 5)
+
+
+async def test_who_sends_as_an_insider_by_his_address(opened: Opener) -> None:
+    store = await opened(Role.APPLIANCE)
+    assert await store.origins(10) == []
+    await accept_as(store, envelope(reverse_path="old@example.com"))
+    for said in (
+        {},
+        {},
+        {"helo": "pc.example.com"},
+        {"trust": "stranger"},
+        {"login": "ada"},
+        {"reverse_path": ""},
+        {"client_ip": "2001:db8::1"},
+    ):
+        await accept_as(store, envelope(**said))
+    found = {(one.client_ip, one.helo, one.reverse_path): one.messages for one in await store.origins(7)}
+    assert found == {
+        ("192.0.2.1", "mail.example.com", "ada@example.com"): 2,
+        ("192.0.2.1", "pc.example.com", "ada@example.com"): 1,
+        ("192.0.2.1", "mail.example.com", ""): 1,
+        ("2001:db8::1", "mail.example.com", "ada@example.com"): 1,
+    }
+    assert len(await store.origins(8)) == 5
