@@ -25,6 +25,11 @@ def _seconds(value: object) -> object:
     return float(match[1]) * _PERIODS[match[2]] if match else value
 
 
+def _shown(value: str) -> str:
+    """As it can be told: octets of the environment that are no UTF-8 stand in a str as half a surrogate pair."""
+    return value.encode("utf-8", "replace").decode()
+
+
 def endpoint(value: str) -> str:
     try:
         split_endpoint(value)
@@ -37,7 +42,7 @@ def split_endpoint(value: str) -> tuple[str, int]:
     """("HOST", PORT) of "HOST:PORT"; an IPv6 address stands in brackets.  Raises ValueError."""
     match = re.fullmatch(r"(?:\[([0-9a-fA-F:.%\w]+)\]|([^\[\]:\s]*)):(\d{1,5})", value)
     if not match or int(match[3]) > 65535:
-        raise ValueError(f'"{value}" is not HOST:PORT (an IPv6 address stands in brackets, as in [::1]:2525)')
+        raise ValueError(f'"{_shown(value)}" is not HOST:PORT (an IPv6 address stands in brackets, as in [::1]:2525)')
     return match[1] or match[2], int(match[3])
 
 
@@ -66,7 +71,7 @@ def domain_name(value: str) -> str:
     if not re.fullmatch(
         r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*", host
     ):
-        raise ValueError(f'"{value}" is not a domain name')
+        raise ValueError(f'"{_shown(value)}" is not a domain name')
     return host
 
 

@@ -32,7 +32,7 @@ _KINDS = {
 
 
 def check(octets: bytes) -> None:
-    text = octets.decode("utf-8", "replace")
+    text = octets.decode("utf-8", "surrogateescape")
     read: dict[str, Any] = {}
     for kind, adapter in _KINDS.items():
         try:
