@@ -396,6 +396,14 @@ async def test_postmaster_and_abuse_are_always_there(shop: Shop, where: str, rol
         assert await client.ask(f"RCPT TO:<{role}>") == "250 2.1.5 recipient ok"
 
 
+async def test_also_for_those_logged_in(shop: Shop) -> None:
+    async with submission(shop.house, shop.receiver) as client:
+        for role in ROLES:
+            await client.ask("MAIL FROM:<ada@example.com>")
+            assert await client.ask(f"RCPT TO:<{role}>") == "250 2.1.5 recipient ok"
+            await client.ask("RSET")
+
+
 @pytest.mark.parametrize("role", ["postmaster", "abuse@example.org"])
 async def test_their_mail_comes_to_an_administrator_and_goes_nowhere_else(shop: Shop, role: str) -> None:
     jobs, mails = await kept(shop.house)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import time
 
@@ -212,6 +213,52 @@ def test_xtext_is_its_grammar(text: str) -> None:
         assert not well or re.search(r"\+[0189A-F][0-9A-F]", text)
     else:
         assert well
+
+
+PRINTABLE = st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=30)
+MAIL = st.fixed_dictionaries(
+    {},
+    optional={
+        "SIZE": st.integers(0, 10**20 - 1).map(str),
+        "BODY": st.sampled_from(["7BIT", "8BITMIME", "BINARYMIME"]),
+        "AUTH": st.one_of(st.just("<>"), PRINTABLE.map(lambda text: quoted_mailbox(text))),
+        "RET": st.sampled_from(["FULL", "HDRS"]),
+        "ENVID": PRINTABLE.map(encode_xtext),
+    },
+)
+ORCPT = st.one_of(
+    PRINTABLE.map(lambda text: "rfc822;" + encode_xtext(text)),
+    st.text(alphabet=st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=30).map(
+        lambda text: "utf-8;" + "".join(c if c not in "+=\\" and c.isascii() else f"\\x{{{ord(c):X}}}" for c in text)
+    ),
+)
+
+
+def quoted_mailbox(text: str) -> str:
+    return encode_xtext('"' + re.sub(r'(["\\])', r"\\\1", text) + '"@example.com')
+
+
+@given(MAIL, st.randoms(use_true_random=False), st.booleans())
+def test_whatever_the_grammar_makes_of_mail_is_read_as_it_was_meant(
+    values: dict[str, str], order: random.Random, small: bool
+) -> None:
+    words = [f"{keyword.lower() if small else keyword}={value}" for keyword, value in values.items()]
+    order.shuffle(words)
+    _, said = parse_mail_from(f"<ada@example.com> {'  '.join(words)}")
+    assert said == MailParameters(
+        size=int(values.get("SIZE", "0")),
+        body=values.get("BODY", "7BIT"),
+        submitter=values.get("AUTH", ""),
+        ret=values.get("RET", ""),
+        envid=values.get("ENVID", ""),
+    )
+
+
+@given(st.permutations(["SUCCESS", "FAILURE", "DELAY"]), st.integers(1, 3), ORCPT)
+def test_whatever_the_grammar_makes_of_rcpt_is_read_as_it_was_meant(times: list[str], some: int, orcpt: str) -> None:
+    notify = ",".join(times[:some])
+    _, said = parse_rcpt_to(f"<ada@example.com> ORCPT={orcpt} NOTIFY={notify.lower()}")
+    assert said == RcptParameters(notify=notify, orcpt=orcpt)
 
 
 WORDS = st.lists(
