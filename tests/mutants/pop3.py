@@ -16,14 +16,6 @@ POP3: Final = (
         test="tests/test_pop3_tls.py::test_nothing_behind_stls_is_a_command",
     ),
     Defence(
-        name="nothing read in clear counts under TLS",
-        why="What came in while the handshake began is forgotten.",
-        file="appliance/pop3/connection.py",
-        text="        self._lines = LineBuffer()\n        self._shaking = True",
-        instead="        self._shaking = True",
-        test="tests/test_pop3_tls.py::test_what_is_injected_into_the_handshake_is_no_command_either",
-    ),
-    Defence(
         name="a name said in clear is forgotten",
         why="A name that somebody on the way has said must not be logged in to under TLS.",
         file="appliance/pop3/authorization.py",

@@ -236,7 +236,7 @@ SMTP: Final = (
         why="A client that vanishes while its message is being kept must not undo that, nor half of it.",
         file="appliance/smtp/connection.py",
         text="        if not self._busy:\n            self.dialogue.reset()\n\n    def eof_received",
-        instead="        self.dialogue.reset()\n\n    def eof_received",
+        instead="        for task in self.receiver._tasks:\n            task.cancel()\n\n    def eof_received",
         test="tests/test_smtp.py::test_a_client_that_vanishes_during_the_commit_loses_nothing",
     ),
     Defence(
