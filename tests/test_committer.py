@@ -99,6 +99,35 @@ async def test_one_that_fails_takes_no_other_down(bench: Bench) -> None:
     assert bench.rung == [{"a", "b"}]
 
 
+async def test_one_that_fails_before_it_changed_anything_costs_the_others_nothing(bench: Bench) -> None:
+    runs = 0
+
+    def counted(rows: Rows) -> None:
+        nonlocal runs
+        runs += 1
+        rows.change(_ADD, text="a")
+
+    def broken(rows: Rows) -> None:
+        assert rows.one(_BY_TEXT, which="a") is not None
+        raise TransientFailure("4.2.2", "full")
+
+    first, second = bench.committer.submit(counted), bench.committer.submit(broken)
+    await first
+    with pytest.raises(TransientFailure):
+        await second
+    assert runs == 1
+    assert bench.lines() == ["a"]
+
+
+async def test_what_becomes_ready_a_moment_later_joins(bench: Bench) -> None:
+    first = bench.committer.submit(add("a"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await bench.committer.submit(add("b"))
+    assert first.done()
+    assert bench.committer.commits == 1
+
+
 async def test_operations_see_those_before_them(bench: Bench) -> None:
     first = bench.committer.submit(add("a"))
     second = bench.committer.submit(lambda rows: rows.one(_BY_TEXT, which="a"))

@@ -14,13 +14,30 @@ from mailstore.store.committer import Rows
 from mailstore.store.contract import Envelope, Recipient
 from mailstore.store.listing import is_of_printer
 from mailstore.store.schema import CONTENT, ENTRY, JOB, MAILDROP, MESSAGE
-from mailstore.store.statement import Statement, given, number, storable
+from mailstore.store.statement import Statement, given, number, storable, word
 
 _ADD_MESSAGE = Statement(
     sa.insert(MESSAGE).returning(MESSAGE.c.id), *(column.name for column in MESSAGE.c if column.name != "id")
 )
 _ADD_CONTENT = Statement(sa.insert(CONTENT), "message_id", "data")
-_ADD_JOB = Statement(sa.insert(JOB).returning(JOB.c.id), *(column.name for column in JOB.c if column.name != "id"))
+_NEW_JOB: dict[str, Any] = {
+    "state": word(JobState.PENDING),
+    "pages": number(0),
+    "attempts": number(0),
+    "document": number(-1),
+    "delivery_proof": word(DeliveryProof.NONE),
+    "detail": word(""),
+    "processing_at": number(0),
+    "sending_at": number(0),
+    "completed_at": number(0),
+    "next_attempt_at": number(0),
+    "holder": word(""),
+    "holder_token": number(0),
+}
+_ADD_JOB = Statement(
+    sa.insert(JOB).values(_NEW_JOB).returning(JOB.c.id),
+    *(column.name for column in JOB.c if column.name not in ("id", *_NEW_JOB)),
+)
 _ADD_ENTRY = Statement(sa.insert(ENTRY), *(column.name for column in ENTRY.c))
 _FILL = Statement(
     sa.update(MAILDROP)
@@ -29,21 +46,6 @@ _FILL = Statement(
 )
 _HAS_MAILDROP = Statement(sa.select(MAILDROP.c.octets).where(MAILDROP.c.name == given("which")))
 _ADD_MAILDROP = Statement(sa.insert(MAILDROP), *(column.name for column in MAILDROP.c))
-
-_NEW_JOB: dict[str, Any] = {
-    "state": JobState.PENDING.value,
-    "pages": 0,
-    "attempts": 0,
-    "document": -1,
-    "delivery_proof": DeliveryProof.NONE.value,
-    "detail": "",
-    "processing_at": 0.0,
-    "sending_at": 0.0,
-    "completed_at": 0.0,
-    "next_attempt_at": 0.0,
-    "holder": "",
-    "holder_token": 0,
-}
 
 
 def accept(
@@ -109,7 +111,6 @@ def add_job(rows: Rows, message_id: int, recipient: Recipient, octets: int, stor
         received_at=now,
         notify=recipient.notify,
         orcpt=storable(recipient.orcpt),
-        **_NEW_JOB,
     )[0][0]
     rows.change(
         _ADD_ENTRY,

@@ -62,14 +62,17 @@ class Blobs:
         self._appending = appending
         self._segments = Segments(spool.folder, spool.free)
 
-    async def keep(self, draft: SpooledDraft) -> Placed:
-        """The draft's octets, durable but for inline ones, which become so with their row.
+    def inline(self, draft: SpooledDraft) -> Placed | None:
+        """The draft's octets if they go into the database, and become durable with their row."""
+        if draft.descriptor >= 0 or draft.octets > INLINE_OCTETS or draft.failed:
+            return None
+        return Placed(place=Place.INLINE, octets=draft.octets, data=draft.memory)
 
-        Raises `TransientFailure`.
-        """
+    async def keep(self, draft: SpooledDraft) -> Placed:
+        """The draft's octets, durable but for inline ones.  Raises `TransientFailure`."""
         draft.check()
-        if draft.descriptor < 0 and draft.octets <= INLINE_OCTETS:
-            return Placed(place=Place.INLINE, octets=draft.octets, data=draft.memory)
+        if (placed := self.inline(draft)) is not None:
+            return placed
         if draft.descriptor < 0 and self._appending:
             # A disk that has no room for a whole segment may have it for a file.
             with contextlib.suppress(TransientFailure):

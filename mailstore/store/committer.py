@@ -24,6 +24,10 @@ from mailstore.store.worker import Worker, disk_full, end_process
 
 T = TypeVar("T")
 
+TURNS = 8
+"""So many times the loop goes round before a batch begins, so that mails whose last octets lie in the kernel join it:
+six microseconds when nothing else is to be done.  With 0, 4, 8, 16 turns a 4 KB mail cost 0.63, 0.56, 0.49, 0.49 ms."""
+
 LAZY_SECONDS = 0.05
 BUSY_RETRY_SECONDS = 0.02
 BUSY_SECONDS = 30.0
@@ -135,10 +139,16 @@ class Committer:
         return future
 
     def hurry(self) -> None:
-        """Begin with what waits as soon as the loop has run what is ready, so that it can join."""
+        """Begin with what waits as soon as the loop has run what is ready, a few times, so that it can join."""
         if self._queue and not self._running and not self._soon:
             self._soon = True
-            self._loop.call_soon(self._start)
+            self._turn(TURNS)
+
+    def _turn(self, left: int) -> None:
+        if left:
+            self._loop.call_soon(self._turn, left - 1)
+        else:
+            self._start()
 
     async def caught_up(self) -> None:
         """Return when everything submitted so far with `LATER` is committed or failed, so that a reader sees it."""
@@ -194,7 +204,11 @@ class Committer:
         except Exception as error:  # noqa: BLE001 - the lock is held and callers wait: nobody may go on like that
             end_process("writing rows failed", error)
 
-    def _write_rows(self, batch: list[_Operation[Any]]) -> None:
+    def _write_rows(self, batch: list[_Operation[Any]], *, apart: bool = False) -> None:
+        """`apart`: each under a savepoint, which costs a tenth more.
+
+        Nearly always all succeed, or what fails has changed nothing yet; if not, all is undone and written again so.
+        """
         try:
             self._begin(full=any(operation.wanted is Wanted.SYNC for operation in batch))
         except sqlite3.OperationalError as error:
@@ -204,20 +218,29 @@ class Committer:
         self._busy_since = 0.0
         rings: set[str] = set()
         written: list[_Operation[Any]] = []
+        failed: list[tuple[_Operation[Any], Exception]] = []
         for operation in batch:
+            changes = self._connection.total_changes
             try:
-                self._run(operation, rings)
+                self._run(operation, rings, apart=apart)
             except sqlite3.OperationalError as error:
                 self._undo()
                 fcntl.flock(self._lock, fcntl.LOCK_UN)
                 self._done(batch, written, rings, error)
                 return
             except Exception as error:  # noqa: BLE001 - handed to whoever submitted it
-                self._connection.execute("ROLLBACK TO operation")
-                self._connection.execute("RELEASE operation")
-                operation.fail(read_failure(error) if type(error) is sqlite3.DatabaseError else error)  # damaged
+                if apart:
+                    self._connection.execute("ROLLBACK TO operation")
+                    self._connection.execute("RELEASE operation")
+                elif self._connection.total_changes != changes:
+                    self._undo()
+                    self._write_rows(batch, apart=True)
+                    return
+                failed.append((operation, error))
             else:
                 written.append(operation)
+        for operation, reason in failed:
+            operation.fail(read_failure(reason) if type(reason) is sqlite3.DatabaseError else reason)  # damaged
         self._worker.put(lambda: self._commit(batch, written, rings))
 
     def _begin(self, *, full: bool) -> None:
@@ -243,11 +266,13 @@ class Committer:
             operation.fail(disk_full() if _is_full(error) else locked)
         self._again()
 
-    def _run(self, operation: _Operation[Any], rings: set[str]) -> None:
+    def _run(self, operation: _Operation[Any], rings: set[str], *, apart: bool) -> None:
         rows = Rows(self._connection)
-        self._connection.execute("SAVEPOINT operation")
+        if apart:
+            self._connection.execute("SAVEPOINT operation")
         operation.result = operation.work(rows)
-        self._connection.execute("RELEASE operation")
+        if apart:
+            self._connection.execute("RELEASE operation")
         rings |= rows.rings
 
     def _commit(self, batch: list[_Operation[Any]], written: list[_Operation[Any]], rings: set[str]) -> None:

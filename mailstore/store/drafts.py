@@ -169,6 +169,10 @@ class SpooledDraft:
             self.progress.clear()
             await self.progress.wait()
 
+    @property
+    def failed(self) -> bool:
+        return self._failure is not None
+
     def check(self) -> None:
         """Raises `TransientFailure` if anything could not be kept so far."""
         if self._failure is not None:

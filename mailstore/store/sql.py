@@ -16,7 +16,7 @@ from pathlib import Path
 from mailstore.failure import TransientFailure
 from mailstore.job import DeliveryProof, Event, Job
 from mailstore.store import accepting, jobs, leases, listing, looking, outgoing, printers
-from mailstore.store.blobs import Blobs
+from mailstore.store.blobs import Blobs, Placed
 from mailstore.store.committer import Committer, Rows, Wanted
 from mailstore.store.connection import connect, open_writer
 from mailstore.store.contract import (
@@ -87,8 +87,12 @@ class SqlStore(Wishes, Printers, Telling, LoggedIn):
             raise TypeError("a draft of another store")
         if not recipients:
             raise ValueError("a message needs a recipient")
-        # A task of its own: a caller that is canceled meanwhile must not leave octets without rows.
         draft.take()
+        # A caller that is canceled meanwhile must not leave octets without rows, nor take the rows back.
+        if (placed := self._blobs.inline(draft)) is not None:
+            accepted = self._add(placed, envelope, recipients)
+            accepted.add_done_callback(lambda _: draft.close())
+            return await asyncio.shield(accepted)
         task = asyncio.create_task(self._accept(draft, envelope, recipients))
         self._accepting.add(task)
         task.add_done_callback(self._accepted)
@@ -98,11 +102,8 @@ class SqlStore(Wishes, Printers, Telling, LoggedIn):
         try:
             # Instant 1: the octets durable, then the rows that name them; whoever called may say "250" after that.
             placed = await self._blobs.keep(draft)
-            now = time.time()
             try:
-                return await self.committer.submit(
-                    lambda rows: accepting.accept(rows, placed, envelope, recipients, self._store_id, now), instant="1"
-                )
+                return await self._add(placed, envelope, recipients)
             except Exception:
                 await asyncio.to_thread(self._blobs.remove, placed)
                 raise
@@ -110,6 +111,12 @@ class SqlStore(Wishes, Printers, Telling, LoggedIn):
                 self._blobs.committed(placed)
         finally:
             await draft.end()
+
+    def _add(self, placed: Placed, envelope: Envelope, recipients: Sequence[Recipient]) -> asyncio.Future[list[int]]:
+        now = time.time()
+        return self.committer.submit(
+            lambda rows: accepting.accept(rows, placed, envelope, recipients, self._store_id, now), instant="1"
+        )
 
     def _accepted(self, task: asyncio.Task[list[int]]) -> None:
         self._accepting.discard(task)
