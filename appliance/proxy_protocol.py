@@ -19,11 +19,13 @@ from appliance.peer import Address, plain_ip
 from mailstore.failure import PermanentFailure
 
 SIGNATURE: Final = b"\r\n\r\n\x00\r\nQUIT\n"
+LOCAL: Final = SIGNATURE + b"\x20\0\0\0"
+"""The header of a balancer that connects for itself."""
 LONGEST: Final = 536
 """Octets: what fits into the smallest packet that every network carries, which is what a balancer may send."""
 
 _HEAD: Final = 16
-_LOCAL, _PROXY = 0x20, 0x21
+_OWN, _PROXY = 0x20, 0x21
 _TCP4, _TCP6 = 0x11, 0x21
 
 
@@ -49,7 +51,7 @@ def origin(header: bytes | bytearray) -> Address | None:
     Raises `PermanentFailure` ("5.5.2").
     """
     command, family, octets = struct.unpack_from("!BBH", header, len(SIGNATURE))
-    if command == _LOCAL:  # section 2.2: what stands behind it does not matter then
+    if command == _OWN:  # section 2.2: what stands behind it does not matter then
         return None
     if command != _PROXY:
         raise PermanentFailure("5.5.2", f"its PROXY header has the version and command {command:#04x}")

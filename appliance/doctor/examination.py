@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from appliance.doctor import accounts, machine, printers, processes, site
+from appliance.doctor import accounts, machine, mail, printers, processes, site
 from appliance.doctor.finding import Finding, Level
 from appliance.doctor.house import Check, House
 from mailstore.failure import Failure
@@ -31,6 +31,8 @@ CHECKS: tuple[Check, ...] = (
     machine.clock,
     site.name,
     site.networks,
+    mail.proxies,
+    mail.insiders,
     site.certificate,
     accounts.directory,
     accounts.people,

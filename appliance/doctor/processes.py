@@ -10,12 +10,20 @@ from pathlib import Path
 from appliance.doctor.finding import Finding, error, ok, warning
 from appliance.doctor.house import House
 from appliance.doctor.network import greeting, on_loopback, taken
-from mailstore.config import Settings
+from appliance.peer import plain_ip, within
+from appliance.proxy_protocol import LOCAL
+from mailstore.config import Pop3, Pop3s, Settings, Smtp, Submission, Submissions
+from mailstore.config_values import reached_at
+from mailstore.failure import PermanentFailure
+from mailstore.monitoring import CONNECTIONS
 from mailstore.store.contract import Role
 
 FILES = 4096
-"""Open files that the appliance may need: a connection of SMTP, POP3 or HTTP each, and the store's own."""
+"""Open files that the appliance may need, at least: a connection of SMTP, POP3 or HTTP each, and the store's own."""
+_OWN = 512
+"""Those that are no connections."""
 
+_Door = Smtp | Submission | Submissions | Pop3 | Pop3s
 _Listener = tuple[str, str, bool, bytes, bytes]
 """Section, address, whether TLS comes first, how ours greets, and what it must be asked for that."""
 
@@ -88,32 +96,52 @@ async def _answers(settings: Settings) -> bool:
 
 def _listeners(settings: Settings) -> list[_Listener]:
     hello, pop3 = (f"{word} {settings.site.hostname} ".encode() for word in ("220", "+OK"))
+    for_mail: list[tuple[str, _Door, bool, bytes]] = [
+        ("smtp", settings.smtp, False, hello),
+        ("submission", settings.submission, False, hello),
+        ("submissions", settings.submissions, True, hello),
+        ("pop3", settings.pop3, False, pop3),
+        ("pop3s", settings.pop3s, True, pop3),
+    ]
     listeners = [
-        ("smtp", settings.smtp.listen, False, hello, b""),
-        ("submission", settings.submission.listen, False, hello, b""),
-        ("submissions", settings.submissions.listen, True, hello, b""),
-        ("pop3", settings.pop3.listen, False, pop3, b""),
-        ("pop3s", settings.pop3s.listen, True, pop3, b""),
+        (name, door.listen, tls, hello, LOCAL if _is_balancer(door) else b"")
+        for name, door, tls, hello in for_mail
+        if not (tls and _is_balancer(door))  # the header would have to go before the handshake
     ]
     page = settings.web.listen
     return [*listeners, ("web", page, not on_loopback(page), b"HTTP/1.1 ", b"GET /login HTTP/1.0\r\n\r\n")]
 
 
+def _is_balancer(door: _Door) -> bool:
+    """Whether a client of this machine passes for one there."""
+    try:
+        ip = plain_ip(reached_at(door.listen)[0])
+    except PermanentFailure:  # a name, which is not loopback
+        return False
+    return within(ip, door.proxies)
+
+
 async def files(house: House) -> AsyncIterator[Finding]:
     process = running(house.settings.store.folder, Role.APPLIANCE) if house.appliance.heard else 0
-    if process and (trouble := few_files(process)):
+    if process and (trouble := few_files(process, needed(house.settings))):
         yield warning("files", trouble)
 
 
-def few_files(process: int) -> str:
+def needed(settings: Settings) -> int:
+    """Open files, by the connections that `[limits]` allow."""
+    limits = settings.limits
+    return max(FILES, limits.connections + limits.pop3_connections + CONNECTIONS + _OWN)
+
+
+def few_files(process: int, files: int = FILES) -> str:
     """Why a process may run out of open files, "" if it may not or nobody knows."""
     try:
         soft, _ = resource.prlimit(process, resource.RLIMIT_NOFILE)
     except OSError:  # another user's, or gone
         return ""
-    if soft == resource.RLIM_INFINITY or soft >= FILES:
+    if soft == resource.RLIM_INFINITY or soft >= files:
         return ""
     return (
         f"the appliance may open {soft} files, which is too few when many connect at once: start it with"
-        f" ulimit -n {FILES}, or LimitNOFILE={FILES} in its unit"
+        f" ulimit -n {files}, or LimitNOFILE={files} in its unit"
     )

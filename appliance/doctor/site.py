@@ -18,6 +18,8 @@ from mailstore.config import ConfigError, Settings
 from mailstore.failure import Failure
 
 _SOON = 14 * 86400.0
+_WIDEST = {4: 16, 6: 32}
+"""What a site has of the public internet, at most, as the length of its prefix."""
 
 
 async def name(house: House) -> AsyncIterator[Finding]:
@@ -46,6 +48,17 @@ async def networks(house: House) -> AsyncIterator[Finding]:
             f"[site] networks hold every address there is ({', '.join(map(str, everything))}), so everybody counts as"
             " one of the site and may use any address as sender: name your own networks only",
         )
+        return
+    for network in house.settings.site.networks:
+        if not network.is_global:
+            continue
+        told = f"[site] networks hold {network}, which is of the public internet"
+        if network.prefixlen < _WIDEST[network.version]:
+            yield warning("networks", f"{told} and more than one site has: name only what is yours")
+        else:
+            yield note(
+                "networks", f"{told}: see that all of it is yours, for its clients may use any address as sender"
+            )
 
 
 async def certificate(house: House) -> AsyncIterator[Finding]:

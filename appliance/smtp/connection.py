@@ -33,7 +33,7 @@ from appliance.smtp.handshake import shake_hands, tell_secured
 from appliance.smtp.lines import Lines
 from appliance.smtp.receiver import Receiver, talks_already
 from appliance.smtp.reception import Reception
-from appliance.smtp.reply import Reply
+from appliance.smtp.reply import SHUTTING_DOWN, Reply
 from appliance.smtp.transaction import INTERNAL, REJECTED
 
 CONNECTIONS = Counter("printpost_smtp_connections_total", "Connections that were made")
@@ -107,7 +107,7 @@ class Connection(SMTP):
             self.channel.say(f"220 {self.hostname} ESMTP Printpost\r\n".encode())
         self.channel.flush()
         if self._counted is not None and self.receiver.closing:
-            self._say(verbs.SHUTTING_DOWN)
+            self._say(SHUTTING_DOWN)
 
     def _refusal(self, peer: tuple[str, int] | None) -> bytes | None:
         """What is said to a client that is not let in; None, and it is counted, for one that is."""
@@ -211,7 +211,7 @@ class Connection(SMTP):
         self.dialogue.secured()
         self._deadline.expect(self.site.limits.command_seconds)
         if self.receiver.closing:
-            self._say(verbs.SHUTTING_DOWN)
+            self._say(SHUTTING_DOWN)
         self._work()
 
     # -- commands and messages
@@ -276,7 +276,7 @@ class Connection(SMTP):
                 return
             self._answer(command, reply, started)
             if self.receiver.closing and self.dialogue.transaction is None:
-                self._say(verbs.SHUTTING_DOWN)
+                self._say(SHUTTING_DOWN)
             self._work()
 
         self.receiver.start(to_the_end())
@@ -309,7 +309,7 @@ class Connection(SMTP):
             self.channel.flush()
             self._closing = True
             self._input.clear()
-            if reply.code == 221 or reply is verbs.SHUTTING_DOWN or self._half_closed:
+            if reply.code == 221 or reply is SHUTTING_DOWN or self._half_closed:
                 self.channel.close()
             elif self.channel.half_close():
                 self._deadline.expect(self.site.limits.parting_seconds)
@@ -319,4 +319,4 @@ class Connection(SMTP):
     def shut_down(self) -> None:
         """Say goodbye, unless a message is under way: then behind it."""
         if not (self._busy or self._reception.under_way):
-            self._say(verbs.SHUTTING_DOWN)
+            self._say(SHUTTING_DOWN)

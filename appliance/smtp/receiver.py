@@ -17,9 +17,8 @@ from prometheus_client import Counter
 from appliance.peer import Address
 from appliance.smtp.door import SMTP, Door
 from appliance.smtp.limits import REFUSALS, Gate
-from appliance.smtp.reply import Reply
+from appliance.smtp.reply import SHUTTING_DOWN, Reply
 from appliance.smtp.site import Site
-from appliance.smtp.verbs import SHUTTING_DOWN
 from mailstore.monitoring import bind
 
 REFUSED = Counter("printpost_smtp_connections_refused_total", "Connections refused, by reason", ["reason"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Final
 
 from mailstore.failure import Failure, TransientFailure
 
@@ -59,6 +60,8 @@ class Reply:
             return "".join((first, *lines)).encode()
         return line[:510].decode("utf-8", "ignore").encode() + b"\r\n"
 
+
+SHUTTING_DOWN: Final = Reply(code=421, status="4.3.2", text="the server is going down, try again soon", close=True)
 
 _REASONS = {
     "4.2.1": "not-accepting",

@@ -20,7 +20,7 @@ from appliance.smtp.beginning import begin, wanted
 from appliance.smtp.chunksink import Chunk, ChunkSink, chunk_of
 from appliance.smtp.dialogue import NO_EHLO, NO_MAIL, NO_RECIPIENT, Dialogue, Step
 from appliance.smtp.recipients import find
-from appliance.smtp.reply import Reply, refusal
+from appliance.smtp.reply import SHUTTING_DOWN, Reply, refusal
 from appliance.smtp.transaction import Transaction
 from mailstore.directory.records import Person
 from mailstore.failure import Failure
@@ -43,7 +43,6 @@ NOT_OFFERED: Final = Reply(code=502, status="5.5.1", text="not offered here")
 NO_TLS: Final = Reply(code=530, status="5.7.0", text="send STARTTLS first")
 NO_LOGIN: Final = Reply(code=530, status="5.7.0", text="log in first, with AUTH")
 NOT_IN_TURN: Final = Reply(code=554, status="5.5.0", text="you spoke before it was your turn", close=True)
-SHUTTING_DOWN: Final = Reply(code=421, status="4.3.2", text="the server is going down, try again soon", close=True)
 
 HTTP: Final = re.compile(rb"(?:GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH|PRI) |[A-Za-z-]+: ?|\x16\x03")
 NOT_HTTP: Final = Reply(code=554, status="5.5.1", text="this is a mail server", close=True)
