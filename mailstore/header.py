@@ -62,7 +62,8 @@ def firsts(lines: bytes, *names: str, most: int) -> dict[bytes, bytes]:
 
 def value(block: bytes, name: str) -> bytes:
     """The first field of that name, unfolded, or b""."""
-    return next((field.value for field in find(block, name)), b"")
+    found = _pattern((name,)).search(b"\r\n" + block)
+    return found[2].replace(b"\r\n", b"").strip() if found else b""
 
 
 def subject(block: bytes, limit: int = 200) -> str:
@@ -81,7 +82,7 @@ def message_id(block: bytes) -> str:
 
 def received(block: bytes, most: int) -> int:
     """How many Received fields there are, counted up to `most`: the hops (RFC 5321 section 6.3)."""
-    return sum(1 for _ in islice(find(block, "received"), most))
+    return sum(1 for _ in islice(_pattern(("received",)).finditer(b"\r\n" + block), most))
 
 
 _AUTHSERV = re.compile(rb'[ \t\r\n]*+(?:"((?:[^"\\]|\\.)*+)"|([^\s;()"/]++))')
@@ -176,7 +177,7 @@ def clean(text: str, limit: int) -> str:
     return text.strip()[:limit].rstrip()
 
 
-_PARAMETER = re.compile(rb';[ \t]*+([^\s=;"]++)[ \t]*+=[ \t]*+(?:"((?:[^"\\]|\\.)*+)"?|([^;]*+))', re.DOTALL)
+_PARAMETER = re.compile(rb';[ \t]*+([^\s=;"]++)[ \t]*+=[ \t]*+(?:"([^"\\]*+(?:\\.[^"\\]*+)*+)"?|([^;]*+))', re.DOTALL)
 _PARAMETERS = 100
 _QUOTED_PAIR = re.compile(rb"\\(.)")
 _SECTION = re.compile(r"([^*]+)(?:\*(\d{1,4}))?(\*)?")

@@ -298,8 +298,10 @@ class Walker:
             self._end(events)
         if self._verbatim:
             events.append(Between(octets[start:stop]))
-        del self._levels[level if closing else level + 1 :]
-        self._reset_search()
+        open_levels = level if closing else level + 1
+        if open_levels < len(self._levels):
+            del self._levels[open_levels:]
+            self._reset_search()
         self._state = _State.BETWEEN if closing else _State.HEADER
         self._is_message = False
         return stop

@@ -20,6 +20,7 @@ from mailstore.failure import PermanentFailure
 from mailstore.mime import Between, Data, Event, Head, Limits, Walker, everything
 
 _LINE = 57  # octets, which make a line of 76 characters
+_AT_ONCE = 1024  # lines, so that they stay in the processor's cache
 
 
 class Reencoder:
@@ -70,10 +71,13 @@ class Reencoder:
     def _encoded(self, octets: bytes) -> bytes:
         """Whole lines of base64, one line's octets being kept back."""
         octets = self._waiting + octets
-        lines = (len(octets) - 1) // _LINE
-        self._waiting = octets[lines * _LINE :]
-        characters = pybase64.b64encode(octets[: lines * _LINE])
-        return b"".join((b"\r\n".join(unpack("76s" * lines, characters)), b"\r\n")) if lines else b""
+        whole = (len(octets) - 1) // _LINE * _LINE
+        out: list[bytes] = []
+        for start in range(0, whole, _LINE * _AT_ONCE):
+            characters = pybase64.b64encode(octets[start : min(whole, start + _LINE * _AT_ONCE)])
+            out += (b"\r\n".join(unpack("76s" * (len(characters) // 76), characters)), b"\r\n")
+        self._waiting = octets[whole:]
+        return b"".join(out)
 
     def _lines(self, octets: bytes) -> bytes:
         """`octets`, which continue what came out last.  Raises if that is not made of lines."""

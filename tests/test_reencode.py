@@ -130,12 +130,15 @@ def test_what_is_decoded_stays_the_same(tree: Tree, cuts: list[int]) -> None:
     assert reencoded(message, list(range(len(message)))) == out
 
 
-def test_a_message_that_is_one_binary_part() -> None:
-    message = b"Content-Type: application/pdf\r\nContent-Transfer-Encoding: binary\r\nSubject: x\r\n\r\n" + PDF
+@pytest.mark.parametrize("size", [len(PDF), 57, 58, 57 * 1024, 57 * 1024 + 1, 57 * 2048 + 1, 200_000])
+def test_a_message_that_is_one_binary_part(size: int) -> None:
+    content = (PDF * (size // len(PDF) + 1))[:size]
+    message = b"Content-Type: application/pdf\r\nContent-Transfer-Encoding: binary\r\nSubject: x\r\n\r\n" + content
     out = reencoded(message)
+    assert reencoded(message, list(range(0, len(message), 70_001))) == out
     head, _, body = out.partition(b"\r\n\r\n")
     assert head == b"Content-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\nSubject: x"
-    assert body == base64.encodebytes(PDF).replace(b"\n", b"\r\n")
+    assert body == base64.encodebytes(content).replace(b"\n", b"\r\n")
 
 
 def test_only_labels_and_binary_parts_change() -> None:

@@ -117,6 +117,16 @@ async def test_what_came_as_binary_is_printed_octet_for_octet(
         await spool.discard(prepared)
 
 
+@pytest.mark.parametrize("more", [0, 2 * LIMIT])
+async def test_what_was_accepted_is_within_limits(store: Store, spool: Spool, more: int) -> None:
+    """Whoever receives may allow more (`[limits] mime_depth`) than the walk does where nothing is said."""
+    document = POSTSCRIPT + bytes(more)
+    mail = b"Content-Type: message/rfc822\r\n\r\n" * 60 + b"Content-Transfer-Encoding: binary\r\n\r\n" + document
+    prepared = await prepared_of(spool, await accepted(store, mail), speaks(Language.POSTSCRIPT))
+    assert sent(prepared) == [document]
+    await spool.discard(prepared)
+
+
 @pytest.mark.parametrize("size", [LIMIT - 100, LIMIT, 5 << 20])
 async def test_large_documents_wait_in_files_and_are_the_same_octets(
     store: Store, spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
