@@ -66,7 +66,7 @@ class Source:
         if len(values) > _MAX_VALUES:
             raise MalformedEntry(f"{name} has more than {_MAX_VALUES} values")
         try:
-            return [read(value) for value in values]
+            return list(dict.fromkeys(read(value) for value in values))
         except ValueError as error:
             raise MalformedEntry(f"{name}: {error}") from None
 
