@@ -162,9 +162,9 @@ POP3: Final = (
     Defence(
         name="stalled readers cut",
         why="A printer that stops reading in the middle must not hold its maildrop for ever.",
-        file="appliance/pop3/connection.py",
-        text="        if self._room and not (self._shaking or self._deaf or self.lost):",
-        instead="        if not (self._shaking or self._deaf or self.lost):",
+        file="appliance/pop3/session.py",
+        text="        super().timeoutConnection()",
+        instead="        pass",
         test="tests/test_pop3.py::test_a_stalled_reader_is_cut_and_its_lease_released",
     ),
 )
