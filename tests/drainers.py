@@ -52,9 +52,8 @@ class Mailbox:
     def take(self) -> Path:
         """A program that puts what it reads into the maildir, for those that hand mail on."""
         made = self.folder / "take"
-        if not made.exists():
-            made.write_text(f'#!/bin/sh\nexec cat >"$(mktemp {self.box}/new/XXXXXXXX)"\n')
-            made.chmod(0o755)
+        made.write_text(f'#!/bin/sh\nexec cat >"$(mktemp {self.box}/new/XXXXXXXX)"\n')
+        made.chmod(0o755)
         return made
 
     def taken(self) -> list[bytes]:
@@ -124,11 +123,14 @@ async def mpop(mailbox: Mailbox) -> list[bytes]:
 async def getmail(mailbox: Mailbox) -> list[bytes]:
     """It has no STLS.  As root it delivers into no maildir, only by a program, and that only if it is told so."""
     assert mailbox.way != "stls"
+    # getmail 6.18 waits in vain for a program that has ended before it begins to wait.
+    take = mailbox.take
+    take.write_text(take.read_text().replace("exec ", "sleep 0.2\nexec ", 1))
     kind = "SimplePOP3Retriever" if mailbox.way == "plain" else f"SimplePOP3SSLRetriever\nca_certs = {mailbox.trust}"
     mailbox.control.write_text(
         f"[retriever]\ntype = {kind}\nserver = localhost\nport = {mailbox.port}\n"
         f"username = {mailbox.name}\npassword = {mailbox.password}\n"
-        f"[destination]\ntype = MDA_external\npath = {mailbox.take}\nallow_root_commands = true\n"
+        f"[destination]\ntype = MDA_external\npath = {take}\nallow_root_commands = true\n"
         f"[options]\nread_all = false\ndelete = {'false' if mailbox.keep else 'true'}\n"
         "delivered_to = false\nreceived = false\nverbose = 1\n"
     )
