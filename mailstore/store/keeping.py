@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import sqlalchemy as sa
 
+from mailstore.mime import ACCEPTED
+from mailstore.reencode import Reencoder
 from mailstore.store import sessions
 from mailstore.store.blobs import Blobs, Place, Placed, gone
 from mailstore.store.committer import Committer, Rows, Wanted
 from mailstore.store.drafts import Spool
 from mailstore.store.listing import of_printer
-from mailstore.store.maildrop import in_lines
 from mailstore.store.reader import Reader
 from mailstore.store.schema import CONTENT, EVENT, JOB, MESSAGE
 from mailstore.store.statement import Statement, given, number, word
@@ -107,6 +108,20 @@ def drop_records(rows: Rows, until: float) -> int:
     return len(found)
 
 
+async def _in_lines(blocks: AsyncIterator[bytes], most: int) -> AsyncIterator[bytes]:
+    """A BINARYMIME message as POP3 may send it (RFC 6856 section 2.1), in blocks of at most `most` octets."""
+    reencoder = Reencoder(ACCEPTED)
+    async for block in blocks:
+        for piece in _cut(reencoder.feed(block), most):
+            yield piece
+    for piece in _cut(reencoder.end(), most):
+        yield piece
+
+
+def _cut(octets: bytes, most: int) -> Iterator[bytes]:
+    return (octets[start : start + most] for start in range(0, len(octets), most))
+
+
 class Keeping:
     """A part of `sql.SqlStore`: octets at rest, from their last job's end to their going."""
 
@@ -129,7 +144,7 @@ class Keeping:
             raise gone()
         *place, pop3_octets = row
         blocks = self._blobs.read(placed_of((*place,)), block)
-        async for octets in in_lines(blocks, block) if pop3_octets else blocks:
+        async for octets in _in_lines(blocks, block) if pop3_octets else blocks:
             yield octets
 
     async def kept_until(self, job_id: int) -> float:

@@ -6,14 +6,12 @@ import logging
 import time
 from asyncio import Future
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from mailstore.job import JobState
-from mailstore.mime import ACCEPTED
-from mailstore.reencode import Reencoder
 from mailstore.store import jobs, leases
 from mailstore.store.committer import Committer, Rows, Wanted
 from mailstore.store.contract import Entry, Lease, LeaseLost, Maildrop, Role
@@ -165,20 +163,6 @@ class EmptyMaildrop:
 
 def _not_in(entry: Entry) -> ValueError:
     return ValueError(f"job {entry.job_id} is not in this maildrop")
-
-
-async def in_lines(blocks: AsyncIterator[bytes], most: int) -> AsyncIterator[bytes]:
-    """A BINARYMIME message as POP3 may send it (RFC 6856 section 2.1), in blocks of at most `most` octets."""
-    reencoder = Reencoder(ACCEPTED)
-    async for block in blocks:
-        for piece in _cut(reencoder.feed(block), most):
-            yield piece
-    for piece in _cut(reencoder.end(), most):
-        yield piece
-
-
-def _cut(octets: bytes, most: int) -> Iterator[bytes]:
-    return (octets[start : start + most] for start in range(0, len(octets), most))
 
 
 class HeldMaildrop:
