@@ -141,7 +141,7 @@ MAIL: Final = (
         file="appliance/smtp/intake.py",
         text="            self._bound(len(self._header))",
         instead="            pass",
-        test="tests/test_smtp.py::test_messages_that_are_refused",
+        test="tests/test_defences.py::test_a_header_without_end_is_refused_before_it_ends",
     ),
     Defence(
         name="no controls hidden in xtext",
@@ -149,7 +149,7 @@ MAIL: Final = (
         file="mailstore/parameters.py",
         text="return text is not None and text.isascii() and text.isprintable()",
         instead="return text is not None",
-        test="tests/test_parameters.py::test_values_of_mail",
+        test="tests/test_parameters.py::test_what_mail_may_not_say",
     ),
     Defence(
         name="binary leaves as lines",
