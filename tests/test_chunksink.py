@@ -14,7 +14,7 @@ STREAMS = st.lists(st.sampled_from([b"\r\n", b"\r", b"\n", b".", b"a", b"\r\n.\r
 
 
 class Out(list[bytes]):
-    def write(self, octets: bytes | bytearray) -> None:
+    def write(self, octets: memoryview) -> None:
         self.append(bytes(octets))
 
 

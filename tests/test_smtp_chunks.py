@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 from prometheus_client import REGISTRY
 
+from appliance.smtp.bulk import Bulk
 from appliance.smtp.limits import Limits
 from appliance.smtp.receiver import Receiver
 from tests.smtp_client import LETTER, Site, Wire, site, submission, until, wire
@@ -191,6 +192,46 @@ async def test_a_large_chunk_waits_for_the_disk_and_comes_whole(house: Site, rec
         assert await chunk(client, message[: 10 << 20]) == f"250 2.0.0 {10 << 20} octets taken"
         job = number(await chunk(client, message[10 << 20 :], last=True))
     assert await stored(house, job) == message
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_bulk_is_read_into_one_room_and_the_connection_goes_on_behind_it(
+    house: Site, receiver: Receiver, tls: bool, chunked: bool
+) -> None:
+    lines = random.Random(5321).choices([b".\r\n", b"..a\r\n", b"\r\n", b"x" * 998 + b"\r\n"], k=20_000)
+    message = LETTER + b"".join(lines)
+    stuffed = LETTER + b"".join(b"." + line if line.startswith(b".") else line for line in lines) + b".\r\n"
+    door, context = ("submissions", house.trusting) if tls else ("smtp", None)
+    async with wire(receiver, door, context) as client, wire(receiver) as other:
+        await client.reply()
+        assert not tls or await client.log_in() == "235 2.7.0 welcome"
+        await begin(client)
+        if chunked:
+            octets = b"BDAT %d LAST\r\n" % len(message) + message
+        else:
+            assert (await client.ask("DATA")).startswith("354")
+            octets = stuffed
+        await client.send(octets[: len(octets) // 2])
+        await until(lambda: any(isinstance(each.get_protocol(), Bulk) for each in receiver.connections))
+        assert (await other.reply()).startswith("220 ")
+        await client.send(octets[len(octets) // 2 :] + b"NOOP\r\n")
+        job = number(await client.reply())
+        assert await client.reply() == "250 2.0.0 ok"
+        assert not any(isinstance(each.get_protocol(), Bulk) for each in receiver.connections)
+        number(await client.mail(LETTER))
+    assert await stored(house, job) == message
+
+
+async def test_a_client_that_vanishes_in_bulk(house: Site, receiver: Receiver) -> None:
+    before = await house.store.jobs(limit=10_000)
+    async with wire(receiver) as client:
+        await client.reply()
+        await client.to_data()
+        await client.send(LETTER + (b"x" * 70 + b"\r\n") * 50_000)
+        await until(lambda: any(isinstance(each.get_protocol(), Bulk) for each in receiver.connections))
+    await until(lambda: not receiver.connections and not receiver._tasks)
+    assert await house.store.jobs(limit=10_000) == before
 
 
 async def test_chunks_under_tls(house: Site, receiver: Receiver) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from tests import test_smtp_submission
+from tests import test_smtp_chunks, test_smtp_submission
 from tests.smtp_client import LETTER, site, until, wire
 
 
@@ -55,6 +55,22 @@ def test_submission_on_uvloop(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
                 wanted = inspect.signature(test).parameters
                 if wanted.keys() <= known.keys():
                     await asyncio.wait_for(test(**{name: known[name] for name in wanted}), 20)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
+
+
+@pytest.mark.slow
+def test_bulk_on_uvloop(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        async with site(tmp_path) as house, house.receiver() as receiver:
+            for tls in (False, True):
+                for chunked in (False, True):
+                    await test_smtp_chunks.test_bulk_is_read_into_one_room_and_the_connection_goes_on_behind_it(
+                        house, receiver, tls, chunked
+                    )
+            await test_smtp_chunks.test_a_client_that_vanishes_in_bulk(house, receiver)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run())

@@ -11,8 +11,9 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from appliance.smtp.datasink import Fault, line_end_fault
+from appliance.smtp.datasink import BULK, Fault, line_end_fault
 
+_CR: Final = 13
 _SIZE: Final = re.compile(r"([0-9]{1,20})( +LAST)?", re.IGNORECASE | re.ASCII)
 
 
@@ -23,7 +24,7 @@ class ChunkSink:
     CRLF here, as POP3 needs it (RFC 1939 section 3) and DKIM counts it (RFC 6376 section 3.4.3).
     """
 
-    def __init__(self, write: Callable[[bytes | bytearray], None], *, limit: int, binary: bool) -> None:
+    def __init__(self, write: Callable[[memoryview], None], *, limit: int, binary: bool) -> None:
         self.limit = limit
         self.fault: Fault | None = None
         self.octets = 0  # also those that were not written
@@ -36,21 +37,21 @@ class ChunkSink:
     def too_large(self) -> bool:
         return self.octets > self.limit
 
-    def feed(self, octets: bytes | bytearray) -> None:
+    def feed(self, octets: memoryview) -> None:
         if not octets:
             return
-        body = self._held + octets if self._held else octets
-        self._held = b"\r" if body.endswith(b"\r") else b""
+        body = memoryview(self._held + octets) if self._held else octets
+        self._held = b"\r" if body[-1] == _CR else b""
         self._take(body[:-1] if self._held else body)
 
     def end(self) -> None:
         """The last chunk has come whole."""
         held, self._held = self._held, b""
-        self._take(held)
+        self._take(memoryview(held))
         if not self._binary and self.octets and self._tail != b"\r\n":
-            self._take(b"\r\n")
+            self._take(memoryview(b"\r\n"))
 
-    def _take(self, body: bytes | bytearray) -> None:
+    def _take(self, body: memoryview) -> None:
         if not body:
             return
         self._tail = (self._tail + body[-2:])[-2:]
@@ -64,6 +65,8 @@ class ChunkSink:
 class Chunk:
     """One chunk of `size` octets, on its way to `sink`, or to nowhere if that is None."""
 
+    held = b""  # what must stand before the octets that come: see `DataSink`
+
     def __init__(self, size: int, *, last: bool) -> None:
         self.size = size
         self.last = last
@@ -75,15 +78,25 @@ class Chunk:
         """Of the message so far, or of a chunk that goes nowhere."""
         return self.sink.octets if self.sink else self.size - self._left
 
-    def feed(self, data: bytes | bytearray) -> bytes | bytearray | None:
+    @property
+    def bulky(self) -> bool:
+        """Much is to come."""
+        return self._left >= BULK
+
+    def feed(self, data: bytes | bytearray) -> bytes | None:
         """Take what came.  None while more is wanted; at the end what stands behind it, `b""` if nothing."""
-        mine = data if len(data) <= self._left else data[: self._left]
+        return self.feed_from(data, len(data))
+
+    def feed_from(self, data: bytes | bytearray, count: int) -> bytes | None:
+        """The same, of the first `count` octets of `data`."""
+        view = memoryview(data)
+        mine = view[: min(count, self._left)]
         self._left -= len(mine)
         if self.sink:
             self.sink.feed(mine)
             if self.last and not self._left:
                 self.sink.end()
-        return None if self._left else data[len(mine) :]
+        return None if self._left else bytes(view[len(mine) : count])
 
 
 def chunk_of(argument: str) -> Chunk | None:

@@ -14,6 +14,7 @@ from enum import Enum
 from io import IncrementalNewlineDecoder
 
 END = b"\r\n.\r\n"
+BULK = 1 << 20
 _PREFIXES = tuple(END[:length] for length in range(len(END) - 1, 0, -1))
 
 
@@ -27,44 +28,55 @@ class Fault(Enum):
 class DataSink:
     """One message's way in.  `write` gets its octets unstuffed, each ended line with CRLF, in order.
 
-    After a fault, or past `limit` octets, `write` is not called any more, and the sink only looks for the end.
+    What `write` gets is good until it returns.  After a fault, or past `limit` octets, it is not called any more, and
+    the sink only looks for the end.
     """
 
-    def __init__(self, write: Callable[[bytes | bytearray], None], *, limit: int) -> None:
-        self._write = write
+    def __init__(self, write: Callable[[memoryview], None], *, limit: int) -> None:
         self.limit = limit
-        self._held = b"\r\n"  # the line before the first one, so that a dot at the very start is one like any other
-        self._virtual = 2  # octets of `_held` that never came
+        self.held = b"\r\n"  # the line before the first one, so that a dot at the very start is one like any other
         self.ended = False
         self.fault: Fault | None = None
         self.octets = 0  # unstuffed, also those that were not written
+        self._write = write
+        self._virtual = 2  # octets of `held` that never came
 
     @property
     def too_large(self) -> bool:
         return self.octets > self.limit
 
-    def feed(self, chunk: bytes | bytearray) -> bytes | bytearray | None:
+    @property
+    def bulky(self) -> bool:
+        """Much has come, and more of it is to be expected."""
+        return self.octets >= BULK
+
+    def feed(self, chunk: bytes | bytearray) -> bytes | None:
         """Take what came.  None while more is wanted; at the end what stands behind it, `b""` if nothing."""
-        data = self._held + chunk if self._held else chunk
+        data = self.held + chunk
+        return self.feed_from(data, len(data))
+
+    def feed_from(self, data: bytes | bytearray, count: int) -> bytes | None:
+        """The same, of the first `count` octets of `data`, which begin with `held`."""
         # One octet is found twenty times faster than three, and base64 has no dot: look between the first and the last.
-        first = data.find(b".")
-        dot = data.find(b"\r\n.", max(first - 2, 0), data.rfind(b".") + 1) if first >= 0 else -1
-        end = data.find(END, dot) if dot >= 0 else -1
+        first = data.find(b".", 0, count)
+        dot = data.find(b"\r\n.", max(first - 2, 0), data.rfind(b".", 0, count) + 1) if first >= 0 else -1
+        end = data.find(END, dot, count) if dot >= 0 else -1
+        view = memoryview(data)
         if end >= 0:
             self.ended = True
-            self._take(data[: end + 2], stuffed=dot < end)
-            return data[end + len(END) :]
-        self._held = next((prefix for prefix in _PREFIXES if data.endswith(prefix)), b"")
-        self._take(data[: -len(self._held)] if self._held else data, stuffed=dot >= 0)
+            self._take(view[: end + 2], stuffed=dot < end)
+            return bytes(view[end + len(END) : count])
+        self.held = next((prefix for prefix in _PREFIXES if data.endswith(prefix, 0, count)), b"")
+        self._take(view[: count - len(self.held)], stuffed=dot >= 0)
         return None
 
-    def _take(self, body: bytes | bytearray, *, stuffed: bool) -> None:
+    def _take(self, body: memoryview, *, stuffed: bool) -> None:
         """`body` begins behind whatever was taken before and does not end within CRLF or behind CRLF and a dot."""
         if not body:
             return
         self.fault = self.fault or line_end_fault(body)
         if stuffed:
-            body = body.replace(b"\r\n.", b"\r\n")  # RFC 5321 section 4.5.2
+            body = memoryview(bytes(body).replace(b"\r\n.", b"\r\n"))  # RFC 5321 section 4.5.2
         if self._virtual:
             body, self._virtual = body[self._virtual :], 0
         self.octets += len(body)
@@ -72,14 +84,14 @@ class DataSink:
             self._write(body)
 
 
-def line_end_fault(body: bytes | bytearray) -> Fault | None:
+def line_end_fault(body: bytes | bytearray | memoryview) -> Fault | None:
     """Whether every CR in `body` stands before an LF and every LF behind a CR; `body` is not cut within a CRLF.
 
     The standard library's newline decoder tells which kinds of line ends it saw, in one pass of C: two to three times
     as fast as counting CR, LF and CRLF, and nothing to get wrong.
     """
     decoder = IncrementalNewlineDecoder(None, translate=False)
-    decoder.decode(body.decode("latin-1"), final=True)
+    decoder.decode(str(body, "latin-1"), final=True)
     kinds = decoder.newlines or ()
     if kinds in ((), "\r\n"):
         return None

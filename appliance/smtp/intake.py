@@ -35,7 +35,7 @@ class Intake:
         self._reencoder = Reencoder(nested) if binary else None
         self._header: bytearray | None = bytearray()
 
-    def write(self, octets: bytes | bytearray) -> None:
+    def write(self, octets: bytes | memoryview) -> None:
         if self.failure is not None:
             return
         try:
@@ -63,7 +63,7 @@ class Intake:
             self.pop3_octets += len(self._reencoder.end())
         return documents
 
-    def _gather(self, octets: bytes | bytearray) -> None:
+    def _gather(self, octets: bytes | memoryview) -> None:
         assert self._header is not None
         seen = len(self._header)
         self._header += octets
@@ -92,7 +92,7 @@ class Intake:
             self.pop3_octets += len(self._reencoder.feed(self._trace))
         self._pass_on(block + rest)
 
-    def _pass_on(self, octets: bytes | bytearray) -> None:
+    def _pass_on(self, octets: bytes | memoryview) -> None:
         self.draft.write(octets)
         self._survey.feed(octets)
         if self._reencoder is not None:

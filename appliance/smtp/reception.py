@@ -24,7 +24,7 @@ from mailstore.failure import Failure
 class Taken(NamedTuple):
     """A message or a chunk has come whole, or no more of it is taken."""
 
-    rest: bytes | bytearray  # what stands behind it
+    rest: bytes  # what stands behind it
     command: str  # as `SECONDS_OF` has it
     step: Step
 
@@ -57,12 +57,22 @@ class Reception:
         transaction = self._dialogue.transaction
         return self.wants_octets or (transaction is not None and transaction.sink is not None)
 
-    def take(self, data: bytes) -> Taken | None:
-        """None while more is wanted."""
+    @property
+    def held(self) -> bytes:
+        """What must stand before the octets that `take_from` gets."""
+        return self._dialogue.incoming.held if self._dialogue.incoming is not None else b""
+
+    @property
+    def bulky(self) -> bool:
+        """Much is to come."""
+        return self._dialogue.incoming is not None and self._dialogue.incoming.bulky
+
+    def take_from(self, data: bytes | bytearray, count: int) -> Taken | None:
+        """The first `count` octets of `data`, which begin with `held`; None while more is wanted."""
         incoming, transaction = self._dialogue.incoming, self._dialogue.transaction
         assert incoming is not None
-        rest = incoming.feed(data)
-        self._deadline.progress(len(data))
+        self._deadline.progress(count - len(incoming.held))
+        rest = incoming.feed_from(data, count)
         if rest is not None:
             self._dialogue.incoming = None
             return Taken(rest, *self._verdict(incoming))
