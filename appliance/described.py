@@ -74,6 +74,7 @@ class DescribedPrinter(TypedDict):
     oldest: str | None
     last_poll: str | None
     poll_gap: float  # seconds between its polls of late, 0 if it did not
+    poll_clear: bool  # its last login sent the password over the network in clear
 
 
 class DescribedPrinterFile(DescribedPrinter):
@@ -185,6 +186,7 @@ def printer(standing: Standing) -> DescribedPrinter:
         oldest=moment(waiting.oldest) if waiting else None,
         last_poll=moment(state.last_poll),
         poll_gap=round(state.poll_gap, 1),
+        poll_clear=state.poll_clear,
     )
 
 

@@ -196,6 +196,12 @@ def _rhythm(states: Sequence[PrinterState], printers: Sequence[Printer]) -> Iter
         ("printer",),
         (((one.printer,), one.poll_gap) for one in states if one.poll_gap and one.printer in polling),
     )
+    yield _gauge(
+        "printpost_printer_poll_clear",
+        "Whether the printer's last login by POP3 sent its password over the network in clear.",
+        ("printer",),
+        (((one.printer,), int(one.poll_clear)) for one in states if one.last_poll and one.printer in polling),
+    )
 
 
 def _outgoing(standing: OutgoingStanding) -> Iterator[GaugeMetricFamily]:

@@ -109,7 +109,7 @@ async def test_printers_come_change_and_go(up: House) -> None:
     one, every = await asyncio.gather(shown(up, "printer", "show", "phaser740"), shown(up, "printer", "list"))
     assert one in every
     assert (one["location"], one["poll_interval"], one["allow"]) == ("Room 7", 1, ["ip:127.0.0.0/8"])
-    assert one["plain_from"] == ["192.0.2.0/24"]
+    assert (one["plain_from"], one["poll_clear"]) == (["192.0.2.0/24"], False)
     assert login(up, "phaser740", SECRET)
     new = await up.printpost("printer", "password", "phaser740", "--password-stdin", stdin="battery staple\n")
     assert new.status == 0, new.err

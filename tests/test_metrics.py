@@ -150,7 +150,7 @@ async def test_what_is_not_out_yet_and_how_often_printers_poll(tmp_path: Path) -
             for at in (1000.0, 1060.0):
                 await store.polled("polls", at)
                 await store.polled("bridged", at)  # it polled before it got a device address
-            await store.polled("fresh", 1060.0)
+            await store.polled("fresh", 1060.0, clear=True)
             await store.set_paused("polls", True)
             await store.set_accepting("fresh", False)
             mail = OutgoingMail(recipient="ada@example.com", octets=b"Subject: x\r\n\r\n", job_id=0, expires_at=9e9)
@@ -167,6 +167,8 @@ async def test_what_is_not_out_yet_and_how_often_printers_poll(tmp_path: Path) -
     assert busy.value("printpost_oldest_outgoing_timestamp_seconds") == pytest.approx(oldest)
     gaps = busy.families["printpost_printer_poll_gap_seconds"].samples
     assert [(gap.labels["printer"], gap.value) for gap in gaps] == [("polls", 60.0)]
+    clear = busy.families["printpost_printer_poll_clear"].samples
+    assert {one.labels["printer"]: one.value for one in clear} == {"polls": 0, "fresh": 1}
     for name, enabled, accepting in (("polls", 0, 1), ("fresh", 1, 0), ("bridged", 1, 1)):
         assert busy.value("printpost_printer_enabled", printer=name) == enabled, name
         assert busy.value("printpost_printer_accepting_jobs", printer=name) == accepting, name

@@ -118,7 +118,7 @@ async def test_second_session_is_told_in_use_and_the_first_goes_on(house: Pop3Ho
     name = await house.printer()
     await house.mail(name, MAIL)
     async with client(house, name) as first, client(house) as second:
-        assert (await second.login(name)).startswith("-ERR [IN-USE]")
+        assert await second.login(name) == "-ERR [IN-USE] another session has the maildrop, try again later"
         assert await first.retr(1) == MAIL
         await first.ask("QUIT")
         assert (await second.login(name)).startswith("+OK")

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from appliance.web.printer_form import texts
-from appliance.web.words import duration, event_in_words, rhythm, rule_in_words
+from appliance.web.words import duration, event_in_words, login, rhythm, rule_in_words
 from mailstore.directory.records import Language, Person, Printer
 from mailstore.job import JobState
 from mailstore.store.contract import PrinterState
@@ -182,6 +182,14 @@ async def test_the_rhythm_of_a_printer_that_polls(tmp_path: Path) -> None:
 def test_what_is_said_of_the_next_poll(passed: float, told: str) -> None:
     state = PrinterState(printer="phaser360", last_poll=1000.0)
     assert rhythm(POLLS, state, 1000.0 + passed)[-1] == told
+
+
+def test_a_password_in_clear_is_spoken_of() -> None:
+    old = replace(POLLS, plain_from=("192.0.2.7/32",))
+    clear = PrinterState(printer="phaser360", last_poll=1000.0, poll_clear=True)
+    assert login(POLLS, PrinterState(printer="phaser360")) == []
+    assert login(old, replace(clear, poll_clear=False)) == ["It may log in without TLS from 192.0.2.7/32."]
+    assert login(old, clear)[0].startswith("Its last login sent the password over the network in clear")
 
 
 def test_durations_can_be_compared() -> None:

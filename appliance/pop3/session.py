@@ -31,7 +31,6 @@ from appliance.pop3.messages import NoSuchMessage
 from appliance.pop3.transaction import Transaction
 from mailstore.directory.records import Printer
 from mailstore.failure import Failure, PermanentFailure, TransientFailure
-from mailstore.store.contract import LeaseLost
 
 IN_CLEAR = Counter("printpost_pop3_clear_logins_total", "POP3 logins over the network with the password in clear.")
 DURATION = Histogram(
@@ -124,10 +123,6 @@ class Session(Connection):
             self.err(f"[SYS/TEMP] {_sentence(failure)}")
         except PermanentFailure as failure:
             self.err(f"[SYS/PERM] {_sentence(failure)}")
-        except LeaseLost:
-            self._log.warning("pop3 maildrop lost to another session")
-            self.err("[IN-USE] the maildrop was taken over by another session")
-            self.leaving = True
 
     async def _answer_bad(self, error: BadCommand) -> None:
         self.senseless(self._limits.bad_after if self._transaction else self._limits.bad_before)

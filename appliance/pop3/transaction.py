@@ -8,6 +8,7 @@ of the connection, for all else would be read as the message's own octets.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -28,7 +29,7 @@ RETRIEVED_OCTETS = Counter("printpost_pop3_retrieved_bytes_total", "Octets of th
 DELETED = Counter("printpost_pop3_messages_deleted_total", "Messages removed at the end of a session.")
 
 _WRITE_OCTETS = 32 * 1024
-_LINES_AT_ONCE = 1000
+_LINES_AT_ONCE = 500
 _JOBS_LOGGED = 20
 
 
@@ -87,6 +88,7 @@ class Transaction:
         listed = iter(self._messages)
         while some := [f"{line(n, entry)}\r\n" for n, entry in itertools.islice(listed, _LINES_AT_ONCE)]:
             self._line.write("".join(some).encode())
+            await asyncio.sleep(0)  # there may be room for all of it, and others wait
             await self._line.writable()
         self._line.write(b".\r\n")
 
@@ -117,10 +119,10 @@ class Transaction:
                     self._line.write(pending)
                     pending, begun = b"", True
                     await self._line.heard()
-        except (Failure, LeaseLost) as failure:
+        except Failure as failure:
             if not begun:
                 raise
-            self._log.warning("pop3 message broken off", reason=str(failure))
+            self._log.warning("pop3 message broken off", reason=failure.text)
             self._line.abort()
             raise Gone from None
         self._line.write(pending + stuffer.end())

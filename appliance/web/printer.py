@@ -22,7 +22,7 @@ from appliance.web.job_rows import LABELS, rows
 from appliance.web.login import Me
 from appliance.web.pages import flash, page, sentence
 from appliance.web.site import Here, Site
-from appliance.web.words import rhythm, rule_in_words
+from appliance.web.words import login, rhythm, rule_in_words
 from mailstore.address import parse_path
 from mailstore.directory.records import Person
 from mailstore.failure import PermanentFailure
@@ -128,6 +128,7 @@ async def _show(request: Request, site: Site, person: Person, name: str, trial: 
         printer=printer,
         operates=operates,
         rhythm=[] if printer.drained_by_bridge else rhythm(printer, standing.state, now),
+        login=[] if printer.drained_by_bridge else login(printer, standing.state),
         allow=[(rule, rule_in_words(rule)) for rule in printer.allow],
         warnings=facts.warnings(printer, own_interfaces()) if operates else [],
         deny=[(rule, rule_in_words(rule)) for rule in printer.deny],

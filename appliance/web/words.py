@@ -75,6 +75,16 @@ def rhythm(printer: Printer, state: PrinterState, now: float) -> list[str]:
     return told
 
 
+def login(printer: Printer, state: PrinterState) -> list[str]:
+    """What is to be known of the password of a printer that polls; nothing if it never goes in clear."""
+    told = []
+    if state.poll_clear:
+        told.append("Its last login sent the password over the network in clear: whoever listens there can read it.")
+    if printer.plain_from:
+        told.append(f"It may log in without TLS from {', '.join(printer.plain_from)}.")
+    return told
+
+
 def duration(seconds: float) -> str:
     """A length of time for people who compare two of them: seconds up to two minutes, then the next unit."""
     for unit, size in (("second", 1), ("minute", 60), ("hour", 3600), ("day", 86400)):

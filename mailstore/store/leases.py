@@ -42,10 +42,12 @@ _OF_ROLE = Statement(
 )
 
 _LEFT = Statement(
-    sa.select(JOB.c.id, JOB.c.printer, JOB.c.state, JOB.c.document).where(
-        JOB.c.holder == given("which"), JOB.c.holder != word("")
-    )
+    sa.select(JOB.c.id, JOB.c.printer, JOB.c.state, JOB.c.document)
+    .where(JOB.c.holder == given("which"), JOB.c.holder != word(""))
+    .limit(given("most"))
+    .offset(number(0))
 )
+_ALL = 1 << 62
 _SETTLE = Statement(
     sa.update(JOB)
     .where(JOB.c.id == given("job_id"))
@@ -86,9 +88,13 @@ def acquire(rows: Rows, resource: str, owner: str, role: Role, now: float, secon
     return Lease(resource=resource, token=token, expires=expires)
 
 
-def settle(rows: Rows, resource: str, now: float) -> None:
-    """Jobs that the resource's last holder left: past instant 3 nobody knows what was printed, else nothing was."""
-    for job_id, printer, state, document in rows.all(_LEFT, which=resource):
+def settle(rows: Rows, resource: str, now: float, most: int = _ALL) -> int:
+    """Jobs that the resource's last holder left: past instant 3 nobody knows what was printed, else nothing was.
+
+    Returns how many there were, of `most` that are settled now.
+    """
+    left = rows.all(_LEFT, which=resource, most=most)
+    for job_id, printer, state, document in left:
         if document >= 0:
             event, reasons = Event.DOUBT, "job-suspended x-delivery-unknown"
             sentence = f"the connection was lost while document {document + 1} was being sent"
@@ -106,6 +112,7 @@ def settle(rows: Rows, resource: str, now: float) -> None:
         rows.change(ADD_EVENT, job_id=job_id, at=now, text=sentence or "let go untouched: its holder was lost")
         if event is Event.DOUBT:
             occurred(rows, Occasion.UNCERTAIN, printer, reasons.split(), sentence, now, job_id)
+    return len(left)
 
 
 def break_role(rows: Rows, role: Role, now: float) -> None:
@@ -121,6 +128,13 @@ def renew(rows: Rows, lease: Lease, now: float, seconds: float) -> Lease:
     if not rows.change(_RENEW, which=lease.resource, ours=lease.token, until=expires):
         raise LeaseLost(lease.resource)
     return Lease(resource=lease.resource, token=lease.token, expires=expires)
+
+
+def give_back(rows: Rows, lease: Lease, now: float, most: int) -> bool:
+    """Settle so many jobs of a lease that goes on.  False when none is left, or the lease is lost."""
+    return rows.one(_HELD, which=lease.resource, ours=lease.token) is not None and (
+        settle(rows, lease.resource, now, most) == most
+    )
 
 
 def release(rows: Rows, lease: Lease, now: float) -> None:

@@ -23,7 +23,9 @@ BLOCK_OCTETS = 64 * 1024
 
 _ON_LOOP = 200
 """Entries that are read on the loop; what a maildrop has beyond them is read in the reader's thread, in blocks."""
-_IN_THREAD = 2000
+_IN_THREAD = 500
+_AT_ONCE = 100
+"""Jobs that are given back in one go at the end of a session, for their rows are written on the loop."""
 
 _SERVED = (
     ENTRY.c.maildrop == given("which"),
@@ -182,6 +184,7 @@ class HeldMaildrop:
         self._octets = octets
         self._ended = ended
         self._open = True
+        self._retrieved = 0
         self.entries: Sequence[Entry] = ()
 
     async def read(self, entry: Entry) -> AsyncIterator[bytes]:
@@ -191,6 +194,7 @@ class HeldMaildrop:
 
     async def retrieving(self, entry: Entry) -> None:
         lease, now = self._lease, time.time()
+        self._retrieved += 1
         # Not waited for: `update` and `close` come after it in the same order, and only they count.
         self._committer.submit(
             lambda rows: jobs.claim(rows, lease, entry.job_id, ("job-printing",), now), Wanted.LATER
@@ -217,6 +221,9 @@ class HeldMaildrop:
             return
         self._open = False
         lease, now = self._lease, time.time()
+        for _ in range(0, self._retrieved, _AT_ONCE):
+            if not await self._committer.submit(lambda rows: leases.give_back(rows, lease, now, _AT_ONCE), Wanted.NOW):
+                break
         await self._committer.submit(lambda rows: leases.release(rows, lease, now), Wanted.NOW)
 
 
