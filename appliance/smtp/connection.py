@@ -300,6 +300,8 @@ class Connection(SMTP):
                 self.dialogue.reset()
                 return
             self._answer(command, reply, started)
+            if command == "END":  # whoever waits for this one sends the message again; what he sent behind it may wait
+                self.channel.flush()
             if self.receiver.closing and self.dialogue.transaction is None:
                 self._say(SHUTTING_DOWN)
             self._work()
