@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import email
 import poplib
 import smtplib
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -130,3 +131,26 @@ async def test_a_client_fetches_what_was_mailed(made: House, tmp_path: Path, fet
     (waiting,) = await made.store.jobs(printer=name)
     job = await made.job(waiting.id)
     assert (job.state, job.delivery_proof) == (JobState.COMPLETED, DeliveryProof.FETCHED)
+
+
+@pytest.mark.parametrize("fetch", [with_curl, with_poplib, fetchmail, mpop])
+async def test_a_client_fetches_as_base64_what_came_as_binarymime(made: House, tmp_path: Path, fetch: Fetch) -> None:
+    """RFC 6856 section 2.1: POP3 cannot serve what is binary."""
+    name = await made.add(f"binary-{fetch.__name__.replace('_', '-')}", poll_interval=1)
+    header = (
+        "Subject: binary\nMIME-Version: 1.0\nContent-Type: application/postscript\nContent-Transfer-Encoding: binary"
+    )
+    message = header.replace("\n", "\r\n").encode() + b"\r\n\r\n" + DOCUMENT
+
+    def submit() -> None:
+        with smtplib.SMTP(*made.smtp, timeout=PATIENCE) as client:
+            client.ehlo("client.example.com")
+            assert client.docmd(f"MAIL FROM:<{ADA}> BODY=BINARYMIME")[0] == 250
+            assert client.rcpt(f"{name}@example.com")[0] == 250
+            client.send(b"BDAT %d LAST\r\n" % len(message) + message)
+            assert client.getreply()[0] == 250
+
+    await asyncio.to_thread(submit)
+    fetched = email.message_from_bytes(await fetch(made, name, tmp_path))
+    assert fetched["content-transfer-encoding"] == "base64"
+    assert fetched.get_payload(decode=True) == DOCUMENT

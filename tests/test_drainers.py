@@ -115,3 +115,15 @@ async def test_a_certificate_that_is_not_known_is_refused(house: Pop3House, tmp_
     url = f"{'pop3s' if way == 'pop3s' else 'pop3'}://localhost:{port}/1"
     said = await run("curl", "-sS", "--ssl-reqd", "--user", f"{name}:{SECRET}", url, fine=(60,))
     assert b"self-signed certificate" in said or b"self signed certificate" in said
+
+
+@pytest.mark.parametrize(("way", "maildrop"), [("stls", "printer"), ("pop3s", "person")], indirect=["maildrop"])
+async def test_curl_logs_in_by_sasl(house: Pop3House, maildrop: tuple[str, str], tmp_path: Path, way: str) -> None:
+    name, drop = maildrop
+    await house.mail(drop, MAILS[0], FIELDS)
+    here = mailbox(house, name, way, tmp_path)
+    url = f"{'pop3s' if way == 'pop3s' else 'pop3'}://localhost:{here.port}/1"
+    login = ("--login-options", "AUTH=PLAIN", "--user", f"{name}:{SECRET}")
+    said = await run("curl", "-sS", "-v", "--ssl-reqd", "--cacert", str(here.trust), *login, url)
+    assert b"> AUTH PLAIN" in said
+    assert FIELDS + MAILS[0] in said
