@@ -292,7 +292,7 @@ SMTP: Final = (
         why="What only looks like the postmaster is nobody.",
         file="appliance/smtp/recipients.py",
         text='if wanted.key.rpartition("@")[0] in ROLES:',
-        instead='if wanted.key.partition("@")[0].partition("+")[0].strip(chr(34)) in ROLES:',
+        instead="if wanted.key.startswith(tuple(ROLES)):",
         test="tests/test_no_relay.py::test_what_only_looks_like_them",
     ),
     Defence(
