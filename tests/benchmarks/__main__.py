@@ -18,8 +18,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from mailstore import logs
-from tests.benchmarks.house import House, check, missing, paper, postfix_and_cups, printpost
-from tests.benchmarks.measures import MEASURES, Bench, Measure
+from tests.benchmarks import dovecot
+from tests.benchmarks.house import House, check, dovecot_house, missing, paper, postfix_and_cups, printpost
+from tests.benchmarks.measures import MEASURES, MEMORY, Bench, Measure
 from tests.interop.cups import open_to_others
 from tests.interop.programs import found
 
@@ -60,18 +61,23 @@ def _folder(parent: Path | None) -> Iterator[Path]:
 async def _run(chosen: Sequence[Measure], folder: Path, *, quick: bool, alone: bool, profile: Path | None) -> None:
     began = time.monotonic()
     why = "not asked for" if alone else missing()
+    why_no_pop3 = "not asked for" if alone else dovecot.missing()
     print(f"{os.cpu_count()} cores, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}; medians")
-    print(f"peer: {why or 'Postfix + munpack + CUPS'}\n", flush=True)
+    print(f"peer: {why or 'Postfix + munpack + CUPS'}; for POP3: {why_no_pop3 or 'Dovecot'}\n", flush=True)
     async with contextlib.AsyncExitStack() as stack:
         papers = await stack.enter_async_context(paper())
         ours = await stack.enter_async_context(printpost(folder, papers.ports, profile))
         houses = [ours]
-        if not why:
+        measured = {measure.pop3 for measure in chosen}
+        if not why and False in measured:
             houses.append(await stack.enter_async_context(postfix_and_cups(folder / "peer", papers.ports)))
+        if not why_no_pop3 and True in measured:
+            houses.append(await stack.enter_async_context(dovecot_house(folder / "dovecot")))
         bench = Bench(folder=folder, paper=papers, quick=quick)
         print(COLUMNS.format("", "unit", "ours", "from - to", "peer", "ratio"))
         for measure in chosen:
-            await _measure(measure, bench, houses)
+            beside = [house for house in houses[1:] if bool(house.pop3) is measure.pop3]
+            await _measure(measure, bench, [ours, *beside])
     await check(folder, bench.printed.get(ours.name, 0))
     print(f"\nEvery mail was answered, every job came out once and whole; {time.monotonic() - began:.0f} s in all.")
 
@@ -106,7 +112,7 @@ def _line(measure: Measure, unit: str, ours: Sequence[float], peer: Sequence[flo
     mine, theirs, ratio = statistics.median(ours), "", ""
     if peer:
         other = statistics.median(peer)
-        theirs, ratio = f"{other:.1f}", f"{other / mine if measure.lower else mine / other:.1f}x"
+        theirs, ratio = f"{other:.1f}", f"{other / mine if measure.lower or unit == MEMORY else mine / other:.1f}x"
     span = f"{min(ours):.1f} - {max(ours):.1f}"
     print(COLUMNS.format(measure.title, unit, f"{mine:.1f}", span, theirs, ratio))
 

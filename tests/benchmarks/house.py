@@ -12,8 +12,9 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from appliance.supervisor import Child, Supervisor, both_processes
@@ -21,8 +22,10 @@ from mailstore import config
 from mailstore.directory.opening import embedded_server, open_directory
 from mailstore.directory.records import Printer
 from mailstore.job import DeliveryProof
-from mailstore.store.contract import Role
+from mailstore.store.contract import Envelope, Recipient, Role
 from mailstore.store.sql import open_store
+from tests.benchmarks.dovecot import dovecot
+from tests.benchmarks.dovecot import fill as fill_maildir
 from tests.house import LISTENERS
 from tests.interop import cups
 from tests.interop.postfix import postfix
@@ -34,6 +37,12 @@ DOMAIN = "bench.example.com"
 BOXES = "boxes.example.com"
 BOX = "box"
 """The mailbox of the accept measures: nobody fetches from it."""
+DRAINED, LISTED = "drained", "listed"
+POLLED = [f"poller{number}" for number in range(50)]
+"""The maildrops of the POP3 measures."""
+PASSWORD = "a-password"
+
+Fill = Callable[[str, bytes, int], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +97,9 @@ class House:
     port: int
     processes: dict[str, int]  # name -> process id, of those whose memory is measured
     queue: Path | None = None  # Postfix' folder of mails that it has taken and not delivered yet
+    pop3: int = 0  # a port, where it serves POP3
+    fill: Fill | None = None  # puts so many of a mail into a maildrop, however it likes
+    memory: Sequence[str] = ()  # words of the command line of the process whose memory counts, with its descendants
 
     def addresses(self, printers: int) -> list[str]:
         return [f"phaser{number}@{DOMAIN}" for number in range(printers)]
@@ -104,6 +116,27 @@ class House:
 
     def _busy(self) -> bool:
         return self.queue is not None and any(any((self.queue / name).iterdir()) for name in ("incoming", "active"))
+
+    @contextlib.asynccontextmanager
+    async def memory_peak(self) -> AsyncIterator[list[float]]:
+        """The most resident memory, in MB, that its mail service was seen with meanwhile; known at the end."""
+        most, peak = 0.0, [0.0]
+        done = asyncio.Event()
+
+        async def watch() -> None:
+            nonlocal most
+            while not done.is_set():
+                most = max(most, await asyncio.to_thread(_resident, self.memory))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(done.wait(), 0.05)
+
+        watching = asyncio.create_task(watch())
+        try:
+            yield peak
+        finally:
+            done.set()
+            await watching
+            peak[0] = most
 
     def forget_peaks(self) -> None:
         for process in self.processes.values():
@@ -126,11 +159,33 @@ class House:
         return seconds
 
 
+def _resident(words: Sequence[str]) -> float:
+    """Megabytes that the process with these words in its command line, and all below it, hold for themselves.
+
+    Pages that several share count in part for each (proc(5), Pss).
+    """
+    parents, chosen = {}, set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if set(words) <= set((folder / "cmdline").read_text().split("\0")):
+                chosen.add(int(folder.name))
+    while more := {process for process, parent in parents.items() if parent in chosen} - chosen:
+        chosen |= more
+    octets = 0
+    for process in chosen:
+        with contextlib.suppress(OSError):
+            rollup = Path(f"/proc/{process}/smaps_rollup").read_text()
+            octets += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) * 1024
+    return octets / 1e6
+
+
 @contextlib.asynccontextmanager
 async def printpost(folder: Path, printers: Sequence[int], profile: Path | None = None) -> AsyncIterator[House]:
     """`printpost up`; with `profile` each process writes what its time went into to a file of that folder."""
     file = folder / "printpost.toml"
-    port = _configure(file, [await free_port() for _ in LISTENERS])
+    ports = dict(zip(LISTENERS, [await free_port() for _ in LISTENERS], strict=True))
+    _configure(file, ports)
     settings = config.load(file)[0]
     children = both_processes(file, folder / "log")
     if profile is not None:
@@ -143,14 +198,41 @@ async def printpost(folder: Path, printers: Sequence[int], profile: Path | None 
         async with open_directory(settings, "appliance") as directory:
             for number, paper_port in enumerate(printers):
                 await directory.add(_entry(f"phaser{number}", DOMAIN, f"socket://127.0.0.1:{paper_port}"), None)
-            await directory.add(_entry(BOX, BOXES, ""), "a password")
+            for name in (BOX, DRAINED, LISTED, *POLLED):
+                await directory.add(_entry(name, BOXES, ""), PASSWORD)
         await stack.enter_async_context(Supervisor(children))
         pids = {child.name: child.process.pid for child in children if child.process is not None}
-        yield House(name="Printpost", port=port, processes=pids)
+        yield House(
+            name="Printpost",
+            port=ports["smtp"],
+            processes=pids,
+            pop3=ports["pop3"],
+            fill=partial(_fill, settings.store.folder),
+            memory=children[0].argv,
+        )
 
 
-def _configure(file: Path, ports: Sequence[int]) -> int:
-    listeners = dict(zip(LISTENERS, ports, strict=True))
+async def _fill(folder: Path, maildrop: str, mail: bytes, count: int) -> None:
+    """As the appliance would, but for the conversation."""
+    envelope = Envelope(reverse_path="ada@example.com", client_ip="127.0.0.1", helo="bench", trust="insider")
+    fields = f"Return-Path: <ada@example.com>\r\nDelivered-To: {maildrop}@{BOXES}\r\n".encode()
+    to = Recipient(maildrop=maildrop, address=f"{maildrop}@{BOXES}", quota=1 << 40, fields=fields)
+    store = await open_store(folder, role=Role.TOOL)
+    left = iter(range(count))
+
+    async def one_after_the_other() -> None:
+        for _ in left:
+            draft = await store.draft(len(mail))
+            draft.write(mail)
+            await store.accept(draft, envelope, [to])
+
+    try:
+        await asyncio.gather(*(one_after_the_other() for _ in range(100 if len(mail) < 1 << 20 else 2)))
+    finally:
+        await store.close()
+
+
+def _configure(file: Path, listeners: Mapping[str, int]) -> None:
     data = f"sqlite:{file.parent / 'data'}"
     file.write_text(
         f'[site]\nhostname = "mail.{DOMAIN}"\ndomains = ["{DOMAIN}", "{BOXES}"]\n'
@@ -160,11 +242,12 @@ def _configure(file: Path, ports: Sequence[int]) -> int:
         )
         + f"[store]\nurl = {json.dumps(data)}\n"
     )
-    return listeners["smtp"]
 
 
 def _entry(name: str, domain: str, uri: str) -> Printer:
-    return Printer(name=name, addresses=(f"{name}@{domain}",), uri=uri, allow=("@example.com",), quota=1 << 40)
+    return Printer(
+        name=name, addresses=(f"{name}@{domain}",), uri=uri, allow=("@example.com",), quota=1 << 40, poll_interval=1
+    )
 
 
 def _profiled(child: Child, folder: Path) -> list[str]:
@@ -177,7 +260,11 @@ async def check(folder: Path, jobs: int) -> None:
     settings = config.load(folder / "printpost.toml")[0]
     store = await open_store(settings.store.folder, role=Role.TOOL)
     try:
-        ended = await store.jobs(states=["completed"], limit=jobs + 1000)
+        ended = [
+            job
+            for number in range(PRINTERS)
+            for job in await store.jobs(printer=f"phaser{number}", states=["completed"], limit=jobs + 1000)
+        ]
         assert len(ended) == jobs, f"{jobs} jobs came out, {len(ended)} are in the books"
         assert {job.delivery_proof for job in ended} <= {DeliveryProof.CLOSED}
         assert {job.attempts for job in ended} <= {1}
@@ -231,7 +318,24 @@ async def postfix_and_cups(folder: Path, printers: Sequence[int]) -> AsyncIterat
         _write_script(script, words)
         services = _SERVICE.format(folder=folder)
         port = await stack.enter_async_context(postfix(folder / "mail", parameters, services))
-        yield House(name="Postfix + munpack + CUPS", port=port, processes={}, queue=folder / "mail" / "queue")
+        yield House(
+            name="Postfix + munpack + CUPS",
+            port=port,
+            processes={},
+            queue=folder / "mail" / "queue",
+            memory=[str(folder / "mail" / "etc")],
+        )
+
+
+@contextlib.asynccontextmanager
+async def dovecot_house(folder: Path) -> AsyncIterator[House]:
+    """Maildirs, served by Dovecot."""
+
+    async def fill(maildrop: str, mail: bytes, count: int) -> None:
+        await asyncio.to_thread(fill_maildir, folder, maildrop, mail, count)
+
+    async with dovecot(folder, PASSWORD) as port:
+        yield House(name="Dovecot", port=0, processes={}, pop3=port, fill=fill)
 
 
 def _folders(folder: Path) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.house import House, Job, Paper
+from tests.benchmarks.house import DRAINED, LISTED, PASSWORD, POLLED, House, Job, Paper
 from tests.benchmarks.load import SENDER
 from tests.interop.programs import end, finished, program
 
@@ -21,6 +21,9 @@ SMALL_JOB = 97 * 1024
 LARGE_JOB = 10_000_000
 SMALL_MAIL = 4096
 LARGE_MAIL = 100_000_000
+CROWD_MAIL = 20_000_000
+CROWD = 20
+MEMORY = "MB of memory"
 PATIENCE = 120.0
 
 
@@ -58,6 +61,7 @@ class Measure:
     rounds: int = 3
     lower: bool = False  # less is better
     needs: str = ""  # a foreign program
+    pop3: bool = False  # the peer is Dovecot
 
 
 def _document(octets: int) -> bytes:
@@ -89,14 +93,18 @@ def _mail(bench: Bench, octets: int, *, attached: bool) -> Path:
 
 async def _load(house: House, mail: Path, to: Sequence[str], *options: str) -> Any:
     """Run the senders to their end; what they tell."""
-    argv = [sys.executable, "-m", "tests.benchmarks.load", str(house.port), str(mail), "--to", *to, *options]
+    return await _told(house, "tests.benchmarks.load", str(house.port), str(mail), "--to", *to, *options)
+
+
+async def _told(house: House, module: str, *arguments: str) -> Any:
+    argv = [sys.executable, "-m", module, *arguments]
     process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
     try:
         async with asyncio.timeout(PATIENCE):
             output, _ = await process.communicate()
     finally:
         await end(process)
-    assert process.returncode == 0, f"the senders of {house.name} failed"
+    assert process.returncode == 0, f"the clients of {house.name} failed"
     return json.loads(output)
 
 
@@ -169,6 +177,57 @@ async def _accept_large(bench: Bench, house: House) -> Round:
     return Round(mails=1, figures={"MB/s": octets / told["mails"][0][1] / 1e6})
 
 
+async def _accept_crowd(bench: Bench, house: House) -> Round:
+    """All begin at once; the clock stops with the last."""
+    mail, mails = _mail(bench, CROWD_MAIL, attached=False), bench.scaled(CROWD)
+    async with house.memory_peak() as peak:
+        told = await _load(house, mail, [house.box], "--senders", str(mails), "--mails", str(mails))
+    seconds = max(accepted for accepted, _ in told["mails"]) - told["began"]
+    return Round(mails=mails, figures={"MB/s": mails * CROWD_MAIL / seconds / 1e6, MEMORY: peak[0]})
+
+
+def _drain(octets: int, count: int, window: int) -> Run:
+    async def run(bench: Bench, house: House) -> Round:
+        mail, mails = await asyncio.to_thread(_mail(bench, octets, attached=False).read_bytes), bench.scaled(count)
+        assert house.fill is not None
+        await house.fill(DRAINED, mail, mails)
+        await house.settled()
+        words = ["drain", str(house.pop3), PASSWORD, DRAINED, "--window", str(window)]
+        told = await _told(house, "tests.benchmarks.fetch", *words)
+        assert told["messages"] == mails, f"{mails} lay in the maildrop, {told['messages']} came out of it"
+        figures = {"mails/s": mails / told["seconds"]}
+        if octets > 1 << 20:
+            figures = {"MB/s": told["octets"] / told["seconds"] / 1e6}
+        return Round(mails=mails, figures=figures)
+
+    return run
+
+
+def _list(count: int) -> Run:
+    """A maildrop is filled once, since nobody deletes."""
+    filled: dict[str, int] = {}
+
+    async def run(bench: Bench, house: House) -> Round:
+        mail, mails = await asyncio.to_thread(_mail(bench, SMALL_MAIL, attached=False).read_bytes), count
+        assert house.fill is not None
+        if house.name not in filled:
+            filled[house.name] = mails
+            await house.fill(LISTED, mail, mails)
+            await house.settled()
+        told = await _told(house, "tests.benchmarks.fetch", "list", str(house.pop3), PASSWORD, LISTED)
+        assert told["messages"] == mails, f"{mails} lay in the maildrop, {told['messages']} are listed"
+        return Round(mails=1, figures={"ms": told["seconds"] * 1000})
+
+    return run
+
+
+async def _poll(bench: Bench, house: House) -> Round:
+    sessions = bench.scaled(4000)
+    words = ["poll", str(house.pop3), PASSWORD, *POLLED, "--sessions", str(sessions), "--clients", "8"]
+    told = await _told(house, "tests.benchmarks.fetch", *words)
+    return Round(mails=sessions, figures={"sessions/s": sessions / told["seconds"]})
+
+
 MEASURES = (
     Measure(name="small-1", title="97 KB jobs to one printer", run=_through(SMALL_JOB, 1, 800, 160)),
     Measure(name="small-8", title="97 KB jobs to eight printers", run=_through(SMALL_JOB, 8, 1200, 160)),
@@ -181,4 +240,10 @@ MEASURES = (
         name="accept-kept", title="4 KB mails, many a connection", run=_accept("-d"), rounds=5, needs="smtp-source"
     ),
     Measure(name="accept-large", title="a 100 MB mail", run=_accept_large, rounds=5),
+    Measure(name="accept-crowd", title="20 mails of 20 MB at once", run=_accept_crowd),
+    Measure(name="drain", title="POP3: 3,000 mails of 4 KB", run=_drain(SMALL_MAIL, 3000, 32), pop3=True),
+    Measure(name="drain-slow", title="the same, one RETR at a time", run=_drain(SMALL_MAIL, 3000, 1), pop3=True),
+    Measure(name="drain-large", title="POP3: 20 mails of 10 MB", run=_drain(LARGE_JOB, 20, 4), pop3=True),
+    Measure(name="list", title="20,000 mails: login, STAT, UIDL", run=_list(20_000), lower=True, pop3=True),
+    Measure(name="poll", title="POP3: logins to empty maildrops", run=_poll, pop3=True),
 )
