@@ -130,6 +130,7 @@ async def test_it_holds_over_a_restart(house: Pop3House) -> None:
     """Another server on the same store knows nothing but what the store says."""
     name = await house.printer(poll_interval=100)
     assert (await poll(house, name)).startswith("+OK")
+    await house.store.committer.settled()  # as when a process ends
     async with house.serving(STRICT) as service, client(service) as printer:
         assert (await printer.login(name)).startswith("-ERR [LOGIN-DELAY]")
 
