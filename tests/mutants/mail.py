@@ -27,8 +27,8 @@ MAIL: Final = (
         name="dots unstuffed",
         why="A dot that was doubled on the way must not stay in the document, nor a lone one pass.",
         file="appliance/smtp/datasink.py",
-        text='body = body.replace(b"\\r\\n.", b"\\r\\n")',
-        instead="body = bytes(body)",
+        text='body = memoryview(bytes(body).replace(b"\\r\\n.", b"\\r\\n"))',
+        instead="body = memoryview(bytes(body))",
         test="tests/test_datasink.py::test_any_cut_gives_what_the_reference_gives",
     ),
     Defence(
