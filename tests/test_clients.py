@@ -154,3 +154,28 @@ async def test_a_client_fetches_as_base64_what_came_as_binarymime(made: House, t
     fetched = email.message_from_bytes(await fetch(made, name, tmp_path))
     assert fetched["content-transfer-encoding"] == "base64"
     assert fetched.get_payload(decode=True) == DOCUMENT
+
+
+@pytest.mark.parametrize("fetch", [with_curl, with_poplib, fetchmail, mpop])
+async def test_a_client_that_knows_no_utf8_fetches_internationalized_mail(
+    made: House, tmp_path: Path, fetch: Fetch
+) -> None:
+    """RFC 6856 section 2: what such a client fetches is a surrogate, with a header in ASCII; the rest is as it was."""
+    name = await made.add(f"utf8-{fetch.__name__.replace('_', '-')}", poll_interval=1)
+    text = f"From: Größe <größe@example.com>\nTo: {name}@example.com\nSubject: Größe €\n\nDas Maß\n".replace(
+        "\n", "\r\n"
+    )
+
+    def submit() -> None:
+        with smtplib.SMTP(*made.smtp, timeout=PATIENCE) as client:
+            sent = client.sendmail(
+                "größe@example.com", [f"{name}@example.com"], text.encode(), ["SMTPUTF8", "BODY=8BITMIME"]
+            )
+            assert sent == {}
+
+    await asyncio.to_thread(submit)
+    fetched = await fetch(made, name, tmp_path)
+    header, _, body = fetched.partition(b"\n\n")
+    assert header.isascii()
+    assert b"\nSubject: Gr....e ..." in header
+    assert body == "Das Maß\n".encode()
