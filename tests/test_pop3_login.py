@@ -17,7 +17,7 @@ from appliance.pop3 import session
 from appliance.pop3.connection import Limits
 from appliance.pop3.login import may_send_in_clear
 from mailstore.directory.records import Printer
-from tests.pop3_house import FIELDS, LIMITS, SECRET, Pop3House, client, running_pop3
+from tests.pop3_house import FIELDS, LIMITS, SECRET, Pop3House, client, plain, running_pop3
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
@@ -54,6 +54,47 @@ async def test_from_elsewhere_the_name_is_refused_before_the_password(
         assert await printer.ask("USER nobody") == refused
         assert await printer.ask(f"PASS {SECRET}") == "-ERR USER comes before PASS"
         assert (await printer.login(old)).startswith("+OK")
+
+
+async def test_from_elsewhere_auth_does_not_begin_in_clear(house: Pop3House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 5034 section 4.  The exception of an entry is for USER and PASS, which old printers alone need."""
+    monkeypatch.setattr(session, "plain_ip", lambda host: ip_address("192.0.2.7"))
+    old = await house.printer(plain_from=("192.0.2.7/32",))
+    async with client(house) as printer:
+        assert not [word for word in await printer.capabilities() if word.startswith("SASL")]
+        assert (await printer.ask("AUTH")).startswith("+OK")
+        assert await printer.lines() == []
+        for line in (f"AUTH PLAIN {plain(old)}", "AUTH PLAIN"):
+            assert (await printer.ask(line)).startswith("-ERR [AUTH] passwords in clear are not taken from here")
+        await printer.stls(house.trust)
+        assert "SASL PLAIN" in await printer.capabilities()
+        assert (await printer.ask(f"AUTH PLAIN {plain(old)}")).startswith("+OK")
+
+
+async def test_a_response_may_be_longer_than_a_command(house: Pop3House) -> None:
+    """RFC 5034 section 4: what stands in the command is bounded by it, what answers a challenge is not."""
+    name = await house.printer()
+    async with client(house) as guesser:
+        assert await guesser.ask(f"AUTH PLAIN {'A' * 300}") == "-ERR a command has at most 255 octets"
+        for octets, refused in (
+            (12284, "-ERR [AUTH] wrong name or password"),
+            (12288, "-ERR a line has at most 12288"),
+        ):
+            assert await guesser.ask("AUTH PLAIN") == "+ "
+            response = plain(name, "x" * (octets // 4 * 3 - len(name) - 2))
+            assert len(response) == octets
+            assert (await guesser.ask(response)).startswith(refused)
+        assert (await guesser.ask(f"AUTH PLAIN {plain(name)}")).startswith("+OK")
+
+
+async def test_a_client_lost_in_an_exchange_leaves_nothing(house: Pop3House) -> None:
+    name = await house.printer()
+    for said in ("AUTH PLAIN", "AUTH PLAIN\r\nAGEA"):
+        async with client(house) as printer:
+            await printer.say(said)
+            printer.writer.write_eof()
+            assert (await printer.closed()).startswith(b"+ \r\n")
+    assert await house.free(name)
 
 
 async def test_a_stranger_may_ask_for_few_names(house: Pop3House) -> None:
