@@ -141,8 +141,8 @@ async def test_what_a_client_calls_itself_makes_no_header_field(house: Site, rec
 @pytest.mark.parametrize(
     ("message", "status"),
     [
-        (b"Received: from a by b; now\r\n" * 51 + b"\r\ntext\r\n", "554 5.4.6"),
-        (b"Subject: " + b"x" * 300_000 + b"\r\n\r\ntext\r\n", "552 5.3.4"),
+        (b"Received: by b; now\r\n" * 51 + b"\r\nx\r\n", "554 5.4.6 the message has passed more than 50 servers: a mail loop"),
+        (b"Subject: " + b"x" * 300_000 + b"\r\n\r\ntext\r\n", "552 5.3.4 the header is longer than 262144 octets"),
         ((NESTED + b"\r\n--a\r\n") * 40, "554 5.6.0"),
         (b"", "554 5.6.1"),
         (b"Content-Type: text/html\r\n\r\n<p>hello\r\n", "554 5.6.1"),
@@ -201,7 +201,9 @@ async def test_recipients_are_limited(house: Site) -> None:
         await client.ask("MAIL FROM:<ada@example.com>")
         for tag in ("a", "b"):
             assert (await client.ask(f"RCPT TO:<phaser360+{tag}@example.com>")).startswith("250")
-        assert (await client.ask("RCPT TO:<phaser360@example.com>")).startswith("452 4.5.3 ")
+        assert (
+            await client.ask("RCPT TO:<phaser360@example.com>") == "452 4.5.3 too many recipients, send the rest again"
+        )
 
 
 async def test_mails_on_one_connection_are_limited(house: Site) -> None:
@@ -235,11 +237,11 @@ async def test_quota(house: Site, receiver: Receiver) -> None:
         await client.reply()
         await client.ask("EHLO client.example.com")
         await client.ask("MAIL FROM:<ada@example.com> SIZE=3000")
-        assert (await client.ask("RCPT TO:<small@example.com>")).startswith("552 5.2.3 ")
+        assert await client.ask("RCPT TO:<small@example.com>") == "552 5.2.3 larger than this printer's mailbox"
         await client.ask("RSET")
         number(await client.mail(LETTER + b"x" * 1000 + b"\r\n", "small@example.com"))
         await client.ask("MAIL FROM:<ada@example.com> SIZE=1000")
-        assert (await client.ask("RCPT TO:<small@example.com>")).startswith("452 4.2.2 ")
+        assert await client.ask("RCPT TO:<small@example.com>") == "452 4.2.2 the printer's mailbox is full"
         await client.ask("RSET")
         assert (await client.mail(LETTER + b"x" * 1000 + b"\r\n", "small@example.com")).startswith("452 4.2.2 ")
 
@@ -250,7 +252,7 @@ async def test_a_printer_that_takes_no_jobs(house: Site, receiver: Receiver) -> 
         await client.reply()
         await client.ask("EHLO client.example.com")
         await client.ask("MAIL FROM:<ada@example.com>")
-        assert (await client.ask("RCPT TO:<colour@example.com>")).startswith("450 4.2.1 ")
+        assert await client.ask("RCPT TO:<colour@example.com>") == "450 4.2.1 the printer takes no jobs now"
         await house.store.set_printer_state(PrinterState(printer="colour", accepting=True))
         assert (await client.ask("RCPT TO:<colour@example.com>")).startswith("250 ")
 
@@ -287,7 +289,8 @@ async def test_a_fault_of_ours_is_no_fault_of_the_sender(tmp_path: Path) -> None
         await client.ask("EHLO client.example.com")
         await client.ask("MAIL FROM:<ada@example.com>")
         await house.store.close()
-        assert (await client.ask("RCPT TO:<phaser360@example.com>")).startswith("451 4.3.0 something went wrong here")
+        reply = await client.ask("RCPT TO:<phaser360@example.com>")
+        assert reply == "451 4.3.0 something went wrong here, try again later"
 
 
 # -- connections
