@@ -31,6 +31,7 @@ from tests.smtp_client import LETTER, Site, site, until, wire
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 DIALOGUES = Path(__file__).parent / "dialogues" / "smtp"
+LOOP = b"Received: by b; now\r\n" * 51 + b"\r\nx\r\n"
 NESTED = b"Content-Type: multipart/mixed; boundary=a\r\n"
 OUTSIDE = ("192.0.2.0/24",)
 
@@ -141,7 +142,7 @@ async def test_what_a_client_calls_itself_makes_no_header_field(house: Site, rec
 @pytest.mark.parametrize(
     ("message", "status"),
     [
-        (b"Received: by b; now\r\n" * 51 + b"\r\nx\r\n", "554 5.4.6 the message has passed more than 50 servers: a mail loop"),
+        (LOOP, "554 5.4.6 the message has passed more than 50 servers: a mail loop"),
         (b"Subject: " + b"x" * 300_000 + b"\r\n\r\ntext\r\n", "552 5.3.4 the header is longer than 262144 octets"),
         ((NESTED + b"\r\n--a\r\n") * 40, "554 5.6.0"),
         (b"", "554 5.6.1"),
