@@ -16,6 +16,7 @@ from typing import Protocol
 import structlog
 
 from appliance.gauges import StoreGauges
+from appliance.guessing import Guesses
 from appliance.people import first_administrator
 from appliance.pop3.server import start_pop3
 from appliance.reactor import reactor
@@ -70,11 +71,12 @@ async def serve(settings: Settings) -> None:
         open_ports: list[_Listener] = []
         stack.push_async_callback(_close, open_ports)
         store, directory, people = kept.store, kept.directory, kept.people
-        smtp = await start_smtp(settings, store, directory, people=people, certificate=certificate)
+        guesses = Guesses(settings.limits.password_guesses)
+        smtp = await start_smtp(settings, store, directory, people=people, certificate=certificate, guesses=guesses)
         open_ports.append(smtp)
-        pop3 = await start_pop3(settings, store, directory, people=people, certificate=certificate)
+        pop3 = await start_pop3(settings, store, directory, people=people, certificate=certificate, guesses=guesses)
         open_ports.append(pop3)
-        web = await start_web(settings, store, directory, people, certificate, refresh=kept.forget)
+        web = await start_web(settings, store, directory, people, certificate, refresh=kept.forget, guesses=guesses)
         open_ports.append(web)
         async with asyncio.TaskGroup() as tasks:
             work: dict[str, Callable[[], Awaitable[None]]] = {
