@@ -30,6 +30,7 @@ from mailstore.directory.contract import Directory, People
 from mailstore.directory.opening import connect, connect_people
 from mailstore.directory.turn import our_turn
 from mailstore.failure import PermanentFailure, TransientFailure
+from mailstore.loop import settle
 from mailstore.monitoring import monitor
 from mailstore.notify import notify
 from mailstore.store.contract import Role, Store
@@ -89,6 +90,7 @@ async def serve(settings: Settings) -> None:
             }
             chores = [tasks.create_task(_keep_at(name, chore), name=name) for name, chore in work.items()]
             log.info("ready", **smtp.addresses, **pop3.addresses, web=web.url, metrics=where)
+            settle()
             ready.set()
             notify("READY=1")
             await stop.wait()

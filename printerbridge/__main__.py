@@ -62,6 +62,7 @@ async def serve(settings: Settings) -> None:
             guard=Guard(own_listeners(settings)),
         )
         await bridge.start()
+        loop.settle()
         log.info("ready")
         notify("READY=1")
         await asked.wait()

@@ -42,6 +42,5 @@ def test_names_are_different_and_there_are_enough() -> None:
     assert len(names) == len(DEFENCES) >= 40
 
 
-@pytest.mark.skipif(not page.FILE.exists(), reason="README.md does not lead there yet")
 def test_the_page_says_what_the_list_says() -> None:
     assert page.FILE.read_text(encoding="utf-8") == page.page(), "run: python -m tests.mutants --page"
