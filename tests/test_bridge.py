@@ -350,17 +350,41 @@ async def test_stop_breaks_off_after_the_grace_and_the_job_is_uncertain(shop: Pr
 
 
 async def test_a_maildrop_that_a_pop3_session_holds_is_waited_for(shop: Printshop) -> None:
+    """The printer gets a device address while it polls: what is in the session's list may still be deleted by it."""
     async with sink() as printer, sink() as other, shop.bridge():
-        await shop.printer("phaser", printer.uri)
+        await shop.printer("phaser", "")
         await shop.printer("other", other.uri)
+        fetched = await shop.submit("phaser", message(POSTSCRIPT))
         session = await shop.store.open_maildrop("phaser", "pop3:test", 60)
         assert session is not None
-        job_id = await shop.submit("phaser", message(POSTSCRIPT))
+        await shop.printer("phaser", printer.uri)
+        sent = await shop.submit("phaser", message(POSTSCRIPT))
         await shop.ended(await shop.submit("other", message(POSTSCRIPT)))
-        assert await shop.states([job_id]) == [JobState.PENDING]
-        await session.close()
-        await shop.ended(job_id)
+        assert await shop.states([fetched, sent]) == [JobState.PENDING] * 2
+        await session.update(session.entries)
+        await shop.ended(sent)
         assert printer.jobs == [POSTSCRIPT]
+        assert [job.delivery_proof for job in await shop.ended(fetched, sent)] == [
+            DeliveryProof.FETCHED,
+            DeliveryProof.CLOSED,
+        ]
+
+
+async def test_a_pop3_session_that_found_nothing_is_not_waited_for(shop: Printshop) -> None:
+    """Its list stays empty (RFC 1939 section 5): it can neither fetch nor delete what the bridge prints meanwhile."""
+    async with sink() as printer, shop.bridge():
+        await shop.printer("phaser", "")
+        session = await shop.store.open_maildrop("phaser", "pop3:test", 60)
+        assert session is not None
+        await shop.printer("phaser", printer.uri)
+        (job,) = await shop.ended(await shop.submit("phaser", message(POSTSCRIPT)))
+        later = await shop.submit("phaser", message(POSTSCRIPT))
+        await session.renew()
+        await session.update([])
+        await shop.ended(later)
+        assert session.entries == ()
+        assert job.delivery_proof is DeliveryProof.CLOSED
+        assert printer.jobs == [POSTSCRIPT] * 2
 
 
 @contextlib.asynccontextmanager

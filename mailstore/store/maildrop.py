@@ -53,8 +53,9 @@ class Maildrops:
 
     `octets` reads a message as POP3 sends it; `ended` hears of messages nobody needs any more.
 
-    Most polls find nothing.  Such a session holds its maildrop in memory alone and writes nothing: there is nothing in
-    it that it could take or delete, and only one process, the appliance, has POP3 sessions at all.
+    Most polls find nothing.  Such a session holds its maildrop in memory alone and writes nothing.  Other sessions see
+    that, for they are all in the one appliance that a store has.  The bridge does not, and need not: the session's list
+    stays empty, so nothing that the bridge drains meanwhile can be fetched or deleted by it.
     """
 
     def __init__(
