@@ -6,10 +6,10 @@ for with `bytes.find` over whole chunks, so a big part costs no more than its de
 tells every octet as it stands: for who changes a message (`mailstore.reencode`).
 
 Security: the message is a stranger's.  Memory is bounded by `Limits` and by the chunk: what is kept between calls is
-the header of one part, or the beginning of one line that may be a delimiter.  Nesting, the number of parts and the
-length of headers and boundaries are limited; a line that only begins like a delimiter sends the search into a
-compiled pattern that cannot backtrack, so that a body full of such lines costs linear time.  What cannot be decoded
-is told in `End.defect`.
+the header of one part, or the beginning of one line that may be a delimiter.  A header that comes octet by octet is
+looked at each time it has grown by an eighth, not each time.  Nesting, the number of parts and the length of headers
+and boundaries are limited; a line that only begins like a delimiter sends the search into a compiled pattern that
+cannot backtrack, so that a body full of such lines costs linear time.  What cannot be decoded is told in `End.defect`.
 """
 
 from __future__ import annotations
@@ -144,6 +144,7 @@ class Walker:
         self._verbatim = verbatim
         self._state = _State.HEADER
         self._held = b"\r\n"
+        self._waiting = bytearray()  # behind what is held of a header, until it is worth a look
         self._scanned = 0  # of the header that is held, without finding its end
         self._is_message = True  # the header is that of a message, not of a body part
         self._levels: list[_Level] = []
@@ -163,14 +164,21 @@ class Walker:
     def feed(self, chunk: bytes | bytearray | memoryview) -> list[Event]:
         """What these octets tell.  The buffer may be reused after the call."""
         events: list[Event] = []
-        if chunk:
-            self._walk(self._held + chunk if self._held else bytes(chunk), events, final=False)
+        if not chunk:
+            return events
+        if self._state is _State.HEADER:
+            if len(self._waiting) + len(chunk) < len(self._held) // 8:
+                self._waiting += chunk
+                return events
+            if self._waiting:
+                chunk, self._waiting = self._waiting + chunk, bytearray()
+        self._walk(self._held + chunk if self._held else bytes(chunk), events, final=False)
         return events
 
     def close(self) -> list[Event]:
         """What is left to tell at the end of the message; closing delimiters may be missing."""
         events: list[Event] = []
-        self._walk(self._held + b"\r\n", events, final=True)
+        self._walk(b"".join((self._held, self._waiting, b"\r\n")), events, final=True)
         if self._state is _State.LEAF:
             self._end(events)
         self._state = _State.BETWEEN

@@ -179,6 +179,22 @@ def test_hostile_bodies_cost_linear_time(encoding: str, piece: bytes) -> None:
     assert time.process_time() - begun < 0.5
 
 
+@pytest.mark.parametrize("piece", [b"x", b"\r\n ", b"a:\r\n"])
+def test_a_header_that_comes_octet_by_octet_costs_linear_time(piece: bytes) -> None:
+    """By BDAT a client may cut its message into chunks of one octet."""
+    walker = Walker(verbatim=True)
+    walker.feed(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nX: ")
+    begun = time.process_time()
+    for start in range(200_000):
+        octet = start % len(piece)
+        assert walker.feed(piece[octet : octet + 1]) == []
+    assert len(walker._held) + len(walker._waiting) < 201_000
+    head, *_ = walker.feed(b"\r\n\r\n" + b"body" * 10_000)
+    assert time.process_time() - begun < 1
+    assert isinstance(head, Head)
+    assert len(head.octets) > 200_000
+
+
 @pytest.mark.parametrize(
     "field", [b"content-id:\r\n", b"a:\r\n", b" \r\n", b"Content-Type: a" + b";a=b" * 60_000 + b"\r\n"]
 )
