@@ -208,7 +208,7 @@ class Walker:
             end = len(octets) - 2
         else:
             end = end + 2 if end >= 0 else end
-        if (end if end >= 0 else len(octets) - self._longest - 4) - position > self._limits.header:
+        if (end if end >= 0 else len(octets) - self._longest - 4) - position - 2 > self._limits.header:
             raise PermanentFailure("5.3.4", f"a header of the message is longer than {self._limits.header} octets")
         if end < 0:
             self._scanned = octets.rfind(b"\r\n", position) - position

@@ -159,6 +159,15 @@ def test_limits_hold(message: bytes, status: str) -> None:
         assert failure.value.status == status
 
 
+@pytest.mark.parametrize("before", [b"", b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"])
+def test_a_header_may_be_as_long_as_the_limit_says(before: bytes) -> None:
+    for size, fits in ((100, True), (101, False)):
+        message = before + b"A: " + b"x" * (size - 5) + b"\r\n\r\nbody"
+        for cuts in ([], list(range(len(message)))):
+            with contextlib.nullcontext() if fits else pytest.raises(PermanentFailure, match="longer than 100 octets"):
+                told(message, cuts, limits=Limits(header=100))
+
+
 def test_little_is_kept_between_chunks() -> None:
     walker = Walker()
     walker.feed(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n")

@@ -16,6 +16,8 @@ from mailstore.failure import Failure, PermanentFailure
 from mailstore.reencode import Reencoder
 from mailstore.store.contract import Draft
 
+_AT_ONCE = 64 * 1024  # octets made into lines, so that they stay in the processor's cache
+
 
 class Intake:
     """One message.  `write` takes its octets, unstuffed, cut anywhere, never ending within a CRLF."""
@@ -30,7 +32,8 @@ class Intake:
         self._trace = trace
         self._hostname = hostname
         self._limits = limits
-        nested = mime.Limits(depth=limits.mime_depth)
+        # The header is bounded here; what is made into lines has our trace field in front of it.
+        nested = mime.Limits(header=limits.header + len(trace), depth=limits.mime_depth)
         self._survey = Surveyor(nested)
         self._reencoder = Reencoder(nested) if binary else None
         self._header: bytearray | None = bytearray()
@@ -88,22 +91,27 @@ class Intake:
         # RFC 8601 section 5: nobody else may speak in our name.
         block = header.without_results_of(block, self._hostname)
         self.draft.write(self._trace)
-        if self._reencoder is not None:
-            self.pop3_octets += len(self._reencoder.feed(self._trace))
+        self._count(self._trace)
         self._pass_on(block + rest)
 
     def _pass_on(self, octets: bytes | memoryview) -> None:
         self.draft.write(octets)
         self._survey.feed(octets)
+        self._count(octets)
+
+    def _count(self, octets: bytes | memoryview) -> None:
+        """Add what POP3 will send for `octets`."""
         if self._reencoder is not None:
-            self.pop3_octets += len(self._reencoder.feed(octets))
+            view = memoryview(octets)
+            for start in range(0, len(view), _AT_ONCE):
+                self.pop3_octets += len(self._reencoder.feed(view[start : start + _AT_ONCE]))
 
     def _bound(self, octets: int) -> None:
         if octets > self._limits.header:
             raise PermanentFailure("5.3.4", f"the header is longer than {self._limits.header} octets")
 
 
-_NOT_ANSWERED = frozenset({"bulk", "list", "junk"})
+_NOT_ANSWERED = frozenset({b"bulk", b"list", b"junk"})
 
 
 def _automatic(block: bytes) -> bool:
@@ -111,10 +119,12 @@ def _automatic(block: bytes) -> bool:
 
     The field's own section 5 says "no" for people; what cannot be read is no "no".  Precedence is older than it.
     """
-    submitted = (header.parameters(field.value)[0] for field in header.find(block, "auto-submitted"))
-    precedence = header.value(block, "precedence").lower().decode("latin-1")
-    return (
-        any(word != "no" for word in submitted)
-        or precedence in _NOT_ANSWERED
-        or next(header.find(block, "list-id"), None) is not None
-    )
+    for field in header.find(block, "auto-submitted", "precedence", "list-id"):
+        if field.name == b"list-id":
+            return True
+        if field.name == b"precedence":
+            if field.value.lower() in _NOT_ANSWERED:
+                return True
+        elif header.parameters(field.value)[0] != "no":
+            return True
+    return False
