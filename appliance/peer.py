@@ -36,3 +36,8 @@ def within(ip: Address, networks: Iterable[Network]) -> bool:
 def customer(ip: Address) -> int:
     """Who is counted as one client: an IPv4 address, or an IPv6 /64, which is what one customer gets."""
     return int(ip) if isinstance(ip, IPv4Address) else -(int(ip) >> 64) - 1
+
+
+def end_site(ip: Address) -> int | None:
+    """The IPv6 /48 of an address: the most that one customer gets (RFC 6177), and anybody for the asking."""
+    return None if isinstance(ip, IPv4Address) else int(ip) >> 80

@@ -211,6 +211,65 @@ async def test_a_line_does_not_stand_for_ever(monkeypatch: pytest.MonkeyPatch) -
         await task
 
 
+async def test_who_is_sure_to_be_refused_does_not_wait_for_it() -> None:
+    """Neither a browser, for a mail program of the same client that is made to wait, nor those behind many others."""
+    guesses = Guesses(1, first=LONGEST)
+    assert await tried(guesses, "192.0.2.1", "ada")
+    waiting = [asyncio.create_task(tried(guesses, "192.0.2.1", "ada")) for _ in range(guessing.LINE + 1)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(DEADLINE):
+        assert not await tried(guesses, "192.0.2.1", "ada", patient=False)
+        assert not await tried(guesses, "192.0.2.1", "ada")
+        assert await tried(guesses, "192.0.2.2", "grace")
+        guesses.close()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_whoever_waits_goes_when_the_ports_close() -> None:
+    guesses = Guesses(1, first=LONGEST)
+    assert await tried(guesses, "192.0.2.1", "ada")
+    waiting = [asyncio.create_task(tried(guesses, "192.0.2.1", "ada")) for _ in range(3)]
+    await asyncio.sleep(0)
+    guesses.close()
+    async with asyncio.timeout(DEADLINE):
+        ends = await asyncio.gather(*waiting, return_exceptions=True)
+        with pytest.raises(TransientFailure, match="shutting down"):
+            await tried(guesses, "192.0.2.1", "ada")
+    assert [(type(end), str(end)) for end in ends] == [
+        (TransientFailure, "4.3.2 shutting down, try again later"),
+    ] * 3
+
+
+async def test_a_site_with_65536_networks_gains_little(slept: list[float]) -> None:
+    """One guess from each /64 of a /48, each for another name."""
+    guesses = Guesses(2, clock=Clock())
+    free = BY_ALL * 2
+
+    def network(number: int) -> str:
+        return f"2001:db8:7:{number:x}::1"
+
+    assert await tried(guesses, network(0xFFFF), "ada", right=True)
+    assert all(await many(guesses, free, network, str))
+    assert slept == []
+    assert all(await many(guesses, DELAYS + 1, lambda number: network(0x100 + number), lambda number: f"user{number}"))
+    assert slept == [1, 2, 4, 8, 16, *[LONGEST] * 6]  # slow, and never shut out
+    slept.clear()
+    assert await tried(guesses, network(0xFFFF), "ada", right=True)
+    assert await tried(guesses, "2001:db8:8::1", "grace")
+    assert slept == []
+
+
+async def test_and_waits_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guessing, "LONGEST", 0.02)
+    guesses = Guesses(1, first=0.02)
+    clients = [f"2001:db8:7:{number:x}::1" for number in range(BY_ALL + 4)]
+    for client in clients[:BY_ALL]:
+        assert await tried(guesses, client, client)
+    began = asyncio.get_running_loop().time()
+    assert all(await asyncio.gather(*(tried(guesses, client, client) for client in clients[BY_ALL:])))
+    assert asyncio.get_running_loop().time() - began >= 4 * 0.02
+
+
 async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guessing, "REMEMBERED", 5)
     monkeypatch.setattr(guessing, "KNOWN", 5)

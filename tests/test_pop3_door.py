@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, ip_network
 import pytest
 import pytest_asyncio
 
-from appliance.guessing import Guesses
+from appliance.guessing import DELAYED, LONGEST, Guesses
 from appliance.pop3.connection import Limits
 from appliance.pop3.server import Pop3Service
 from appliance.proxy_protocol import SIGNATURE
@@ -162,6 +162,22 @@ async def test_wrong_passwords_count_over_connections(house: Pop3House) -> None:
             assert (await guesser.ask(f"AUTH PLAIN {plain(name)}")).startswith("-ERR [SYS/TEMP]")
         async with client(service, other):
             pass
+
+
+async def test_going_down_waits_for_no_guesser(house: Pop3House) -> None:
+    name = await house.printer()
+    async with contextlib.AsyncExitStack() as stack:
+        service = await stack.enter_async_context(house.serving(guesses=Guesses(1, first=LONGEST)))
+        assert (await (await stack.enter_async_context(client(service))).login(name, "wrong")).startswith("-ERR [AUTH]")
+        before = DELAYED._value.get()
+        waiting = [await stack.enter_async_context(client(service)) for _ in range(2)]
+        for one in waiting:
+            await one.ask(f"USER {name}")
+            await one.say("PASS wrong")
+        async with asyncio.timeout(10):
+            while DELAYED._value.get() == before:
+                await asyncio.sleep(0)
+            await service.close(grace=5)
 
 
 async def test_limits_are_the_configurations(house: Pop3House) -> None:

@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from appliance.guessing import DELAYS, Guesses
+from appliance.guessing import DELAYED, DELAYS, LONGEST, Guesses
 from appliance.smtp.limits import Limits
 from appliance.smtp.receiver import Receiver
 from appliance.smtp.server import start_smtp
-from tests.smtp_client import PASSWORDS, Site, Wire, site
+from tests.smtp_client import DEADLINE, PASSWORDS, Site, Wire, site, until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
@@ -67,6 +67,28 @@ async def test_guesses_are_counted_over_all_connections(house: Site, receiver: R
     assert await log_in(receiver, GUESSER, trusting, "ada", PASSWORDS["ada"]) == more
     assert await log_in(receiver, GUESSER, trusting, "root", "guess") == more
     assert await log_in(receiver, OTHER, trusting, "ada", PASSWORDS["ada"]) == "235 2.7.0 welcome"
+
+
+async def test_going_down_waits_for_no_guesser(house: Site) -> None:
+    made = await start_smtp(
+        house.settings(),
+        house.store,
+        house.directory,
+        people=house.people,
+        certificate=house.certificate,
+        limits=Limits(denial_seconds=0),
+        guesses=Guesses(1, first=LONGEST),
+    )
+    try:
+        trusting = house.trusting
+        assert (await log_in(made, GUESSER, trusting, "ada", "guess")).startswith("535 ")
+        before = DELAYED._value.get()
+        waiting = [asyncio.create_task(log_in(made, GUESSER, trusting, "ada", "guess")) for _ in range(3)]
+        await until(lambda: DELAYED._value.get() > before)
+    finally:
+        async with asyncio.timeout(DEADLINE):
+            await made.close(1.0)
+    await asyncio.gather(*waiting, return_exceptions=True)
 
 
 async def test_who_knows_the_password_is_not_shut_out_by_a_neighbour(house: Site, receiver: Receiver) -> None:

@@ -109,6 +109,7 @@ class Pop3Service:
         await asyncio.gather(*(defer.maybeDeferred(port.stopListening).asFuture(loop) for port in self._ports))
         for announcing in list(self._announcing):
             announcing.abort()
+        self._house.accounts.guesses.close()
         tasks = [session.task for session in self._sessions if session.task]
         for session in list(self._sessions):
             session.leave()

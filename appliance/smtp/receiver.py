@@ -110,6 +110,7 @@ class Receiver:
         self.closing = True
         for server in self._servers:
             server.close()
+        self.site.guesses.close()
         for handshake in self._handshakes:
             handshake.cancel()
         for shut_down in list(self.connections.values()):

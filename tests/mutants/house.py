@@ -174,8 +174,8 @@ HOUSE: Final = (
         name="few guesses by one client",
         why="Wrong passwords from one client, at whatever port, wait longer and longer and then are not looked at.",
         file="appliance/guessing.py",
-        text="if beyond >= (DELAYS if patient else 0):",
-        instead="if False:",
+        text="return beyond >= (DELAYS if patient else 0)",
+        instead="return False",
         test="tests/test_guessing.py::test_each_try_beyond_the_free_ones_waits_longer_and_then_there_is_none",
     ),
     Defence(
