@@ -19,12 +19,24 @@ def test_an_address_a_network_and_all_have_their_number() -> None:
     assert [gate.enter(one) for _ in range(3)] == ["", "", "address"]
     assert gate.enter(neighbour) == ""
     assert [gate.enter(who) for who in (one, neighbour, another)] == ["address", "network", "network"]
-    assert gate.enter(ip_address("2001:db8:0:1::1")) == ""
+    assert gate.enter(ip_address("2001:db8:1::1")) == ""
     assert gate.enter(other) == ""
     assert gate.enter(other) == "total"
     gate.leave(one)
     assert gate.enter(another) == ""
     assert gate.total == 5
+
+
+def test_a_48_has_half_of_all() -> None:
+    gate = Gate(Limits(connections=7, connections_per_address=1, connections_per_network=1))
+    assert [gate.enter(ip_address(f"2001:db8:1:{number}::1")) for number in range(5)] == ["", "", "", "", "network"]
+    assert gate.enter(ip_address("2001:db8:2::1")) == ""
+    gate.leave(ip_address("2001:db8:1:2::1"))
+    assert gate.enter(ip_address("2001:db8:1:9::1")) == ""
+    for address in ("2001:db8:2::1", *(f"2001:db8:1:{number}::1" for number in (0, 1, 3, 9))):
+        gate.leave(ip_address(address))
+    assert gate.total == 0
+    assert not gate._open
 
 
 def test_an_ipv4_address_is_its_own_network() -> None:

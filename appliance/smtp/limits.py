@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from appliance.peer import Address, Network, customer, within
+from appliance.peer import Address, Network, customer, end_site, within
 from mailstore.config import Settings
 
 CUSTOMERS: Final = 10_000
@@ -72,13 +72,16 @@ class Limits:
 
 
 class Gate:
-    """Counts the connections that are open: in all, of each address, of each customer."""
+    """Counts the connections that are open: in all, of each address, of each customer, of each IPv6 /48.
+
+    A /48, which anybody gets who asks for it, has no more than half of all, so that others come in beside it.
+    """
 
     def __init__(self, limits: Limits, *, exempt: Iterable[Network] = ()) -> None:
         """`exempt` are addresses behind which many stand: only the count of all holds for them."""
         self._limits = limits
         self._exempt = tuple(exempt)
-        self._open: Counter[Address | int] = Counter()  # by address, and by customer
+        self._open: Counter[Address | int | tuple[int]] = Counter()  # by address, by customer, by /48
         self.total = 0
 
     def enter(self, ip: Address) -> str:
@@ -90,16 +93,24 @@ class Gate:
                 return "address"
             if self._open[customer(ip)] >= self._limits.connections_per_network:
                 return "network"
+            if (site := end_site(ip)) is not None and self._open[site,] >= (self._limits.connections + 1) // 2:
+                return "network"
         self.total += 1
-        self._open.update((ip, customer(ip)))
+        self._open.update(_counted(ip))
         return ""
 
     def leave(self, ip: Address) -> None:
         self.total -= 1
-        for key in (ip, customer(ip)):
+        for key in _counted(ip):
             self._open[key] -= 1
             if not self._open[key]:
                 del self._open[key]
+
+
+def _counted(ip: Address) -> tuple[Address | int | tuple[int], ...]:
+    """By what a connection is counted."""
+    site = end_site(ip)
+    return (ip, customer(ip)) if site is None else (ip, customer(ip), (site,))
 
 
 REFUSALS: Final = {
