@@ -12,6 +12,9 @@ import ipaddress
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
+
+import idna
 
 from mailstore.failure import PermanentFailure
 
@@ -142,13 +145,31 @@ def split_subaddress(address: str) -> tuple[str, tuple[str, ...]]:
 
 
 def canonical(address: str) -> str:
-    """The form by which addresses are compared: without case, in Unicode's form NFC, without needless quotes.
+    """The form by which addresses are compared.
 
-    `address` is one that `parse_path` gave, or a person wrote in the directory; never raises.
+    Without case, in Unicode's form NFC, without needless quotes, and an internationalized domain in its A-labels (RFC
+    5890 section 2.3.2.1), which are the same domain as the U-labels.  `address` is one that `parse_path` gave, or a
+    person wrote in the directory; never raises.
     """
     local, at, domain = address.rpartition("@")
     if local.startswith('"') and local.endswith('"') and len(local) > 2:
         plain = _QUOTED_PAIR.sub(r"\1", local[1:-1])
-        address = plain + at + domain if _DOT_STRING.fullmatch(plain) else address
+        local = plain if _DOT_STRING.fullmatch(plain) else local
+    if domain.isascii() or not at:
+        return _folded(local + at + domain)
+    return _folded(local + at) + _ascii_domain(domain)
+
+
+def _folded(text: str) -> str:
     # Not casefold(): it takes the long s for an s and the sharp one for two, and those are other addresses and domains.
-    return address.lower() if address.isascii() else unicodedata.normalize("NFC", address.lower())
+    return text.lower() if text.isascii() else unicodedata.normalize("NFC", text.lower())
+
+
+@lru_cache(maxsize=1024)
+def _ascii_domain(domain: str) -> str:
+    folded = _folded(domain)
+    try:
+        # Strict, and not by the mapping of UTS 46, which makes one domain of characters that only look like another's.
+        return idna.encode(folded, strict=True).decode("ascii")
+    except UnicodeError:
+        return folded

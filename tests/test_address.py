@@ -136,9 +136,37 @@ def test_canonical() -> None:
         assert canonical(f"ada@{other}.example") != canonical(f"ada@{address}.example")
 
 
-@given(st.text(max_size=20))
-def test_canonical_is_what_it_is(text: str) -> None:
-    once = canonical(f"{text}@example.com")
+@pytest.mark.parametrize(
+    ("domain", "form"),
+    [
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("BÜCHER.Example", "xn--bcher-kva.example"),
+        ("bu\u0308cher.example", "xn--bcher-kva.example"),
+        ("XN--BCHER-KVA.example", "xn--bcher-kva.example"),
+        ("printer.xn--bcher-kva.bücher", "printer.xn--bcher-kva.xn--bcher-kva"),
+        ("straße.example", "xn--strae-oqa.example"),  # IDNA2008; in IDNA2003 it was strasse.example
+        # Not U-labels, so nobody's domain but their own.
+        ("\uff45xample.com", "\uff45xample.com"),
+        ("bücher\u3002example", "bücher\u3002example"),
+        ("\u200dü.example", "\u200dü.example"),
+        ("☃.example", "☃.example"),
+        ("ü_b.example", "ü_b.example"),
+        ("ü" * 100 + ".example", "ü" * 100 + ".example"),
+        ("ü..example", "ü..example"),
+    ],
+)
+def test_a_domain_has_one_form(domain: str, form: str) -> None:
+    assert canonical(f"Größe+A@{domain}") == f"größe+a@{form}"
+    assert canonical(canonical(f"a@{domain}")) == f"a@{form}"
+
+
+def test_a_word_without_a_domain_stays_one() -> None:
+    assert canonical("Größe") == "größe"
+
+
+@given(st.text(max_size=20), st.text(max_size=20))
+def test_canonical_is_what_it_is(text: str, domain: str) -> None:
+    once = canonical(f"{text}@{domain}.com")
     assert canonical(once) == once
 
 

@@ -12,6 +12,7 @@ from appliance.smtp.beginning import begin
 from appliance.smtp.client import Client
 from appliance.smtp.receiver import Receiver
 from appliance.smtp.transaction import Transaction
+from mailstore.directory.records import Printer
 from mailstore.job import Job
 from tests.smtp_client import LETTER, Site, Wire, site, submission, wire
 
@@ -83,6 +84,25 @@ async def test_an_address_beyond_ascii_in_orcpt(house: Site, receiver: Receiver)
         assert job.orcpt == "utf-8;größe@example.com"
         await client.ask("MAIL FROM:<ada@example.com>")
         assert (await client.ask(f"RCPT TO:{word}")).startswith("501 5.5.4 ORCPT ")
+
+
+async def test_a_domain_beyond_ascii_is_the_one_of_its_a_labels(house: Site) -> None:
+    """RFC 6531 section 3.2: SMTPUTF8 brings U-labels, what is configured and kept in the directory is ASCII."""
+    domain = "xn--bcher-kva.example"
+    printer = Printer(name="foreign", addresses=(f"foreign@{domain}",), allow=("*",), deny=("eve@bücher.example",))
+    await house.directory.add(printer, None)
+    async with house.receiver(domains=(domain,)) as receiver, wire(receiver) as client:
+        await client.reply()
+        await client.ask("EHLO client.example.com")
+        for written in ("foreign+copies=2@bücher.example", "Foreign@BÜCHER.example", f"foreign@{domain}"):
+            (job,) = await jobs_of(house, client, "<ada@example.com> SMTPUTF8", f"<{written}>")
+            assert (job.printer, job.recipient) == ("foreign", written)
+        for sender in ("eve@bücher.example", f"eve@{domain}"):
+            assert (await client.ask(f"MAIL FROM:<{sender}> SMTPUTF8")).startswith("250 ")
+            assert (await client.ask("RCPT TO:<foreign@bücher.example>")).startswith("550 5.7.1 ")
+            for other in ("bucher.example", "\uff42ücher.example", "bücher.example.", "bücher\u3002example"):
+                assert (await client.ask(f"RCPT TO:<foreign@{other}>"))[:5] in ("550 5", "501 5"), other
+            await client.ask("RSET")
 
 
 async def test_the_submitter_is_believed_of_logins_and_insiders_only(house: Site, receiver: Receiver) -> None:

@@ -66,9 +66,9 @@ def wanted(transaction: Transaction, argument: str) -> Wanted | Reply:
     except PermanentFailure as failure:
         return _malformed(failure)
     given = path.address if path.domain else f"{path.local}@{transaction.site.settings.domains[0]}"
-    if path.domain.lower() not in ("", *transaction.site.settings.domains):
-        return Reply(code=550, status="5.7.1", text="relaying denied", reason="relaying-denied")
     key = addresses.canonical(given)
+    if key.rpartition("@")[2] not in transaction.site.settings.domains:
+        return Reply(code=550, status="5.7.1", text="relaying denied", reason="relaying-denied")
     if any(known.key == key for known in transaction.recipients):
         return RECIPIENT_OK
     if not transaction.room:
