@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from mailstore.failure import TransientFailure
-from mailstore.store.committer import Committer, Rows, Wanted
+from mailstore.store.committer import Committer, Rows, Steps, Wanted
 from mailstore.store.statement import Statement, given
 
 _TABLE = sa.Table("line", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True), sa.Column("text", sa.Text))
@@ -199,6 +199,78 @@ async def test_a_full_database_fails_only_those_that_do_not_fit(bench: Bench) ->
     assert isinstance(results[1], TransientFailure)
     assert results[1].status == "4.3.1"
     assert bench.lines() == ["small 1", "small 2"]
+
+
+def adding(*texts: str, seen: Callable[[], object] = lambda: None) -> Callable[[Rows], Steps[int]]:
+    """One line at a step; `seen` is called before each."""
+
+    def steps(rows: Rows) -> Steps[int]:
+        for text in texts:
+            seen()
+            rows.change(_ADD, text=text)
+            yield
+        return len(texts)
+
+    return steps
+
+
+async def test_the_loop_runs_between_the_steps_of_one_transaction(bench: Bench) -> None:
+    turns, at_step, running = 0, list[tuple[int, list[str]]](), True
+
+    async def count() -> None:
+        nonlocal turns
+        while running:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    work = adding(*"abcdef", seen=lambda: at_step.append((turns, bench.lines())))
+    before = bench.committer.submit(add("before"), Wanted.LATER)
+    long = bench.committer.submit_long(work)
+    after = bench.committer.submit(add("after"))
+    assert await long == 6
+    running = False
+    await asyncio.gather(before, after, counting)
+    assert bench.lines() == ["before", *"abcdef", "after"]
+    assert len({turn for turn, _ in at_step}) == 6
+    assert all(lines == ["before"] for _, lines in at_step)
+    assert bench.committer.commits == 3
+    assert bench.committer.operations == 3
+
+
+async def test_steps_that_fail_leave_nothing_and_hold_nobody_up(bench: Bench) -> None:
+    def break_off() -> None:
+        if bench.connection.total_changes > 2:
+            raise KeyError("third")
+
+    long = bench.committer.submit_long(adding(*"abcdef", seen=break_off))
+    after = bench.committer.submit(add("after"))
+    with pytest.raises(KeyError, match="third"):
+        await long
+    assert await after == "after"
+    assert bench.lines() == ["after"]
+
+
+async def test_steps_on_a_full_disk_leave_nothing(bench: Bench) -> None:
+    pages = bench.connection.execute("PRAGMA page_count").fetchall()[0][0]
+    bench.connection.execute(f"PRAGMA max_page_count={pages + 4}").fetchall()
+    with pytest.raises(TransientFailure) as caught:
+        await bench.committer.submit_long(adding("a", "b", "x" * 100_000))
+    assert caught.value.status == "4.3.1"
+    assert await bench.committer.submit(add("small")) == "small"
+    assert bench.lines() == ["small"]
+
+
+async def test_steps_wait_for_a_foreign_lock_too(bench: Bench) -> None:
+    foreign = sqlite3.connect(bench.path, isolation_level=None)
+    foreign.execute("BEGIN IMMEDIATE")
+    waiting = bench.committer.submit_long(adding("a", "b"))
+    done, _ = await asyncio.wait([waiting], timeout=0.1)
+    assert not done
+    foreign.execute("ROLLBACK")
+    foreign.close()
+    assert await asyncio.wait_for(waiting, 5) == 2
+    assert bench.lines() == ["a", "b"]
 
 
 CHILD = """

@@ -12,7 +12,7 @@ import fcntl
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
@@ -23,6 +23,9 @@ from mailstore.store.statement import Statement
 from mailstore.store.worker import Worker, disk_full, end_process
 
 T = TypeVar("T")
+
+Steps = Generator[None, None, T]
+"""Work that lets the loop run at each `yield`, and returns its result."""
 
 TURNS = 8
 """So many times the loop goes round before a batch begins, so that mails whose last octets lie in the kernel join it:
@@ -75,10 +78,15 @@ class Rows:
 
 
 class _Operation(Generic[T]):
-    __slots__ = ("future", "instant", "result", "wanted", "work")
+    """`work` returns what `future` gets, or if it is `long` the `Steps` to that."""
 
-    def __init__(self, work: Callable[[Rows], T], wanted: Wanted, instant: str, future: asyncio.Future[T]) -> None:
+    __slots__ = ("future", "instant", "long", "result", "wanted", "work")
+
+    def __init__(
+        self, work: Callable[[Rows], Any], wanted: Wanted, instant: str, future: asyncio.Future[T], *, long: bool
+    ) -> None:
         self.work = work
+        self.long = long
         self.wanted = wanted
         self.instant = instant
         self.future = future
@@ -128,7 +136,7 @@ class Committer:
         "4.3.0" else).  A future canceled before its batch begins takes the operation with it.
         """
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.append(_Operation(work, wanted, instant, future))
+        self._queue.append(_Operation(work, wanted, instant, future, long=False))
         self._idle.clear()
         if wanted is not Wanted.LATER:
             self.hurry()
@@ -136,6 +144,17 @@ class Committer:
         self._lazy = future
         if self._timer is None and not self._running:
             self._timer = self._loop.call_later(LAZY_SECONDS, self._start)
+        return future
+
+    def submit_long(self, steps: Callable[[Rows], Steps[T]], *, instant: str = "") -> asyncio.Future[T]:
+        """As `submit` with `SYNC`, for thousands of rows: a transaction of its own; the loop runs between its steps.
+
+        Whoever else writes waits meanwhile, in the other process too.
+        """
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._queue.append(_Operation(steps, Wanted.SYNC, instant, future, long=True))
+        self._idle.clear()
+        self.hurry()
         return future
 
     def hurry(self) -> None:
@@ -190,8 +209,10 @@ class Committer:
     def _next_batch(self) -> list[_Operation[Any]]:
         if self._alone:
             return [self._alone.popleft()]
-        batch = [operation for operation in self._queue if not operation.future.cancelled()]
-        self._queue.clear()
+        batch: list[_Operation[Any]] = []
+        while self._queue and not (batch and (self._queue[0].long or batch[0].long)):
+            if not (operation := self._queue.popleft()).future.cancelled():
+                batch.append(operation)
         return batch
 
     def _wait_for_lock(self, batch: list[_Operation[Any]]) -> None:
@@ -199,23 +220,47 @@ class Committer:
         self._loop.call_soon_threadsafe(self._write, batch)
 
     def _write(self, batch: list[_Operation[Any]]) -> None:
+        if batch[0].long:
+            self._surely(self._write_long, batch[0])
+        else:
+            self._surely(self._write_rows, batch)
+
+    def _surely(self, write: Callable[..., None], *what: Any) -> None:
         try:
-            self._write_rows(batch)
+            write(*what)
         except Exception as error:  # noqa: BLE001 - the lock is held and callers wait: nobody may go on like that
             end_process("writing rows failed", error)
+
+    def _write_long(self, operation: _Operation[Any]) -> None:
+        if self._begun([operation]):
+            rows = Rows(self._connection)
+            self._step(operation, rows, operation.work(rows))
+
+    def _step(self, operation: _Operation[Any], rows: Rows, steps: Steps[Any]) -> None:
+        try:
+            next(steps)
+        except StopIteration as end:
+            operation.result = end.value
+            self._worker.put(lambda: self._commit([operation], [operation], rows.rings))
+        except sqlite3.OperationalError as error:
+            self._undo()
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+            self._done([operation], [], set(), error)
+        except Exception as error:  # noqa: BLE001 - handed to whoever submitted it
+            self._undo()
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+            operation.fail(_told(error))
+            self._again()
+        else:
+            self._loop.call_soon(self._surely, self._step, operation, rows, steps)
 
     def _write_rows(self, batch: list[_Operation[Any]], *, apart: bool = False) -> None:
         """`apart`: each under a savepoint, which costs a tenth more.
 
         Nearly always all succeed, or what fails has changed nothing yet; if not, all is undone and written again so.
         """
-        try:
-            self._begin(full=any(operation.wanted is Wanted.SYNC for operation in batch))
-        except sqlite3.OperationalError as error:
-            fcntl.flock(self._lock, fcntl.LOCK_UN)
-            self._not_begun(batch, error)
+        if not self._begun(batch):
             return
-        self._busy_since = 0.0
         rings: set[str] = set()
         written: list[_Operation[Any]] = []
         failed: list[tuple[_Operation[Any], Exception]] = []
@@ -240,15 +285,23 @@ class Committer:
             else:
                 written.append(operation)
         for operation, reason in failed:
-            operation.fail(read_failure(reason) if type(reason) is sqlite3.DatabaseError else reason)  # damaged
+            operation.fail(_told(reason))
         self._worker.put(lambda: self._commit(batch, written, rings))
 
-    def _begin(self, *, full: bool) -> None:
-        if full is not self._full:
-            # A commit without a sync is durable with the next one that syncs: they share one log, and its order.
-            self._connection.execute("PRAGMA synchronous=FULL" if full else "PRAGMA synchronous=NORMAL")
-            self._full = full
-        self._connection.execute("BEGIN IMMEDIATE")
+    def _begun(self, batch: list[_Operation[Any]]) -> bool:
+        full = any(operation.wanted is Wanted.SYNC for operation in batch)
+        try:
+            if full is not self._full:
+                # A commit without a sync is durable with the next one that syncs: they share one log, and its order.
+                self._connection.execute("PRAGMA synchronous=FULL" if full else "PRAGMA synchronous=NORMAL")
+                self._full = full
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+            self._not_begun(batch, error)
+            return False
+        self._busy_since = 0.0
+        return True
 
     def _not_begun(self, batch: list[_Operation[Any]], error: sqlite3.OperationalError) -> None:
         now = self._loop.time()
@@ -321,6 +374,11 @@ class Committer:
     def _again(self) -> None:
         self._running = False
         self._start()
+
+
+def _told(error: Exception) -> Exception:
+    """What the caller hears of what its work raised."""
+    return read_failure(error) if type(error) is sqlite3.DatabaseError else error  # damaged
 
 
 def _code(error: sqlite3.Error) -> int:

@@ -18,7 +18,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from mailstore.job import TRANSITIONS, DeliveryProof, Event, JobState, sources
 from mailstore.store import leases, listing
-from mailstore.store.committer import Rows
+from mailstore.store.committer import Rows, Steps
 from mailstore.store.contract import Lease
 from mailstore.store.listing import among, is_of_printer
 from mailstore.store.occurring import occurred
@@ -277,7 +277,7 @@ def closed(
 
 
 AT_ONCE = 100
-"""Jobs that one statement ends: a client may delete thousands, and their rows are written on the loop."""
+"""Jobs that one step ends: a client may delete thousands, and their rows are written on the loop."""
 
 
 def _some(column: sa.Column[Any]) -> ColumnElement[bool]:
@@ -318,30 +318,53 @@ _MESSAGES_ENDED = Statement(
 )
 
 
-def fetched(rows: Rows, lease: Lease, job_ids: Collection[int], now: float) -> list[int]:
-    """Instant 4 of jobs that a POP3 client took; returns the messages.  Raises `LeaseLost`."""
+_TELL = Statement(
+    sa.insert(EVENT).from_select(
+        ["job_id", "id", "at", "text"],
+        sa.select(
+            JOB.c.id,
+            sa.select(sa.func.coalesce(sa.func.max(EVENT.c.id), number(0)) + number(1))
+            .where(EVENT.c.job_id == JOB.c.id)
+            .scalar_subquery(),
+            given("at", sa.Double),
+            given("told", sa.Text),
+        ).where(_some(JOB.c.id)),
+    )
+)
+
+
+def fetched(rows: Rows, lease: Lease, job_ids: Collection[int], now: float) -> Steps[list[int]]:
+    """Instant 4 of jobs that a POP3 client took, `AT_ONCE` at a step; returns the messages.  Raises `LeaseLost`."""
     leases.check(rows, lease)
-    ended = dict[int, int]()
+    printer = lease.resource.removeprefix(leases.MAILDROP)
+    reasons, detail = ("job-completed-successfully",), "fetched"
+    messages: list[int] = []
     for some in _by_hundreds(job_ids):
-        ended.update(rows.all(_FETCHED, **some, now=now, which=lease.resource, ours=lease.token))
-    told = told_of(Event.COMPLETE, ("job-completed-successfully",), "fetched")
-    rows.change_many(leases.ADD_EVENT, ({"job_id": job_id, "at": now, "text": told} for job_id in ended))
-    gone = [entry for some in _by_hundreds(ended) for entry in rows.all(_TAKE_ENTRIES, **some)]
-    for maildrop, taken in groupby(sorted(gone), key=itemgetter(0)):
-        sizes = [size for _, size in taken]
-        rows.change(_EMPTY, which=maildrop, less=sum(sizes), fewer=len(sizes), completed=now)
+        ended = dict[int, int](rows.all(_FETCHED, **some, now=now, which=lease.resource, ours=lease.token))
+        for done in _by_hundreds(ended):
+            rows.change(_TELL, **done, at=now, told=told_of(Event.COMPLETE, reasons, detail))
+            gone = rows.all(_TAKE_ENTRIES, **done)
+            for maildrop, taken in groupby(sorted(gone), key=itemgetter(0)):
+                sizes = [size for _, size in taken]
+                rows.change(_EMPTY, which=maildrop, less=sum(sizes), fewer=len(sizes), completed=now)
+        answerable = _let_go(rows, ended.values(), now)
+        for job_id, message_id in sorted(ended.items()) if is_of_printer(printer) else ():
+            if message_id in answerable:
+                occurred(rows, Occasion.COMPLETED, printer, reasons, detail, now, job_id)
+        messages += ended.values()
+        yield
+    return messages
+
+
+def _let_go(rows: Rows, messages: Collection[int], now: float) -> set[int]:
+    """One job fewer waits for each of `messages`; returns those whose sender may be answered."""
     # Two recipients of one message may share a maildrop, and a statement touches each message once.
-    left = Counter(ended.values())
-    answerable = set[int]()
+    left, answerable = Counter(messages), set[int]()
     while left:
         for some in _by_hundreds(left):
             answerable.update(message for message, proved in rows.all(_MESSAGES_ENDED, **some, now=now) if proved)
         left -= Counter(left.keys())
-    printer = lease.resource.removeprefix(leases.MAILDROP)
-    for job_id, message_id in sorted(ended.items()) if is_of_printer(printer) else ():
-        if message_id in answerable:
-            occurred(rows, Occasion.COMPLETED, printer, ("job-completed-successfully",), "fetched", now, job_id)
-    return list(ended.values())
+    return answerable
 
 
 def forget(rows: Rows, printer: str, now: float) -> list[int]:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from mailstore.job import JobState
 from mailstore.store import jobs, leases
-from mailstore.store.committer import Committer, Rows, Wanted
+from mailstore.store.committer import Committer, Rows, Steps, Wanted
 from mailstore.store.contract import Entry, Lease, LeaseLost, Maildrop, Role
 from mailstore.store.reader import Reader
 from mailstore.store.schema import ENTRY, JOB, MESSAGE, PRINTER_STATE
@@ -208,12 +208,15 @@ class HeldMaildrop:
     async def update(self, deleted: Collection[Entry]) -> None:
         lease, now = self._lease, time.time()
 
-        def work(rows: Rows) -> list[int]:
-            messages = jobs.fetched(rows, lease, [entry.job_id for entry in deleted], now)
+        def steps(rows: Rows) -> Steps[list[int]]:
+            messages = yield from jobs.fetched(rows, lease, [entry.job_id for entry in deleted], now)
             leases.release(rows, lease, now)
             return messages
 
-        messages = await self._committer.submit(work, instant="4")
+        if len(deleted) > jobs.AT_ONCE:
+            messages = await self._committer.submit_long(steps, instant="4")
+        else:
+            messages = await self._committer.submit(lambda rows: _at_once(steps(rows)), instant="4")
         self._open = False
         await self._ended(messages)
 
@@ -226,6 +229,15 @@ class HeldMaildrop:
             if not await self._committer.submit(lambda rows: leases.give_back(rows, lease, now, _AT_ONCE), Wanted.NOW):
                 break
         await self._committer.submit(lambda rows: leases.release(rows, lease, now), Wanted.NOW)
+
+
+def _at_once(steps: Steps[list[int]]) -> list[int]:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            messages: list[int] = end.value
+            return messages
 
 
 def _log_failure(future: Future[bool]) -> None:
