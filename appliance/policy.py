@@ -15,10 +15,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from ipaddress import ip_network
 
 from appliance.peer import Address, Network, plain_ip, within
 from mailstore import address as addresses
+from mailstore.config_values import network
 from mailstore.directory.records import Printer
 from mailstore.failure import PermanentFailure
 
@@ -121,10 +121,10 @@ def parse_rule(text: str) -> Rule:
 
 def _network_rule(word: str) -> Rule:
     try:
-        network = ip_network(word[3:].strip(), strict=False)
+        found = network(word[3:].strip())
     except ValueError:
         raise PermanentFailure("5.5.4", f'the rule "{word}" names no network; write ip:192.0.2.0/24') from None
-    return Rule(text=f"ip:{network}", kind=Kind.IP, network=network)
+    return Rule(text=f"ip:{found}", kind=Kind.IP, network=found)
 
 
 def _canonical(address: str, word: str) -> str:

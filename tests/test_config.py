@@ -57,6 +57,13 @@ def test_the_environment_overrides_the_file(monkeypatch: pytest.MonkeyPatch) -> 
     assert [str(network) for network in settings.site.networks] == ["192.0.2.0/24", "2001:db8::/32"]
 
 
+def test_a_network_of_ipv4_clients_in_ipv6_is_one_of_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients' addresses are compared so, and a balancer or an insider would not be known."""
+    monkeypatch.setenv("PRINTPOST_SMTP__PROXIES", "::ffff:10.0.0.5, ::ffff:10.1.0.0/112, ::/0")
+    settings, _ = config.load()
+    assert [str(network) for network in settings.smtp.proxies] == ["10.0.0.5/32", "10.1.0.0/16", "::/0"]
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "wanted"),
     [

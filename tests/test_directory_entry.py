@@ -48,7 +48,7 @@ printers = st.builds(
     deny=st.lists(st.just("*"), max_size=1).map(tuple),
     key_user=st.lists(addresses, max_size=3, unique=True).map(tuple),
     poll_interval=st.integers(1, 86400),
-    plain_from=st.lists(st.ip_addresses(v=6).map(lambda ip: f"{ip}/128"), max_size=2, unique=True).map(tuple),
+    plain_from=st.lists(st.ip_addresses(v=4).map(lambda ip: f"{ip}/32"), max_size=2, unique=True).map(tuple),
     quota=st.integers(1, 1 << 40),
     when_uncertain=st.sampled_from(WhenUncertain),
     tell_printed=st.booleans(),
@@ -207,6 +207,7 @@ def test_addresses_that_are_none(address: str) -> None:
 def test_networks_in_their_usual_form() -> None:
     assert read_network("192.0.2.7/24") == "192.0.2.0/24"
     assert read_network("2001:db8::") == "2001:db8::/128"
+    assert read_network("::ffff:192.0.2.7") == "192.0.2.7/32"
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ def allowed(entry: Printer, sender: str = "ada@example.com", ip: str = INSIDE, a
         ("from:ada@example.com", Kind.AUTHOR, "from:ada@example.com"),
         ("ip:10.1.2.3/8", Kind.IP, "ip:10.0.0.0/8"),
         ("IP:192.0.2.7", Kind.IP, "ip:192.0.2.7/32"),
+        ("ip:::ffff:192.0.2.0/120", Kind.IP, "ip:192.0.2.0/24"),
         ("ip:2001:db8::/32", Kind.IP, "ip:2001:db8::/32"),
         ("authenticated", Kind.AUTHENTICATED, "authenticated"),
         ("*", Kind.ANYONE, "*"),

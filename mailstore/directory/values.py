@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from mailstore.config_values import network
 from mailstore.failure import PermanentFailure
 
 PASSWORD_OCTETS = 1024
@@ -159,7 +160,7 @@ def read_uri(value: str) -> str:
 
 def read_network(value: str) -> str:
     try:
-        return str(ipaddress.ip_network(value, strict=False))
+        return str(network(value))
     except ValueError:
         raise ValueError(f"{_shown(value)} is not a network: write it like 192.0.2.0/24 or 192.0.2.7") from None
 
