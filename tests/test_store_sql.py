@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from sqlalchemy import schema as ddl
 from sqlalchemy.dialects import postgresql
 
 from mailstore.failure import TransientFailure
+from mailstore.job import JobState
 from mailstore.store import drafts, place, schema, segments, worker
+from mailstore.store.committer import Wanted
 from mailstore.store.contract import Role, StoreUnusable
 from mailstore.store.sql import SqlStore, open_store
 from mailstore.store.statement import STATEMENTS
@@ -323,6 +326,32 @@ def test_a_step_that_fails_changes_nothing(tmp_path: Path) -> None:
         schema.migrate(connection, [["ALTER TABLE job ADD COLUMN more TEXT", "UPDATE nowhere SET more = 1"]])
     assert list(connection.iterdump()) == before
     connection.close()
+
+
+async def test_what_ended_has_ended_although_its_octets_cannot_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `keep` 0 they go at once, in a transaction of their own; whoever ended the job must not be told "no"."""
+    store = await open_store(tmp_path / "store", role=Role.APPLIANCE, reserve=0, keep=0, runtime=tmp_path / "run")
+    (job_id,) = await accept(store, "phaser")
+    maildrop = await store.open_maildrop("phaser", "session", 60)
+    assert maildrop is not None
+    real = store.committer.submit
+
+    def full(work, wanted=Wanted.SYNC, *, instant=""):  # type: ignore[no-untyped-def]
+        if wanted is Wanted.NOW:
+            raise TransientFailure("4.3.1", "the disk is full")
+        return real(work, wanted, instant=instant)
+
+    monkeypatch.setattr(store.committer, "submit", full)
+    await maildrop.update(maildrop.entries)
+    monkeypatch.undo()
+    job = await store.job(job_id)
+    assert job is not None
+    assert job.state is JobState.COMPLETED
+    assert await octets_of(store, job_id)
+    assert await store.sweep(time.time()) == 1
+    await store.close()
 
 
 async def test_a_newer_store_is_refused(tmp_path: Path) -> None:

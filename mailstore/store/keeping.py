@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import AsyncIterator, Iterator
 
 import sqlalchemy as sa
 
+from mailstore.failure import TransientFailure
 from mailstore.mime import ACCEPTED
 from mailstore.reencode import Reencoder
 from mailstore.store import sessions
@@ -22,7 +24,9 @@ from mailstore.store.statement import Statement, given, number, word
 
 RECORD_SECONDS = 90 * 86400.0
 AT_ONCE = 200
-"""Messages per transaction of a sweep: others get their turn in between."""
+"""Messages per transaction that drops octets or records: others get their turn in between."""
+
+_log = logging.getLogger(__name__)
 
 _PLACE = (MESSAGE.c.place, MESSAGE.c.octets, MESSAGE.c.reference, MESSAGE.c.start)
 
@@ -188,8 +192,12 @@ class Keeping:
 
     async def _ended(self, messages: list[int]) -> None:
         """Jobs of these messages ended: octets that no other job needs go at once if nothing is to be kept."""
-        if self._keep == 0 and messages:
-            await self._drop(messages, math.inf)
+        if self._keep == 0:
+            try:
+                for start in range(0, len(messages), AT_ONCE):
+                    await self._drop(messages[start : start + AT_ONCE], math.inf)
+            except TransientFailure as failure:  # the end itself is durable, and nobody may be told otherwise
+                _log.warning("octets that are not to be kept stay until the next sweep: %s", failure.text)
 
     def _named(self, reference: str) -> int:
         ((end,),) = self._reader.far(NAMED, which=reference)
