@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import shutil
 import socket
+import struct
 from collections.abc import AsyncIterator
 from ipaddress import ip_network
 from pathlib import Path
@@ -129,6 +130,21 @@ async def test_a_balancer_that_says_nothing_is_closed(house: Site) -> None:
     async with balanced(house, Limits(proxy_seconds=0.05)) as receiver, connected(receiver) as client:
         assert await client.closed() == b""
         assert receiver.gate.total == 0
+
+
+@pytest.mark.parametrize("reset", [False, True])
+async def test_a_balancer_may_look_whether_somebody_listens(house: Site, reset: bool) -> None:
+    """Every other second: nothing that the log, or an alert, should be full of."""
+    before = refused("balancer")
+    async with balanced(house) as receiver:
+        with capture_logs() as logs:
+            async with connected(receiver) as client:
+                await until(lambda: receiver.handshakes == 1)
+                if reset:
+                    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            await until(lambda: receiver.handshakes == 0)
+    assert logs == []
+    assert refused("balancer") == before
 
 
 async def test_a_header_from_anybody_else_is_a_senseless_line(house: Site) -> None:

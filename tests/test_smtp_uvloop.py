@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from tests import test_smtp_chunks, test_smtp_submission
+from tests import test_balancer, test_smtp_chunks, test_smtp_submission
 from tests.smtp_client import LETTER, site, until, wire
 
 
@@ -39,6 +39,21 @@ def test_the_edges_of_a_connection_on_uvloop(tmp_path: Path) -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(talk())
+
+
+@pytest.mark.slow
+def test_balancers_on_uvloop(tmp_path: Path) -> None:
+    """Every test of `test_balancer` that asks for no more than a house: sockets change hands there."""
+    tests = [test for name, test in vars(test_balancer).items() if name.startswith("test_")]
+
+    async def run() -> None:
+        async with site(tmp_path) as house:
+            for test in tests:
+                if inspect.signature(test).parameters.keys() == {"house"}:
+                    await asyncio.wait_for(test(house), 20)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
 
 
 @pytest.mark.slow

@@ -80,7 +80,10 @@ class Doorstep(asyncio.Protocol):
             own.close()
             raise
         else:
-            self._admit(own, ip)
+            if ip is None:
+                own.close()
+            else:
+                self._admit(own, ip)
 
     def _admit(self, own: socket.socket, ip: Address) -> None:
         refused = self._receiver.admit(ip)
