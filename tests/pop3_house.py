@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import socket
 import ssl
 import time
 from base64 import b64encode
@@ -258,6 +259,22 @@ async def client(
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
+
+
+@contextlib.asynccontextmanager
+async def narrow_client(where: tuple[str, int]) -> AsyncIterator[Client]:
+    """Connected and greeted; what it is not asked for stays with the server but for a few thousand octets."""
+    wire = socket.socket()
+    wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # before it connects, or the window is as large as ever
+    wire.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(wire, where)
+    reader, writer = await asyncio.open_connection(sock=wire, limit=1024)
+    found = Client(reader, writer)
+    try:
+        assert (await found.line()).startswith("+OK")
+        yield found
+    finally:
+        found.drop()
 
 
 def _address(where: tuple[str, int] | Pop3House | Pop3Service, secure: bool) -> tuple[str, int]:

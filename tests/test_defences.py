@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from appliance.pop3.connection import Limits as Pop3Limits
 from appliance.smtp.intake import Intake
 from appliance.smtp.limits import Limits
 from mailstore.store.contract import Role
 from mailstore.store.sql import open_store
-from tests.pop3_house import client, running_pop3
 
 
 async def test_a_header_without_end_is_refused_before_it_ends(tmp_path: Path) -> None:
@@ -25,14 +21,3 @@ async def test_a_header_without_end_is_refused_before_it_ends(tmp_path: Path) ->
     assert draft.octets == 0
     await draft.discard()
     await store.close()
-
-
-@pytest.mark.slow
-async def test_a_reader_that_stalls_gives_its_maildrop_back(tmp_path: Path) -> None:
-    async with running_pop3(tmp_path) as house:
-        name = await house.printer()
-        await house.mail(name, b"Subject: x\r\n\r\n" + b"x" * 20_000_000)
-        async with house.serving(Pop3Limits(autologout=0.5)) as service, client(service, name) as printer:
-            assert not await house.free(name)
-            await printer.say("RETR 1")  # and nothing is read of it
-            await house.becomes_free(name, 10)

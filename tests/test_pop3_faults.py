@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -16,7 +15,7 @@ import pytest_asyncio
 
 from appliance.pop3.connection import Connection, Limits
 from appliance.pop3.session import Session
-from tests.pop3_house import SECRET, Client, Pop3House, running_pop3
+from tests.pop3_house import SECRET, Client, Pop3House, narrow_client, running_pop3
 from tests.stock_pop3 import StockHouse, running_stock_pop3
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
@@ -234,18 +233,12 @@ async def test_8_a_client_lost_while_logging_in_leaks_no_lock(house: House) -> N
 
 async def test_9_a_reader_that_stalls_loses_the_maildrop(house: House) -> None:
     name = await house.printer(HEADER + b"x" * 20_000_000)
-    sock = socket.socket()
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sock.connect((house.house.host, house.house.port))
-        sock.sendall(f"USER {name}\r\n".encode())
-        await asyncio.sleep(0.05)
-        sock.sendall(f"PASS {SECRET}\r\n".encode())
-        await asyncio.sleep(0.15)
-        sock.sendall(b"RETR 1\r\n")
+    async with narrow_client((house.house.host, house.house.port)) as client:
+        for line in (f"USER {name}", f"PASS {SECRET}"):
+            assert (await client.ask(line)).startswith("+OK")
+        assert not await house.house.free(name)
+        await client.say("RETR 1")
         await house.becomes_free(name, 2.5)
-    finally:
-        sock.close()
 
 
 async def test_9_commands_that_wait_are_bounded(house: House) -> None:

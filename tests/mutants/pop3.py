@@ -165,6 +165,6 @@ POP3: Final = (
         file="appliance/pop3/session.py",
         text="        super().timeoutConnection()",
         instead="        pass",
-        test="tests/test_defences.py::test_a_reader_that_stalls_gives_its_maildrop_back",
+        test="tests/test_pop3.py::test_a_stalled_reader_is_cut_and_its_lease_released",
     ),
 )
