@@ -102,7 +102,7 @@ async def line() -> AsyncIterator[tuple[socket.socket, socket.socket]]:
 
 async def test_not_an_octet_behind_the_header_is_taken() -> None:
     async with line() as (balancer, own):
-        reading = asyncio.create_task(read_header(own, ip_address(BALANCER)))
+        reading = asyncio.create_task(read_header(own, ip_address(BALANCER), DEADLINE))
         for octet in proxied("2001:db8::7", fields=b"\x04\0\1x"):  # one packet each
             balancer.send(bytes((octet,)))
             await asyncio.sleep(0)
@@ -116,6 +116,7 @@ async def test_a_header_comes_in_time_or_not_at_all() -> None:
         balancer.send(proxied(CLIENT)[:-1])
         with pytest.raises(PermanentFailure, match=r"no whole PROXY header within 0\.05 s"):
             await read_header(own, ip_address(BALANCER), 0.05)
+        balancer.send(proxied(CLIENT)[:1])
         balancer.close()
         with pytest.raises(PermanentFailure, match="it closed before"):
             await read_header(own, ip_address(BALANCER), DEADLINE)
