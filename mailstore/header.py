@@ -179,16 +179,23 @@ def clean(text: str, limit: int) -> str:
 
 _PARAMETER = re.compile(rb';[ \t]*+([^\s=;"]++)[ \t]*+=[ \t]*+(?:"([^"\\]*+(?:\\.[^"\\]*+)*+)"?|([^;]*+))', re.DOTALL)
 _PARAMETERS = 100
+# A quoted string, or a comment with comments in it (RFC 5322 section 3.2.2) where a token ends.
+_COMMENT = re.compile(
+    rb"""("(?:[^"\\]|\\.)*+(?:"|\Z))|\((?:[^()\\]|\\.|\((?:[^()\\]|\\.)*+\))*+\)(?=[ \t;(]|\Z)""", re.DOTALL
+)
 _QUOTED_PAIR = re.compile(rb"\\(.)")
 _SECTION = re.compile(r"([^*]+)(?:\*(\d{1,4}))?(\*)?")
 
 
 def parameters(content: bytes) -> tuple[str, dict[str, str]]:
-    """A Content-Type or Content-Disposition: its value in lower case, and its parameters by lower-case name.
+    """A Content-Type or Content-Disposition: its first word in lower case, and its parameters by lower-case name.
 
     RFC 2045 section 5.1 with the charsets and continuations of RFC 2231, and the encoded words that many programs put
-    there against RFC 2047.  The first of two parameters of one name counts, and nothing behind the first hundred.
+    there against RFC 2047.  The first of two parameters of one name counts, and nothing behind the first hundred.  A
+    boundary is no text: its characters are the octets themselves (ISO 8859-1).
     """
+    if b"(" in content:
+        content = _COMMENT.sub(rb"\1", content)
     main, semicolon, _ = content.partition(b";")
     plain: dict[str, str] = {}
     sections: dict[str, dict[int, tuple[bytes, bool]]] = {}
@@ -197,17 +204,14 @@ def parameters(content: bytes) -> tuple[str, dict[str, str]]:
         octets = token.strip() if quoted is None else _QUOTED_PAIR.sub(rb"\1", quoted) if b"\\" in quoted else quoted
         name = label.decode("ascii", "replace").lower()
         if "*" not in name:
-            plain.setdefault(name, decode_words(octets))
+            plain.setdefault(name, octets.decode("latin-1") if name == "boundary" else decode_words(octets))
         elif section := _SECTION.fullmatch(name):
             sections.setdefault(section[1], {}).setdefault(int(section[2] or 0), (octets, bool(section[3])))
-    return _token(main), plain | {name: _joined(parts) for name, parts in sections.items()} if sections else plain
+    word = next(iter(main.partition(b"(")[0].split(None, 1)), b"").lower().decode("ascii", "replace")
+    return word, plain | {name: _joined(name, parts) for name, parts in sections.items()} if sections else plain
 
 
-def _token(main: bytes) -> str:
-    return main.partition(b"(")[0].strip().lower().decode("ascii", "replace")
-
-
-def _joined(parts: dict[int, tuple[bytes, bool]]) -> str:
+def _joined(name: str, parts: dict[int, tuple[bytes, bool]]) -> str:
     """RFC 2231 sections 3 and 4: the pieces in order, up to the first that is missing."""
     octets, label = bytearray(), ""
     for number in range(len(parts)):
@@ -215,7 +219,9 @@ def _joined(parts: dict[int, tuple[bytes, bool]]) -> str:
             break
         piece, extended = parts[number]
         if extended and number == 0 and piece.count(b"'") >= 2:
-            name, _, piece = piece.split(b"'", 2)
-            label = name.decode("ascii", "replace")
+            named, _, piece = piece.split(b"'", 2)
+            label = named.decode("ascii", "replace")
         octets += unquote_to_bytes(piece) if extended else piece
+    if name == "boundary":
+        return octets.decode("latin-1")
     return charset.decode(bytes(octets), label)

@@ -1,7 +1,7 @@
 """The walk through a message: its parts, decoded, while the octets stream by (RFC 5322, RFC 2045, RFC 2046).
 
 A `Walker` takes the message cut anywhere and tells the leaves of its tree in order: `Part`, then `Data` as far as there
-is appetite for it, then `End`.  Multiparts and message/rfc822 are walked through and not told.  Boundaries are looked
+is appetite for it, then `End`.  Multiparts and messages are walked through and not told.  Boundaries are looked
 for with `bytes.find` over whole chunks, so a big part costs no more than its decoding.  A walker that is `verbatim`
 tells every octet as it stands: for who changes a message (`mailstore.reencode`).
 
@@ -120,6 +120,7 @@ def _common(boundaries: list[bytes]) -> bytes:
 
 
 _BLANK_LINE = b"\r\n\r\n"
+_MESSAGES = ("message/rfc822", "message/global")  # RFC 6532 section 3.7
 _FIELDS = ("content-type", "content-transfer-encoding", "content-disposition", "content-id")
 _VALUE = 16 * 1024  # octets of one field that are looked at
 _PADDING = 64  # blanks that a transport may have put behind a delimiter
@@ -228,19 +229,19 @@ class Walker:
         if "/" not in media_type:  # RFC 2045 section 5.2, RFC 2046 section 5.1.5
             digest = bool(self._levels) and self._levels[-1].media_type == "multipart/digest" and not self._is_message
             media_type = "message/rfc822" if digest else "text/plain"
-        encoding = values.get(b"content-transfer-encoding", b"")[:64].partition(b"(")[0].strip().lower()
-        boundary = parameters.get("boundary", "").rstrip().encode("utf-8", "replace")
+        encoding = header.parameters(values.get(b"content-transfer-encoding", b"")[:_VALUE])[0][:64]
+        boundary = parameters.get("boundary", "").rstrip(" \t").encode("latin-1")
         if self._verbatim:
-            events.append(Head(self._block, media_type, encoding.decode("ascii", "replace")))
+            events.append(Head(self._block, media_type, encoding))
         is_message, self._is_message = self._is_message, False
         if media_type.startswith("multipart/") and boundary:
             self._open(media_type, boundary, self._number(unnumbered=is_message))
             self._state = _State.BETWEEN
-        elif media_type == "message/rfc822" and encoding in (b"", b"7bit", b"8bit", b"binary"):
+        elif media_type in _MESSAGES and encoding in ("", "7bit", "8bit", "binary"):
             self._open(media_type, b"", self._number())
             self._is_message = True
         else:
-            self._leaf(media_type, parameters, values, encoding.decode("ascii", "replace"), events)
+            self._leaf(media_type, parameters, values, encoding, events)
 
     def _leaf(
         self,

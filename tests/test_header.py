@@ -164,6 +164,12 @@ def test_claims_in_our_name_go(field: bytes, stays: bool) -> None:
         (b"a; f=plain; f*=utf-8''better", ("a", {"f": "better"})),
         (b'a; name="=?utf-8?q?h=C3=A4?="', ("a", {"name": "hä"})),
         (b"a (comment); b=c; b=d", ("a", {"b": "c"})),
+        (b"(x) a (y; b=d)(z(z)); (b=e) b=c (w)", ("a", {"b": "c"})),
+        (b'a; name="(x)"; b=(c', ("a", {"name": "(x)", "b": "(c"})),
+        (b"a; name=report (1).pdf", ("a", {"name": "report (1).pdf"})),
+        (b"inline x; name=a", ("inline", {"name": "a"})),
+        (b"a; boundary==?utf-8?q?x?=", ("a", {"boundary": "=?utf-8?q?x?="})),
+        (b"a; boundary*0*=utf-8''%C3; boundary*1*=%A4", ("a", {"boundary": "\u00c3\u00a4"})),
         (b'a; name="never ends', ("a", {"name": "never ends"})),
         (b"", ("", {})),
         (b"; x=y", ("", {"x": "y"})),
@@ -182,7 +188,24 @@ def test_file_names_of_the_standard_library() -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", [b";a=", b';a="', b";a*0=", b"=?", b"=?a?q?", b"(", b"\\", b" ", b"\r\n ", b"\r\n", b"=?a?q?x?= ", b"\x00"]
+    "piece",
+    [
+        b";a=",
+        b';a="',
+        b";a*0=",
+        b"=?",
+        b"=?a?q?",
+        b"(",
+        b"(()",
+        b'("',
+        b"()x",
+        b"\\",
+        b" ",
+        b"\r\n ",
+        b"\r\n",
+        b"=?a?q?x?= ",
+        b"\x00",
+    ],
 )
 def test_long_nonsense_is_quick(piece: bytes) -> None:
     block = (b"Subject: " + piece * (250_000 // len(piece)))[:250_000]
