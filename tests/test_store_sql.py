@@ -231,6 +231,18 @@ async def test_a_store_of_version_1_goes_on(tmp_path: Path) -> None:
     await store.close()
 
 
+async def by_pop3(store: SqlStore) -> list[tuple[int, int, bytes]]:
+    """Job, size and octets of each mail that a session at "phaser" is served."""
+    maildrop = await store.open_maildrop("phaser", "session", 60)
+    assert maildrop is not None
+    served = [
+        (entry.job_id, entry.size, b"".join([block async for block in maildrop.read(entry)]))
+        for entry in maildrop.entries
+    ]
+    await maildrop.close()
+    return served
+
+
 async def test_a_store_of_version_2_goes_on(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     old = frozen(tmp_path / "store" / "store.sqlite", 2)
@@ -297,10 +309,14 @@ async def test_a_store_of_version_2_goes_on(tmp_path: Path) -> None:
     assert (kept.recipient, kept.header_message_id) == ("phaser@example.com", "<1@example.com>")
     assert (kept.login, kept.answerable) == ("", False)  # nobody proved it then, so nobody is answered now
     assert await octets_of(store, 9) == b"hello\r\n"
+    assert await by_pop3(store) == [(9, 7, b"hello\r\n")]  # whose size for POP3 was not written down
     await store.polled("phaser", 10.0)
     assert await store.cancel(9, "ada")
     assert (await store.printer_state("phaser")).poll_gap == 2.0
     assert await store.print_again(9, "ada") == 10
+    ((again, size, octets),) = await by_pop3(store)
+    assert (again, size, (await store.standing("phaser"))[1]) == (10, len(octets), len(octets))
+    assert octets.endswith(b"\r\nDelivered-To: phaser@example.com\r\nhello\r\n")
     assert await store.occurrences(10) == []
     assert (await store.outgoing()).waiting == 0
     await store.close()
