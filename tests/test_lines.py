@@ -31,5 +31,6 @@ def test_what_stands_behind_a_line_is_taken_as_it_is() -> None:
     lines = Lines()
     lines.add(b"BDAT 3 LAST\r\n\n\n\nNOOP\r\n")
     assert lines.take(100) == Line(b"BDAT 3 LAST\r\n", too_long=False)
-    assert lines.take_all() == b"\n\n\nNOOP\r\n"
+    assert lines.take_octets(3) == b"\n\n\n"
+    assert lines.take_octets(1 << 60) == b"NOOP\r\n"
     assert not lines

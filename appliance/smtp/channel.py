@@ -7,6 +7,9 @@ whose input nobody uses up is not read.
 from __future__ import annotations
 
 import asyncio
+from typing import Final
+
+TOGETHER: Final = 16384  # octets
 
 
 class Channel:
@@ -21,8 +24,10 @@ class Channel:
         self._out = bytearray()
 
     def say(self, words: bytes) -> None:
-        """To go out with the next `flush`."""
+        """To go out with the next `flush`, or at once if much has come together: a flood of commands has no end."""
         self._out += words
+        if len(self._out) > TOGETHER:
+            self.flush()
 
     def flush(self) -> None:
         if self._out and self.transport is not None:

@@ -79,6 +79,11 @@ class Chunk:
         return self.sink.octets if self.sink else self.size - self._left
 
     @property
+    def wanted(self) -> int:
+        """So many octets more are its own."""
+        return self._left
+
+    @property
     def bulky(self) -> bool:
         """Much is to come."""
         return self._left >= BULK

@@ -15,7 +15,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Coroutine
-from typing import cast
+from dataclasses import replace
+from typing import Final, cast
 
 import structlog
 from aiosmtpd.smtp import SMTP, Session
@@ -31,15 +32,21 @@ from appliance.smtp.deadline import Deadline
 from appliance.smtp.dialogue import Dialogue, Step
 from appliance.smtp.door import Door
 from appliance.smtp.handshake import shake_hands, tell_secured
-from appliance.smtp.lines import Lines
+from appliance.smtp.lines import Line, Lines
 from appliance.smtp.receiver import Receiver, talks_already
-from appliance.smtp.reception import Reception
+from appliance.smtp.reception import Reception, Taken
 from appliance.smtp.reply import SHUTTING_DOWN, Reply
 from appliance.smtp.transaction import INTERNAL, REJECTED
 
 CONNECTIONS = Counter("printpost_smtp_connections_total", "Connections that were made")
 OPEN = Gauge("printpost_smtp_open_connections", "Connections that are open")
 OCTETS = Counter("printpost_smtp_received_bytes_total", "Octets received by SMTP")
+
+TURN: Final = 50
+"""So many commands and chunks of one connection are worked off, then it is the others' turn."""
+
+BROKEN: Final = replace(INTERNAL, close=True)
+"""Of a fault of ours, where what follows might be read as what it is not, and a message have a gap."""
 
 log = structlog.get_logger()
 
@@ -153,7 +160,8 @@ class Connection(SMTP):
     def resume_writing(self) -> None:
         self.channel.unread = False
         self._deadline.expect(self.site.limits.command_seconds)
-        self.channel.resume()
+        if self._reception.wants_octets:
+            self._deadline.expect_data()
         self._work()
 
     def data_received(self, data: bytes) -> None:
@@ -234,24 +242,47 @@ class Connection(SMTP):
     # -- commands and messages
 
     def _work(self) -> None:
-        """Use up the input as far as nothing has to be waited for."""
+        """Use up the input as far as nothing has to be waited for, and others need not wait for us."""
+        left = TURN
         while self._input and not (self._busy or self._closing or self.channel.unread):
-            if self._reception.wants_octets:
-                self._receive(self._input.take_all())
+            left -= 1
+            if not left:
+                self._busy = True
+                self.loop.call_soon(self._go_on)
+            elif self._reception.wants_octets:
+                self._receive(self._input.take_octets(self._reception.wanted))
             elif line := self._input.take(self.dialogue.line):
-                started = time.perf_counter()
-                command, step = meant(self.dialogue, line)
-                if command not in ("OTHER", "BDAT"):
-                    self._deadline.expect(self.site.limits.command_seconds)
-                self._take(command, step, started)
+                self._obey(line)
             else:
                 break
-        if not self._busy and not self._closing:
+        if self._busy:
+            return
+        if self.receiver.closing:
+            self.shut_down()
+        if not self._closing:
             self.channel.flush()
-        if len(self._input) <= self.site.limits.input and not self._busy:
+        if len(self._input) <= self.site.limits.input and not self._reception.held_up:
             self.channel.resume()
-        if self._half_closed and not self._busy:
+        if self._half_closed:
             self._end_of_input()
+
+    def _go_on(self) -> None:
+        self._busy = False
+        if self.channel.transport is None:
+            self.dialogue.reset()
+        else:
+            self._work()
+
+    def _obey(self, line: Line) -> None:
+        started = time.perf_counter()
+        try:
+            command, step = meant(self.dialogue, line)
+        except Exception:
+            log.exception("command failed", client=self.dialogue.client.ip)
+            command, step = "OTHER", BROKEN
+        if command not in ("OTHER", "BDAT"):
+            self._deadline.expect(self.site.limits.command_seconds)
+        self._take(command, step, started)
 
     def _end_of_input(self) -> None:
         if self.channel.unread:
@@ -267,7 +298,11 @@ class Connection(SMTP):
 
     def _receive_from(self, data: bytes | bytearray, count: int) -> None:
         started = time.perf_counter()
-        taken = self._reception.take_from(data, count)
+        try:
+            taken = self._reception.take_from(data, count)
+        except Exception:
+            log.exception("message failed", client=self.dialogue.client.ip)
+            taken = Taken(b"", "END", BROKEN)
         if self._bulk != self._reception.bulky:
             self._bulk = not self._bulk
             self.channel.read_by(Bulk(self, self.receiver.room) if self._bulk else self)
@@ -294,17 +329,13 @@ class Connection(SMTP):
                 reply = await step
             except Exception:
                 log.exception("command failed", command=command, client=self.dialogue.client.ip)
-                reply = INTERNAL
+                reply = INTERNAL if command == "RCPT" else BROKEN
             self._busy = False
-            if self.channel.transport is None:
-                self.dialogue.reset()
-                return
-            self._answer(command, reply, started)
-            if command == "END":  # whoever waits for this one sends the message again; what he sent behind it may wait
-                self.channel.flush()
-            if self.receiver.closing and self.dialogue.transaction is None:
-                self._say(SHUTTING_DOWN)
-            self._work()
+            if self.channel.transport is not None:
+                self._answer(command, reply, started)
+                if command == "END":  # whoever waits for this one sends it again; what he sent behind it may wait
+                    self.channel.flush()
+            self._go_on()
 
         self.receiver.start(to_the_end())
 
@@ -325,7 +356,7 @@ class Connection(SMTP):
         self._say(reply)
         if reply.code == 220:
             self._begin_tls()
-        if self.dialogue.errors >= self.site.limits.errors and not self._closing:
+        if self.dialogue.errors >= self.site.limits.errors:
             self._say(verbs.TOO_MANY_ERRORS)
 
     def _say(self, reply: Reply) -> None:

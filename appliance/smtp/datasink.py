@@ -9,6 +9,7 @@ message; work is a few scans at memory speed for each octet, whatever it is.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from enum import Enum
 from io import IncrementalNewlineDecoder
@@ -44,6 +45,11 @@ class DataSink:
     @property
     def too_large(self) -> bool:
         return self.octets > self.limit
+
+    @property
+    def wanted(self) -> int:
+        """So many octets more may be its own."""
+        return sys.maxsize
 
     @property
     def bulky(self) -> bool:

@@ -44,6 +44,7 @@ class Dialogue:
     errors: int = 0  # since a message was accepted
     idle_commands: int = 0  # likewise
     mails: int = 0  # that began
+    recipients: int = 0  # asked for in this transaction
 
     @property
     def offers_tls(self) -> bool:

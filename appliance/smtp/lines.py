@@ -32,10 +32,10 @@ class Lines:
     def clear(self) -> None:
         self._octets.clear()
 
-    def take_all(self) -> bytes:
-        """What waits, whatever it is."""
-        octets = bytes(self._octets)
-        self._octets.clear()
+    def take_octets(self, most: int) -> bytes:
+        """What waits, whatever it is; no more than `most`, so that many small chunks are not copied again and again."""
+        octets = bytes(memoryview(self._octets)[:most])
+        del self._octets[:most]
         return octets
 
     def take(self, limit: int) -> Line | None:

@@ -32,7 +32,7 @@ class Taken(NamedTuple):
 class Reception:
     """The data phases of one connection; `start` runs a task that its end does not cancel."""
 
-    __slots__ = ("_channel", "_deadline", "_dialogue", "_start")
+    __slots__ = ("_channel", "_deadline", "_dialogue", "_start", "held_up")
 
     def __init__(
         self,
@@ -45,6 +45,7 @@ class Reception:
         self._channel = channel
         self._deadline = deadline
         self._start = start
+        self.held_up = False  # no more is read until the disk has come round
 
     @property
     def wants_octets(self) -> bool:
@@ -63,6 +64,11 @@ class Reception:
         return self._dialogue.incoming.held if self._dialogue.incoming is not None else b""
 
     @property
+    def wanted(self) -> int:
+        """So many of the octets that come may be the message's."""
+        return self._dialogue.incoming.wanted if self._dialogue.incoming is not None else 0
+
+    @property
     def bulky(self) -> bool:
         """Much is to come."""
         return self._dialogue.incoming is not None and self._dialogue.incoming.bulky
@@ -79,10 +85,10 @@ class Reception:
         limit = self._dialogue.client.max_size if transaction is None else transaction.limit
         if incoming.octets > limit + self._dialogue.site.limits.excess:
             return Taken(b"", "END", replace(too_large(limit), close=True))
-        intake = transaction.intake if transaction is not None else None
-        if intake is not None and intake.draft.congested and intake.failure is None:
+        if not self.held_up and transaction is not None and (intake := _congested(transaction)):
             self._channel.pause()
-            self._start(self._wait_for_disk(intake))
+            self.held_up = True
+            self._start(self._hold_up(intake))
         return None
 
     def _verdict(self, ended: DataSink | Chunk) -> tuple[str, Step]:
@@ -91,7 +97,9 @@ class Reception:
             if transaction is None:
                 return "BDAT", self._refused(ended)
             if not (ended.last or transaction.spoiled):
-                return "BDAT", Reply(code=250, status="2.0.0", text=f"{ended.size} octets taken")
+                reply = Reply(code=250, status="2.0.0", text=f"{ended.size} octets taken")
+                intake = _congested(transaction)
+                return "BDAT", self._in_time(transaction, intake, reply) if intake else reply
         assert transaction is not None
         self._deadline.data_ended()
         return "END", self._end(transaction, more=isinstance(ended, Chunk) and not ended.last)
@@ -103,6 +111,18 @@ class Reception:
         self._deadline.expect(self._dialogue.site.limits.command_seconds)
         return reply
 
+    async def _in_time(self, transaction: Transaction, intake: Intake, reply: Reply) -> Reply:
+        """The reply to a chunk, once the disk has come round: a sender of small chunks may be faster as well."""
+        await self._wait_for_disk(intake)
+        return await self._end(transaction, more=True) if transaction.spoiled else reply
+
+    async def _hold_up(self, intake: Intake) -> None:
+        try:
+            await self._wait_for_disk(intake)
+        finally:
+            self.held_up = False
+            self._channel.resume()
+
     async def _wait_for_disk(self, intake: Intake) -> None:
         try:
             await intake.draft.drained()
@@ -110,14 +130,21 @@ class Reception:
             intake.failure = intake.failure or failure
         finally:  # a connection that is not read has no deadline
             self._deadline.resume()
-            self._channel.resume()
 
     async def _end(self, transaction: Transaction, *, more: bool) -> Reply:
         """The verdict on the message; `more` of it may come, that is refused with it."""
-        reply = await transaction.end()
-        transaction.intake = transaction.sink = None
-        self._dialogue.transaction, self._dialogue.failed = None, more
+        try:
+            reply = await transaction.end()
+        finally:
+            transaction.intake = transaction.sink = None
+            self._dialogue.transaction, self._dialogue.failed = None, more
         if not reply.refused:
             self._dialogue.errors = self._dialogue.idle_commands = 0
         self._deadline.expect(transaction.site.limits.command_seconds)
         return reply
+
+
+def _congested(transaction: Transaction) -> Intake | None:
+    """Whose octets wait for the disk, more than memory should hold; of a message that failed nothing waits."""
+    intake = transaction.intake
+    return intake if intake is not None and intake.failure is None and intake.draft.congested else None

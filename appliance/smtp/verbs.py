@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+import structlog
+
 from appliance.sasl import MECHANISMS, Credentials, Exchange
 from appliance.smtp import login
 from appliance.smtp.beginning import begin, wanted
@@ -21,9 +23,11 @@ from appliance.smtp.chunksink import Chunk, ChunkSink, chunk_of
 from appliance.smtp.dialogue import NO_EHLO, NO_MAIL, NO_RECIPIENT, Dialogue, Step
 from appliance.smtp.recipients import find
 from appliance.smtp.reply import SHUTTING_DOWN, Reply, refusal
-from appliance.smtp.transaction import Transaction
+from appliance.smtp.transaction import INTERNAL, Transaction
 from mailstore.directory.records import Person
 from mailstore.failure import Failure
+
+log = structlog.get_logger()
 
 
 def text_of(line: bytes) -> str:
@@ -139,7 +143,7 @@ def _begun(dialogue: Dialogue, begun: Transaction | Reply) -> Reply:
         begun.log_refused("sender refused", TOO_FAST)
         return TOO_FAST
     dialogue.mails += 1
-    dialogue.transaction, dialogue.failed = begun, False
+    dialogue.transaction, dialogue.failed, dialogue.recipients = begun, False, 0
     return Reply(code=250, status="2.1.0", text="sender ok")
 
 
@@ -148,6 +152,9 @@ def rcpt(dialogue: Dialogue, argument: str) -> Step:
         return NO_MAIL
     if dialogue.transaction.sink is not None:
         return IN_CHUNKS
+    dialogue.recipients += 1
+    if dialogue.recipients > dialogue.site.limits.recipients + OVERSHOOT:
+        dialogue.idle_commands += 1
     if argument[:3].upper() != "TO:":
         return Reply(code=501, status="5.5.4", text="write RCPT TO:<printer@example.com>")
     return _rcpt(dialogue.transaction, argument[3:])
@@ -196,6 +203,7 @@ def bdat(dialogue: Dialogue, argument: str) -> Step:
     if chunk is None:
         return NO_SIZE
     transaction = dialogue.transaction
+    dialogue.idle_commands += not (chunk.size or chunk.last)
     dialogue.refusal = _no_chunk(dialogue)
     if transaction is not None and dialogue.refusal is None and transaction.sink is None:
         return _first(dialogue, transaction, chunk)
@@ -217,6 +225,9 @@ async def _first(dialogue: Dialogue, transaction: Transaction, chunk: Chunk) -> 
         await transaction.chunks()
     except Failure as failure:
         dialogue.refusal = refusal(failure)
+    except Exception:  # its octets come all the same, and are no commands
+        log.exception("chunk failed", client=dialogue.client.ip)
+        dialogue.refusal = INTERNAL
     _expect(dialogue, chunk)
 
 
@@ -336,5 +347,7 @@ VERBS: Final[dict[str, Callable[[Dialogue, str], Step]]] = {
     "VRFY": vrfy,
     "HELP": help_,
 }
+OVERSHOOT: Final = 1000
+"""So many more recipients than a mail may have are answered (RFC 5321 section 4.5.3.1.10) before they count as idle."""
 IDLE: Final = frozenset({"HELO", "EHLO", "RSET", "NOOP", "VRFY", "HELP"})
 """What brings no mail nearer."""

@@ -163,7 +163,7 @@ SMTP: Final = (
         name="errors limited",
         why="Who tries names or commands is sent away.",
         file="appliance/smtp/connection.py",
-        text="if self.dialogue.errors >= self.site.limits.errors and not self._closing:",
+        text="if self.dialogue.errors >= self.site.limits.errors:",
         instead="if False:",
         test="tests/test_smtp.py::test_many_errors_end_the_connection",
     ),
