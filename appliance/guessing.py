@@ -24,6 +24,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+import structlog
 from cachetools import TTLCache
 from prometheus_client import Counter
 
@@ -53,6 +54,9 @@ REMEMBERED: Final = 10_000
 KNOWN: Final = 20_000
 KNOWN_FOR: Final = 86400.0
 """Who logged in, and from where."""
+
+
+log = structlog.get_logger()
 
 
 class TooManyGuesses(TransientFailure):
@@ -151,7 +155,12 @@ class Guesses:
         """
         ip, name = _address(client), name.lower()[:255]
         pair = (customer(ip) if ip else client, name)
-        delay, counts = await self._begin(pair, ip, patient)
+        try:
+            delay, counts = await self._begin(pair, ip, patient)
+        except TooManyGuesses:
+            REFUSED.inc()
+            log.info("password not looked at", client=client)
+            raise
         trial, wrong = Trial(), True
         try:
             if delay:
@@ -181,7 +190,7 @@ class Guesses:
         """How long this try waits, and what counts it from now on."""
         first = self._counts(pair, ip)
         if _too_many(first.own.beyond - first.own.judged, patient) or first.own.waiting >= LINE:
-            raise _refused()
+            raise TooManyGuesses
         first.own.waiting += 1
         try:
             async with self._wait(IN_LINE):
@@ -193,7 +202,7 @@ class Guesses:
             first.own.waiting -= 1
         beyond = counts.beyond
         if _too_many(beyond, patient):
-            raise _refused()
+            raise TooManyGuesses
         for tally in counts:
             tally.begin()
         return min(LONGEST, self._first * 2.0**beyond) if beyond >= 0 else 0.0, counts
@@ -233,11 +242,6 @@ def _of(tallies: TTLCache[_Key, _Tally], key: _Key, free: int, most: float = mat
 
 def _too_many(beyond: float, patient: bool) -> bool:
     return beyond >= (DELAYS if patient else 0)
-
-
-def _refused() -> TooManyGuesses:
-    REFUSED.inc()
-    return TooManyGuesses()
 
 
 def _address(host: str) -> Address | None:

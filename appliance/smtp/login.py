@@ -53,7 +53,6 @@ async def verify(site: Site, credentials: Credentials, client_ip: str) -> Person
             if person is not None:
                 trial.right()
     except TooManyGuesses as failure:
-        log.info("login not looked at", client=client_ip, why=failure.text)
         return Reply(code=454, status=failure.status, text=failure.text, close=True)
     except TransientFailure as failure:
         log.warning("login not decided", client=client_ip, why=str(failure))

@@ -1,8 +1,8 @@
 """A reverse proxy on this machine in front of the page: what it says of the browser counts.
 
 Security: the page takes a proxy's word only on loopback, where nobody else can reach it.  A site's script cannot send
-these fields on behalf of a browser, and a program on this machine that lies in them gains no more than other guesses at
-passwords, of which a name has few.  Of several addresses the last is the one that the proxy itself has seen.
+these fields on behalf of a browser; a program on this machine that lies in them may guess at passwords as if from many
+places, and each wrong one is in the log.  Of several addresses the last is the one that the proxy itself has seen.
 """
 
 from __future__ import annotations
