@@ -68,6 +68,7 @@ _REASONS = {
     "4.2.2": "quota",
     "4.3.1": "disk",
     "4.4.3": "directory",
+    "5.2.3": "quota",
     "5.3.4": "too-large",
     "5.4.6": "loop",
     "5.6.0": "malformed",

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from mailstore.failure import TransientFailure
+from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.job import DeliveryProof, JobState
 from mailstore.store.blobs import Place, Placed
 from mailstore.store.committer import Rows
@@ -51,7 +51,7 @@ _ADD_MAILDROP = Statement(sa.insert(MAILDROP), *(column.name for column in MAILD
 def accept(
     rows: Rows, placed: Placed, envelope: Envelope, recipients: Sequence[Recipient], store_id: str, now: float
 ) -> list[int]:
-    """Instant 1, the rows.  Raises `TransientFailure` ("4.2.2")."""
+    """Instant 1, the rows.  Raises as `fill` does."""
     sent = envelope.pop3_octets or placed.octets
     for recipient in recipients:
         fill(rows, recipient, sent)
@@ -88,15 +88,18 @@ def accept(
 def fill(rows: Rows, recipient: Recipient, octets: int) -> None:
     """Add a message to the sums of the recipient's maildrop; `octets` as POP3 sends it.
 
-    Raises `TransientFailure` ("4.2.2").
+    Raises `TransientFailure` ("4.2.2"), or `PermanentFailure` ("5.2.3") if it would not fit into an empty one either.
     """
-    values = {"which": recipient.maildrop, "more": octets + len(recipient.fields), "quota": recipient.quota}
+    more = octets + len(recipient.fields)
+    values = {"which": recipient.maildrop, "more": more, "quota": recipient.quota}
     if rows.change(_FILL, **values):
         return
     if rows.one(_HAS_MAILDROP, which=recipient.maildrop) is None:
         rows.change(_ADD_MAILDROP, name=recipient.maildrop, messages=0, octets=0, last_completed=0.0)
         if rows.change(_FILL, **values):
             return
+    if more > recipient.quota:
+        raise PermanentFailure("5.2.3", f"with {more} octets, as POP3 counts them, larger than the mailbox")
     raise TransientFailure("4.2.2", "the mailbox is full, try again later")
 
 

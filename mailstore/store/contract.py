@@ -191,8 +191,9 @@ class Store(Outbox, Sessions, Protocol):
     async def accept(self, draft: Draft, envelope: Envelope, recipients: Sequence[Recipient]) -> Sequence[int]:
         """Instant 1.  Returns the new jobs' numbers, in the order of `recipients`, once all is durable.
 
-        Raises `TransientFailure` ("4.2.2") if any maildrop would exceed its quota, ("4.3.1") if the disk is full; then
-        nothing is kept.  To be shielded from the client's disconnecting.
+        Raises `TransientFailure` ("4.2.2") if any maildrop would exceed its quota, ("4.3.1") if the disk is full, and
+        `PermanentFailure` ("5.2.3") if one is smaller than the message; then nothing is kept.  To be shielded from the
+        client's disconnecting.
         """
 
     async def standing(self, maildrop: str) -> tuple[bool, int]:

@@ -155,6 +155,21 @@ async def test_quota_refuses_all_recipients_and_keeps_nothing(opened: Opener) ->
     assert [job.printer for job in await store.jobs()] == ["full"]
 
 
+async def test_what_never_fits_is_refused_for_good(opened: Opener) -> None:
+    """Of BINARYMIME the octets that POP3 would send count, a third more than came: waiting makes no room for them."""
+    store = await opened()
+    for octets, pop3_octets in ((1000, 0), (700, 1000)):
+        draft = await store.draft(octets)
+        draft.write(pattern(octets))
+        small = recipient("small", quota=999 + len(recipient("small").fields))
+        with pytest.raises(PermanentFailure, match="larger than the mailbox") as caught:
+            await store.accept(draft, envelope(pop3_octets=pop3_octets), [recipient("other"), small])
+        assert caught.value.status == "5.2.3"
+        await draft.discard()
+    assert [(await store.standing(name))[1] for name in ("small", "other")] == [0, 0]
+    assert await store.jobs() == []
+
+
 async def test_one_refused_for_quota_does_not_take_others_down(opened: Opener) -> None:
     store = await opened()
     results = await asyncio.gather(
