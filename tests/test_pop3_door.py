@@ -16,6 +16,7 @@ from appliance.pop3.connection import Limits
 from appliance.pop3.server import Pop3Service
 from appliance.proxy_protocol import SIGNATURE
 from mailstore.config import LimitsSettings, Pop3, Pop3s
+from tests.balancing import proxied
 from tests.pop3_house import SECRET, Client, Pop3House, client, plain, running_pop3
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
@@ -135,6 +136,26 @@ async def test_those_that_say_nothing_are_bounded(house: Pop3House) -> None:
             assert await silent[2].closed() == b""
         for one in silent:  # and they do not hold up the end
             assert await one.closed() == b""
+
+
+async def test_an_ipv6_48_has_half_of_all(house: Pop3House) -> None:
+    balanced = Pop3House(house.store, house.directory)
+    balanced.settings = house.settings.model_copy(
+        update={"pop3": Pop3(listen="127.0.0.1:0", proxies=(ip_network("127.0.0.1/32"),))}
+    )
+    async with (
+        balanced.serving(Limits(connections=3, connections_each=1)) as service,
+        connected(service, proxied("2001:db8:1:1::1")) as first,
+        connected(service, proxied("2001:db8:1:2::1")) as second,
+        connected(service, proxied("2001:db8:1:3::1")) as third,
+        connected(service, proxied("2001:db8:2::1")) as other,
+    ):
+        begun = [(await one.line())[:4] for one in (first, second, third, other)]
+        assert begun == ["+OK ", "+OK ", "-ERR", "+OK "]
+        for one in (first, second, other):
+            await one.say("QUIT")
+            await one.closed()
+        assert not service._tally
 
 
 async def test_nobody_else_is_believed_to_be_a_balancer(house: Pop3House) -> None:

@@ -1,9 +1,9 @@
 # ruff: noqa: N802 - Twisted's names
 """The POP3 listeners: take connections, count them, and end them when the process does.
 
-Security: who connects is a stranger.  Connections are counted in all and for each customer (an IPv6 /64 is one), and
-those above the limit get one line.  A connection from a balancer that the configuration names is its client's; those
-that did not say yet whose they are are counted too.  What clients say is the business of `session`.
+Security: who connects is a stranger.  Connections are counted in all and for each customer (an IPv6 /64 is one; a /48
+has half of all), and those above the limit get one line.  A connection from a balancer that the configuration names is
+its client's; those that did not say yet whose they are are counted too.  What clients say is the business of `session`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IAddress, IListeningPort
 from twisted.internet.protocol import Factory, Protocol
 
 from appliance.guessing import Guesses
-from appliance.peer import Address, Network, customer, plain_ip, within
+from appliance.peer import Address, Network, customer, end_site, plain_ip, within
 from appliance.pop3.balanced import Balanced
 from appliance.pop3.connection import Limits
 from appliance.pop3.house import House
@@ -40,6 +40,7 @@ REFUSED = Counter("printpost_pop3_connections_refused_total", "POP3 connections 
 OPEN = Gauge("printpost_pop3_open_connections", "POP3 connections open now.")
 
 SEND_BUFFER = 256 * 1024
+_Key = int | tuple[int]  # a customer, a /48
 _TOO_MANY = b"-ERR [SYS/TEMP] too many connections, try again later\r\n"
 
 
@@ -53,8 +54,8 @@ class Pop3Service:
             name: listener.getsockname()[:2] for name, listener in listeners.items()
         }
         self._house = house
-        self._sessions: dict[Session, int] = {}
-        self._tally: Tally[int] = Tally()
+        self._sessions: dict[Session, tuple[_Key, ...]] = {}  # and by what each is counted
+        self._tally: Tally[_Key] = Tally()
         self._announcing: set[Balanced] = set()
         self._ports: list[IListeningPort] = []
         for name, listener in listeners.items():
@@ -82,22 +83,27 @@ class Pop3Service:
     def session(self, host: str, *, implicit: bool) -> Session | None:
         """For a client at this address, None if there are too many."""
         limits = self._house.limits
-        client = customer(plain_ip(host))
+        ip = plain_ip(host)
+        client, site = customer(ip), end_site(ip)
         CONNECTIONS.inc()
-        if len(self._sessions) >= limits.connections or self._tally[client] >= limits.connections_each:
+        if (
+            len(self._sessions) >= limits.connections
+            or self._tally[client] >= limits.connections_each
+            or (site is not None and self._tally[site,] >= (limits.connections + 1) // 2)
+        ):
             REFUSED.inc()
             return None
         session = Session(self._house, host, self._ended, implicit=implicit)
-        self._sessions[session] = client
-        self._tally[client] += 1
+        counted = self._sessions[session] = (client,) if site is None else (client, (site,))
+        self._tally.update(counted)
         OPEN.inc()
         return session
 
     def _ended(self, session: Session) -> None:
-        client = self._sessions.pop(session)
-        self._tally[client] -= 1
-        if not self._tally[client]:
-            del self._tally[client]
+        for key in self._sessions.pop(session):
+            self._tally[key] -= 1
+            if not self._tally[key]:
+                del self._tally[key]
         OPEN.dec()
 
     async def close(self, grace: float) -> None:
