@@ -198,12 +198,10 @@ class Spool:
         part.octets += len(octets)
         if part.file is None:
             if part.octets <= DOCUMENT_IN_MEMORY and self._in_memory + len(octets) <= ALL_IN_MEMORY:
+                part.held += len(octets)
                 prepared.held += len(octets)
                 self._in_memory += len(octets)
                 return
-            kept = part.octets - len(octets)
-            self._in_memory -= kept
-            prepared.held -= kept
             await self._to_file(part, prepared)
         if part.unwritten >= _WRITE:
             await part.flush()
@@ -211,6 +209,9 @@ class Spool:
     async def _to_file(self, part: _Part, prepared: Prepared) -> None:
         part.path = (await self._own_folder(prepared)) / f"document-{part.index}"
         part.file = await asyncio.to_thread(part.path.open, "xb", buffering=0)
+        self._in_memory -= part.held
+        prepared.held -= part.held
+        part.held = 0
 
     async def _own_folder(self, prepared: Prepared) -> Path:
         if prepared.folder is None:
@@ -247,8 +248,10 @@ class Spool:
         folder = await self._own_folder(prepared)
         if part.path is None:
             await self._to_file(part, prepared)
-            await part.flush()
-            part.shut()
+            try:
+                await part.flush()
+            finally:
+                part.shut()
         assert part.path is not None
         return await convert.convert(
             part.path,
@@ -274,6 +277,7 @@ class _Part:
         self.octets = 0
         self.waiting: list[bytes] = []
         self.unwritten = 0
+        self.held = 0  # octets in `waiting` that count against `ALL_IN_MEMORY`
         self.path: Path | None = None
         self.file: BinaryIO | None = None
         self._name = document.name

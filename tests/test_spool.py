@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 import pytest_asyncio
 
 from mailstore.directory.records import Language, Printer
-from mailstore.failure import PermanentFailure
+from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.job import Job
 from mailstore.store.contract import Envelope, Recipient, Role, Store
 from mailstore.store.sql import open_store
@@ -139,6 +141,32 @@ async def test_large_documents_wait_in_files_and_are_the_same_octets(
     assert [document.path is None for document in prepared.documents] == [size < LIMIT, True]
     await spool.discard(prepared)
     assert folders(tmp_path / "spool") == []
+
+
+async def test_what_was_converted_is_held_in_memory_no_longer(store: Store, spool: Spool) -> None:
+    prepared = await prepared_of(spool, await accepted(store, message(pdf())), speaks(Language.POSTSCRIPT))
+    assert (spool._in_memory, prepared.held) == (0, 0)
+    await spool.discard(prepared)
+    assert spool._in_memory == 0
+
+
+async def test_a_full_disk_before_a_conversion_leaves_nothing_behind(
+    store: Store, spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await accepted(store, message(pdf()))
+
+    def full(file: BinaryIO, blocks: list[bytes]) -> None:
+        files.append(file)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    files: list[BinaryIO] = []
+    monkeypatch.setattr(module, "_write", full)
+    with pytest.raises(TransientFailure, match="No space left on device") as failure:
+        await prepared_of(spool, job, speaks(Language.POSTSCRIPT))
+    assert failure.value.status == "4.3.1"
+    assert [file.closed for file in files] == [True]
+    assert folders(tmp_path / "spool") == []
+    assert spool._in_memory == 0
 
 
 async def test_memory_for_all_jobs_together_is_bounded(
