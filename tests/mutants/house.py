@@ -186,4 +186,20 @@ HOUSE: Final = (
         instead="        self.judged += 1",
         test="tests/test_guessing.py::test_many_at_once_gain_nothing_and_right_ones_wait_their_turn",
     ),
+    Defence(
+        name="few guesses by one IPv6 site",
+        why="Who has a /48 has 65536 networks, and would have a free guess from each.",
+        file="appliance/guessing.py",
+        text="site = end_site(ip) if ip else None",
+        instead="site = None",
+        test="tests/test_guessing.py::test_a_site_with_65536_networks_gains_little",
+    ),
+    Defence(
+        name="guessers in line are few",
+        why="Who hangs up leaves his try in line behind him, and would leave any number of them.",
+        file="appliance/guessing.py",
+        text="first.own.waiting >= LINE",
+        instead="False",
+        test="tests/test_guessing.py::test_who_is_sure_to_be_refused_does_not_wait_for_it",
+    ),
 )

@@ -208,6 +208,14 @@ SMTP: Final = (
         test="tests/test_smtp_limits.py::test_an_address_a_network_and_all_have_their_number",
     ),
     Defence(
+        name="an IPv6 site leaves others their half",
+        why="Ten of the 65536 networks of a /48 would take all connections.",
+        file="appliance/smtp/limits.py",
+        text="self._open[site,] >= (self._limits.connections + 1) // 2",
+        instead="False",
+        test="tests/test_smtp_limits.py::test_a_48_has_half_of_all",
+    ),
+    Defence(
         name="pace of one client",
         why="A bulk sender must not starve the others.",
         file="appliance/smtp/limits.py",
