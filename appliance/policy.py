@@ -18,9 +18,9 @@ from functools import lru_cache
 
 from appliance.peer import Address, Network, plain_ip, within
 from mailstore import address as addresses
-from mailstore.config_values import network
 from mailstore.directory.records import Printer
 from mailstore.failure import PermanentFailure
+from mailstore.network import network
 
 KINDS = "ada@example.com, @example.com, from:ada@example.com, ip:192.0.2.0/24, authenticated or *"
 ONLY_INSIDERS = "only logins and clients in the site's own networks may print here until senders can be verified"

@@ -6,10 +6,12 @@ Each reads what a person writes, and raises ValueError with a sentence where tha
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
+
+from mailstore.network import network
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _PERIODS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -55,16 +57,6 @@ def reached_at(listen: str) -> tuple[str, int]:
 def bracketed(host: str) -> str:
     """A host as it stands before ":PORT"."""
     return f"[{host}]" if ":" in host else host
-
-
-def network(text: str) -> IPv4Network | IPv6Network:
-    """The network that is meant; one of IPv4 clients, written as IPv6 (RFC 4291 section 2.5.5.2), as IPv4.
-
-    A client's address is compared as IPv4 then, and would never be in it.  Raises `ValueError`.
-    """
-    read = ip_network(text, strict=False)
-    mapped = read.network_address.ipv4_mapped if isinstance(read, IPv6Network) else None
-    return ip_network((mapped, read.prefixlen - 96)) if mapped and read.prefixlen >= 96 else read
 
 
 def _network(value: object) -> object:

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from mailstore.config_values import network
 from mailstore.failure import PermanentFailure
+from mailstore.network import network
 
 PASSWORD_OCTETS = 1024
 

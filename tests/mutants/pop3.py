@@ -155,8 +155,8 @@ POP3: Final = (
         name="connections by POP3 limited",
         why="One client must not take the sessions of all.",
         file="appliance/pop3/server.py",
-        text="or self._tally[client] >= limits.connections_each:",
-        instead="or False:",
+        text="or self._tally[client] >= limits.connections_each",
+        instead="or False",
         test="tests/test_pop3.py::test_limits_of_connections",
     ),
     Defence(
