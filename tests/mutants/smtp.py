@@ -59,7 +59,7 @@ SMTP: Final = (
         name="relaying refused",
         why="Mail for other domains is refused: this server hands on nothing for strangers.",
         file="appliance/smtp/beginning.py",
-        text='if path.domain.lower() not in ("", *transaction.site.settings.domains):',
+        text='if key.rpartition("@")[2] not in transaction.site.settings.domains:',
         instead="if False:",
         test="tests/test_smtp.py::test_dialogue[recipients]",
     ),
