@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from prometheus_client import REGISTRY
 
 from appliance.smtp.bulk import Bulk
 from appliance.smtp.channel import TOGETHER
@@ -44,6 +45,10 @@ def the_connection(receiver: Receiver) -> Connection:
     connection = getattr(shut_down, "__self__", None)
     assert isinstance(connection, Connection)
     return connection
+
+
+def octets_received() -> float:
+    return REGISTRY.get_sample_value("printpost_smtp_received_bytes_total") or 0.0
 
 
 @contextlib.asynccontextmanager
@@ -317,6 +322,7 @@ async def test_whenever_a_client_goes_nothing_is_left(house: Site, way: str) -> 
 
 async def test_twenty_megabytes_of_one_line(receiver: Receiver) -> None:
     await until(lambda: not receiver.connections)
+    counted = octets_received()
     async with wire(receiver) as client:
         await client.reply()
         connection = the_connection(receiver)
@@ -326,6 +332,9 @@ async def test_twenty_megabytes_of_one_line(receiver: Receiver) -> None:
         await client.send(b"\r\nNOOP\r\n")
         assert await client.reply() == "500 5.5.2 the line is too long"
         assert await client.reply() == "250 2.0.0 ok"
+        assert octets_received() - counted >= 19 << 20
+    await until(lambda: not receiver.connections)
+    assert octets_received() - counted == (20 << 20) + len(b"\r\nNOOP\r\n")
 
 
 @pytest.mark.parametrize("between", ["STARTTLS", "EHLO again.example.com", "RSET", "HELO again.example.com"])

@@ -1,8 +1,8 @@
 """One SMTP connection: what its transport says, when it waits and when it ends (RFC 5321), on aiosmtpd's class.
 
-aiosmtpd gives the protocol class and its session.  Its reading loop, its constructor, its verbs and its DATA are
-replaced: lines are dispatched where the octets arrive (`lines`, `command`), a task runs only for verbs that wait, and
-messages go to `reception` (`tests/test_smtp.py` pins the names that this leans on).
+aiosmtpd gives the protocol class.  Its reading loop, its constructor, its session, its verbs and its DATA are replaced:
+lines are dispatched where the octets arrive (`lines`, `command`), a task runs only for verbs that wait, and messages go
+to `reception` (`tests/test_smtp.py` pins what this leans on).
 
 Security: whoever reaches the port can talk here.  Lines, pipelined input, connections, errors and waiting all have
 limits (`limits`).  A client that talks before it may is cut off, because that is how a web page or a smuggler talks to
@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import Final, cast
 
 import structlog
-from aiosmtpd.smtp import SMTP, Session
+from aiosmtpd.smtp import SMTP
 from prometheus_client import Counter, Gauge
 
 from appliance.peer import Address, plain_ip, within
@@ -45,6 +45,11 @@ OCTETS = Counter("printpost_smtp_received_bytes_total", "Octets received by SMTP
 TURN: Final = 50
 """So many commands and chunks of one connection are worked off, then it is the others' turn."""
 
+COUNTED_TOGETHER: Final = 65536  # octets
+
+_NOWHERE: Final = plain_ip("0.0.0.0")  # noqa: S104
+_NOBODY: Final = Client(ip=str(_NOWHERE), insider=False)
+
 BROKEN: Final = replace(INTERNAL, close=True)
 """Of a fault of ours, where what follows might be read as what it is not, and a message have a gap."""
 
@@ -64,19 +69,20 @@ class Connection(SMTP):
         self.hostname = receiver.site.settings.site.hostname
         self.receiver = receiver
         self.site = receiver.site
-        self.session: Session = self._create_session()
         self.channel = Channel()
+        self._door = door
         self.was_made = False  # from then on the gate's count is ours
         self._counted = counted
         self.dialogue = Dialogue(
             site=self.site,
-            client=Client(ip="0.0.0.0", insider=False, door=door),  # noqa: S104 - nobody yet
+            client=_NOBODY,
             more_came=lambda: bool(self._input),
             closing=lambda: receiver.closing,
             discard=receiver.start,
         )
-        self.ip = plain_ip("0.0.0.0")  # noqa: S104
+        self.ip = _NOWHERE
         self._input = Lines()
+        self._uncounted = 0  # octets that came, which the metric does not know of
         self._busy = False  # a verb waits, or our replies do
         self._half_closed = False
         self._closing = False
@@ -101,8 +107,7 @@ class Connection(SMTP):
             self.ip = self._counted
         OPEN.inc()
         self.receiver.enter(transport, self.shut_down)
-        self.session.peer = peer
-        settings, door = self.site.settings, self.dialogue.client.door
+        settings, door = self.site.settings, self._door
         insider = within(self.ip, self.site.insiders)
         limit = settings.smtp.max_size if insider or door.login else settings.smtp.max_size_outside
         tls = door.implicit_tls
@@ -137,6 +142,7 @@ class Connection(SMTP):
         if transport is None:
             return
         self._closing = True
+        OCTETS.inc(self._uncounted)
         self._deadline.cancel()
         self.receiver.gate.leave(self.ip)
         self.receiver.leave(transport)
@@ -165,7 +171,7 @@ class Connection(SMTP):
         self._work()
 
     def data_received(self, data: bytes) -> None:
-        OCTETS.inc(len(data))
+        self._count(len(data))
         if self._closing:
             return
         if self._reception.wants_octets and not (self._busy or self._input):
@@ -178,6 +184,12 @@ class Connection(SMTP):
             self.channel.pause()
         self._work()
 
+    def _count(self, octets: int) -> None:
+        self._uncounted += octets
+        if self._uncounted >= COUNTED_TOGETHER:
+            OCTETS.inc(self._uncounted)
+            self._uncounted = 0
+
     @property
     def held(self) -> bytes:
         return self._reception.held
@@ -188,7 +200,7 @@ class Connection(SMTP):
         if not self._bulk or self._busy or self._input or self._closing:
             self.data_received(bytes(memoryview(room)[count - came : count]))
             return
-        OCTETS.inc(came)
+        self._count(came)
         self._receive_from(room, count)
         if not self._reception.wants_octets:
             self._work()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from mailstore.failure import Failure, TransientFailure
@@ -51,6 +52,7 @@ class Reply:
     def refused(self) -> bool:
         return self.code >= 400
 
+    @lru_cache(maxsize=256)  # noqa: B019 - values, of which most are said again and again
     def octets(self) -> bytes:
         text = _UNSAYABLE.sub("?", self.text)
         line = f"{self.code} {self.status} {text}".replace("  ", " ", 1).encode()  # 354 has no status

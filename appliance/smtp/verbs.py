@@ -39,6 +39,9 @@ def text_of(line: bytes) -> str:
 
 
 OK: Final = Reply(code=250, status="2.0.0", text="ok")
+SENDER_OK: Final = Reply(code=250, status="2.1.0", text="sender ok")
+GO_AHEAD: Final = Reply(code=354, status="", text="send the message, end it with CRLF . CRLF")
+GOODBYE: Final = Reply(code=221, status="2.0.0", text="goodbye", close=True)
 IN_CHUNKS: Final = Reply(code=503, status="5.5.1", text="BDAT has begun; go on with it, or RSET gives the mail up")
 NO_BINARY: Final = Reply(code=503, status="5.5.1", text="what is BINARYMIME comes by BDAT")
 NO_SIZE: Final = Reply(code=501, status="5.5.4", text="write BDAT 1000, or BDAT 1000 LAST", close=True)
@@ -144,7 +147,7 @@ def _begun(dialogue: Dialogue, begun: Transaction | Reply) -> Reply:
         return TOO_FAST
     dialogue.mails += 1
     dialogue.transaction, dialogue.failed, dialogue.recipients = begun, False, 0
-    return Reply(code=250, status="2.1.0", text="sender ok")
+    return SENDER_OK
 
 
 def rcpt(dialogue: Dialogue, argument: str) -> Step:
@@ -189,7 +192,7 @@ async def _data(dialogue: Dialogue, transaction: Transaction) -> Reply:
         dialogue.incoming = await transaction.data()
     except Failure as failure:
         return _no_data(dialogue, refusal(failure))
-    return Reply(code=354, status="", text="send the message, end it with CRLF . CRLF")
+    return GO_AHEAD
 
 
 def _no_data(dialogue: Dialogue, reply: Reply) -> Reply:
@@ -307,7 +310,7 @@ def noop(_: Dialogue, __: str) -> Step:
 
 
 def quit_(_: Dialogue, __: str) -> Step:
-    return Reply(code=221, status="2.0.0", text="goodbye", close=True)
+    return GOODBYE
 
 
 def vrfy(_: Dialogue, __: str) -> Step:
