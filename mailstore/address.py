@@ -47,10 +47,17 @@ def _grammar(beyond: str) -> re.Pattern[str]:
 
 
 _ASCII = _grammar("")
-_UTF8 = _grammar("\u00a0-\ud7ff\ue000-\U0010ffff")
+# Not what cannot be seen, or turns a line round (controls, blanks, private and never assigned characters): a person
+# could not tell such an address from another one.  The joiners stay, for scripts that need them.
+_SEEN = (
+    "\u00a1-\u00ac\u00ae-\u061b\u061d-\u167f\u1681-\u180d\u180f-\u1fff\u200c\u200d\u2010-\u2027\u2030-\u205e\u2070-\u2fff"
+    "\u3001-\ud7ff\uf900-\ufdcf\ufdf0-\ufefe\uff00-\uffef\U00010000-\U0001fffd\U00020000-\U0002fffd"
+    "\U00030000-\U0003fffd\U000e0100-\U000e01ef"
+)
+_UTF8 = _grammar(_SEEN)
 _QUOTED_PAIR = re.compile(r"\\(.)")
 _QUOTABLE = re.compile(r'(["\\])')
-_ATOM = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u00a0-\U0010ffff-]++"
+_ATOM = f"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~{_SEEN}-]++"
 _DOT_STRING = re.compile(rf"{_ATOM}(?:\.{_ATOM})*+")
 
 

@@ -26,7 +26,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 def settle() -> None:
     """What is there once a process serves stays: the collector need not look at it again.
 
-    A full collection of the imported code alone held the loop for 190 ms (155,000 objects); whoever was served then waited.
+    A full collection of the imported code alone held the loop for 190 ms (155,000 objects), whoever was waiting.
     """
     gc.collect()
     gc.freeze()

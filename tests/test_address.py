@@ -249,3 +249,17 @@ def test_long_nonsense_is_quick(text: str) -> None:
     with pytest.raises(PermanentFailure):
         parse_path(text, null_allowed=False)
     assert time.process_time() - begun < 0.1
+
+
+@pytest.mark.parametrize(
+    "sign", ["\u0085", "\u00a0", "\u00ad", "\u200b", "\u2028", "\u202e", "\u2066", "\ufeff", "\ue000"]
+)
+def test_what_cannot_be_seen_is_in_no_address(sign: str) -> None:
+    for text in (f"<ada{sign}@example.com>", f"<ada@exam{sign}ple.com>", f'<"ada{sign}"@example.com>'):
+        with pytest.raises(PermanentFailure):
+            parse_path(text, utf8=True, null_allowed=False)
+
+
+@pytest.mark.parametrize("local", ["añ", "Übung", "παράδειγμα", "用户", "क्‍ष", "🖨"])
+def test_letters_of_all_scripts_are(local: str) -> None:
+    assert parse_path(f"<{local}@example.com>", utf8=True, null_allowed=False).local == local

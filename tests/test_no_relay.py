@@ -218,13 +218,13 @@ FAMILIES: dict[str, list[tuple[str | bytes, str]]] = {
         ("<phaser360@ex\u0430mple.com>", RELAYING),  # a Cyrillic letter
         ("<phaser360@\uff45xample.com>", RELAYING),  # a wide letter
         ("<phaser360@example\u3002com>", RELAYING),  # a wide full stop, which some resolvers take for one
-        ("<phaser360@example.com\u200b>", RELAYING),  # a space without width
+        ("<phaser360@example.com\u200b>", MALFORMED),  # a space without width
         ("<phaser360@xn--exmple-4nf.com>", RELAYING),
         ("<pha\u0455er360@example.com>", NOBODY),
         ("<pha\u017fer360@example.com>", NOBODY),  # whose capital is an S
         ("<\uff50haser360@example.com>", NOBODY),
         ("<phaser36\u2070@example.com>", NOBODY),
-        ("<phaser\u00ad360@example.com>", NOBODY),
+        ("<phaser\u00ad360@example.com>", MALFORMED),
         ("<phaser360\u200d@example.com>", NOBODY),
         ("<phaser360\uff20elsewhere.example@example.com>", NOBODY),  # a wide @
         ("<phaser360\uff20example.com>", MALFORMED),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from appliance.smtp.datasink import DataSink
 from tests.fuzz import pieces
@@ -13,21 +12,6 @@ _LIMIT = 300
 
 
 def check(octets: bytes) -> None:
-    _judged(octets, _fed)
-    _judged(octets, _fed_from_a_room)
-
-
-def _fed(sink: DataSink, piece: bytes) -> bytes | None:
-    return sink.feed(piece)
-
-
-def _fed_from_a_room(sink: DataSink, piece: bytes) -> bytes | None:
-    """As large messages are read: behind what is held, and behind the piece there is what was there before."""
-    room = bytearray(sink.held + piece + b"\r\n.\r\nQUIT\r\n")
-    return sink.feed_from(room, len(sink.held) + len(piece))
-
-
-def _judged(octets: bytes, feed: Callable[[DataSink, bytes], bytes | None]) -> None:
     stream = octets[4:]
     written = bytearray()
     sink = DataSink(written.extend, limit=_LIMIT)
@@ -35,7 +19,7 @@ def _judged(octets: bytes, feed: Callable[[DataSink, bytes], bytes | None]) -> N
     for piece in pieces(octets):
         if behind is not None:
             behind += piece
-        elif (rest := feed(sink, piece)) is not None:
+        elif (rest := sink.feed(piece)) is not None:
             behind = rest
     end = (b"\r\n" + stream).find(b"\r\n.\r\n")
     assert sink.ended == (end >= 0)
