@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import time
 from collections.abc import AsyncIterator
 
@@ -12,7 +11,6 @@ import pytest
 import pytest_asyncio
 from prometheus_client import REGISTRY
 
-from appliance.smtp.bulk import Bulk
 from appliance.smtp.channel import TOGETHER
 from appliance.smtp.connection import Connection
 from appliance.smtp.limits import Limits
@@ -158,60 +156,6 @@ async def test_a_disk_that_fails_in_a_chunk(house: Site, receiver: Receiver, mon
     await until(lambda: not receiver.connections and not receiver._tasks)
     assert await house.store.jobs(limit=10_000) == before
     assert house.store._spool.promised == 0
-
-
-@pytest.mark.parametrize("tls", [False, True])
-async def test_the_shared_room_is_free_once_it_was_looked_at(
-    house: Site, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, tls: bool
-) -> None:
-    """Several send much at once while the disk is behind; whatever still pointed into the room would see it spoiled."""
-    look, spoilt = Bulk.buffer_updated, 0
-
-    def spoil(bulk: Bulk, nbytes: int) -> None:
-        nonlocal spoilt
-        look(bulk, nbytes)
-        bulk._room[:] = b"\xff" * len(bulk._room)
-        spoilt += 1
-
-    monkeypatch.setattr(Bulk, "buffer_updated", spoil)
-    congested = 0
-    drained = SpooledDraft.drained
-
-    async def count(draft: SpooledDraft) -> None:
-        nonlocal congested
-        congested += 1
-        await drained(draft)
-
-    monkeypatch.setattr(SpooledDraft, "drained", count)
-    write = SpooledDraft._write
-
-    def slow(draft: SpooledDraft, view: memoryview) -> None:
-        time.sleep(0.01)
-        write(draft, view)
-
-    monkeypatch.setattr(SpooledDraft, "_write", slow)
-
-    async def send(seed: int) -> None:
-        lines = random.Random(seed).choices([b".\r\n", b"\r\n", b"%d" % seed * 300 + b"\r\n"], k=50_000)
-        part = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n"
-        message = part + b"".join(lines) + b"--b--\r\n"
-        stuffed = message.replace(b"\r\n.", b"\r\n..") + b".\r\n"
-        door, context = ("submissions", house.trusting) if tls else ("smtp", None)
-        async with wire(receiver, door, context) as client:
-            await client.reply()
-            assert not tls or await client.log_in() == "235 2.7.0 welcome"
-            await begin(client)
-            if seed % 2:
-                await client.send(b"BDAT %d LAST\r\n" % len(message) + message)
-            else:
-                assert (await client.ask("DATA")).startswith("354")
-                await client.send(stuffed)
-            job = number(await client.reply())
-        assert await stored(house, job) == message
-
-    await asyncio.gather(*(send(seed) for seed in range(4)))
-    assert spoilt > 20
-    assert congested > 0
 
 
 async def test_a_fault_of_ours_in_a_message_lets_no_gap_through(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from tests import test_balancer, test_smtp_chunks, test_smtp_submission
+from tests import test_balancer, test_smtp_chunks, test_smtp_hostile, test_smtp_submission
 from tests.smtp_client import LETTER, site, until, wire
 
 
@@ -77,15 +77,21 @@ def test_submission_on_uvloop(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
 
 
 @pytest.mark.slow
-def test_bulk_on_uvloop(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_hostile_clients_and_large_messages_on_uvloop(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def run() -> None:
         async with site(tmp_path) as house, house.receiver() as receiver:
             for tls in (False, True):
                 for chunked in (False, True):
-                    await test_smtp_chunks.test_bulk_is_read_into_one_room_and_the_connection_goes_on_behind_it(
+                    await test_smtp_chunks.test_much_comes_whole_and_the_connection_goes_on_behind_it(
                         house, receiver, tls, chunked
                     )
-            await test_smtp_chunks.test_a_client_that_vanishes_in_bulk(house, receiver)
+            await test_smtp_chunks.test_a_client_that_vanishes_in_a_large_message(house, receiver)
+            await test_smtp_hostile.test_replies_to_a_flood_are_not_gathered_and_recipients_have_an_end(receiver)
+            await test_smtp_hostile.test_tiny_chunks_take_nobody_elses_time(receiver, b"BDAT 1\r\nx")
+            await test_smtp_hostile.test_shutting_down_waits_for_no_message_that_is_refused(house)
+            await test_smtp_hostile.test_twenty_megabytes_of_one_line(receiver)
+            for way in ("reset", "end", "close"):
+                await test_smtp_hostile.test_whenever_a_client_goes_nothing_is_left(house, way)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run())

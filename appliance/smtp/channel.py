@@ -44,15 +44,6 @@ class Channel:
             self.paused = False
             self.transport.resume_reading()
 
-    def read_by(self, protocol: asyncio.BaseProtocol) -> None:
-        """From now on `protocol` hears of the transport; a loop chooses its way of reading when reading begins."""
-        if self.transport is not None and not self.transport.is_closing():
-            if not self.paused:
-                self.transport.pause_reading()
-            self.transport.set_protocol(protocol)
-            if not self.paused:
-                self.transport.resume_reading()
-
     def secured(self, transport: asyncio.Transport) -> None:
         """TLS stands; its transport knows nothing of pauses of the one below."""
         self.transport, self.paused, self.unread = transport, False, False

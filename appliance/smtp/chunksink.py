@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from appliance.smtp.datasink import BULK, Fault, line_end_fault
+from appliance.smtp.datasink import Fault, line_end_fault
 
 _CR: Final = 13
 _SIZE: Final = re.compile(r"([0-9]{1,20})( +LAST)?", re.IGNORECASE | re.ASCII)
@@ -65,8 +65,6 @@ class ChunkSink:
 class Chunk:
     """One chunk of `size` octets, on its way to `sink`, or to nowhere if that is None."""
 
-    held = b""  # what must stand before the octets that come: see `DataSink`
-
     def __init__(self, size: int, *, last: bool) -> None:
         self.size = size
         self.last = last
@@ -83,25 +81,15 @@ class Chunk:
         """So many octets more are its own."""
         return self._left
 
-    @property
-    def bulky(self) -> bool:
-        """Much is to come."""
-        return self._left >= BULK
-
-    def feed(self, data: bytes | bytearray) -> bytes | None:
+    def feed(self, data: bytes) -> bytes | None:
         """Take what came.  None while more is wanted; at the end what stands behind it, `b""` if nothing."""
-        return self.feed_from(data, len(data))
-
-    def feed_from(self, data: bytes | bytearray, count: int) -> bytes | None:
-        """The same, of the first `count` octets of `data`."""
-        view = memoryview(data)
-        mine = view[: min(count, self._left)]
+        mine = memoryview(data)[: self._left]
         self._left -= len(mine)
         if self.sink:
             self.sink.feed(mine)
             if self.last and not self._left:
                 self.sink.end()
-        return None if self._left else bytes(view[len(mine) : count])
+        return None if self._left else data[len(mine) :]
 
 
 def chunk_of(argument: str) -> Chunk | None:

@@ -24,7 +24,6 @@ from prometheus_client import Counter, Gauge
 
 from appliance.peer import Address, plain_ip, within
 from appliance.smtp import verbs
-from appliance.smtp.bulk import Bulk
 from appliance.smtp.channel import Channel
 from appliance.smtp.client import Client
 from appliance.smtp.command import SECONDS_OF, meant
@@ -86,7 +85,6 @@ class Connection(SMTP):
         self._busy = False  # a verb waits, or our replies do
         self._half_closed = False
         self._closing = False
-        self._bulk = False  # `Bulk` reads for us
         self._deadline = Deadline(self.loop, self.site.limits, held=self._client_waits, passed=self._time_is_up)
         self._reception = Reception(self.dialogue, self.channel, self._deadline, receiver.start)
 
@@ -190,21 +188,6 @@ class Connection(SMTP):
             OCTETS.inc(self._uncounted)
             self._uncounted = 0
 
-    @property
-    def held(self) -> bytes:
-        return self._reception.held
-
-    def room_filled(self, room: bytearray, count: int) -> None:
-        """In place of `data_received`: see `bulk.Behind`."""
-        came = count - len(self.held)
-        if not self._bulk or self._busy or self._input or self._closing:
-            self.data_received(bytes(memoryview(room)[count - came : count]))
-            return
-        self._count(came)
-        self._receive_from(room, count)
-        if not self._reception.wants_octets:
-            self._work()
-
     # -- deadlines
 
     def _client_waits(self) -> bool:
@@ -304,20 +287,13 @@ class Connection(SMTP):
             self.channel.close()
         self.dialogue.reset()
 
-    def _receive(self, data: bytes) -> None:
-        data = self._reception.held + data
-        self._receive_from(data, len(data))
-
-    def _receive_from(self, data: bytes | bytearray, count: int) -> None:
+    def _receive(self, octets: bytes) -> None:
         started = time.perf_counter()
         try:
-            taken = self._reception.take_from(data, count)
+            taken = self._reception.take(octets)
         except Exception:
             log.exception("message failed", client=self.dialogue.client.ip)
             taken = Taken(b"", "END", BROKEN)
-        if self._bulk != self._reception.bulky:
-            self._bulk = not self._bulk
-            self.channel.read_by(Bulk(self, self.receiver.room) if self._bulk else self)
         if taken:
             self._input.add(taken.rest)
             self._take(taken.command, taken.step, started)

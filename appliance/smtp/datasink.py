@@ -15,7 +15,6 @@ from enum import Enum
 from io import IncrementalNewlineDecoder
 
 END = b"\r\n.\r\n"
-BULK = 1 << 20
 _PREFIXES = tuple(END[:length] for length in range(len(END) - 1, 0, -1))
 
 
@@ -35,12 +34,12 @@ class DataSink:
 
     def __init__(self, write: Callable[[memoryview], None], *, limit: int) -> None:
         self.limit = limit
-        self.held = b"\r\n"  # the line before the first one, so that a dot at the very start is one like any other
+        self._held = b"\r\n"  # the line before the first one, so that a dot at the very start is one like any other
         self.ended = False
         self.fault: Fault | None = None
         self.octets = 0  # unstuffed, also those that were not written
         self._write = write
-        self._virtual = 2  # octets of `held` that never came
+        self._virtual = 2  # octets of `_held` that never came
 
     @property
     def too_large(self) -> bool:
@@ -51,29 +50,20 @@ class DataSink:
         """So many octets more may be its own."""
         return sys.maxsize
 
-    @property
-    def bulky(self) -> bool:
-        """Much has come, and more of it is to be expected."""
-        return self.octets >= BULK
-
-    def feed(self, chunk: bytes | bytearray) -> bytes | None:
+    def feed(self, chunk: bytes) -> bytes | None:
         """Take what came.  None while more is wanted; at the end what stands behind it, `b""` if nothing."""
-        data = self.held + chunk
-        return self.feed_from(data, len(data))
-
-    def feed_from(self, data: bytes | bytearray, count: int) -> bytes | None:
-        """The same, of the first `count` octets of `data`, which begin with `held`."""
+        data = self._held + chunk
         # One octet is found twenty times faster than three, and base64 has no dot: look between the first and the last.
-        first = data.find(b".", 0, count)
-        dot = data.find(b"\r\n.", max(first - 2, 0), data.rfind(b".", 0, count) + 1) if first >= 0 else -1
-        end = data.find(END, dot, count) if dot >= 0 else -1
+        first = data.find(b".")
+        dot = data.find(b"\r\n.", max(first - 2, 0), data.rfind(b".") + 1) if first >= 0 else -1
+        end = data.find(END, dot) if dot >= 0 else -1
         view = memoryview(data)
         if end >= 0:
             self.ended = True
             self._take(view[: end + 2], stuffed=dot < end)
-            return bytes(view[end + len(END) : count])
-        self.held = next((prefix for prefix in _PREFIXES if data.endswith(prefix, 0, count)), b"")
-        self._take(view[: count - len(self.held)], stuffed=dot >= 0)
+            return data[end + len(END) :]
+        self._held = next((prefix for prefix in _PREFIXES if data.endswith(prefix)), b"")
+        self._take(view[: len(data) - len(self._held)], stuffed=dot >= 0)
         return None
 
     def _take(self, body: memoryview, *, stuffed: bool) -> None:

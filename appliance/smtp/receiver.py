@@ -15,7 +15,6 @@ from typing import Any
 from prometheus_client import Counter
 
 from appliance.peer import Address
-from appliance.smtp.bulk import ROOM_OCTETS
 from appliance.smtp.door import SMTP, Door
 from appliance.smtp.limits import REFUSALS, Gate
 from appliance.smtp.reply import SHUTTING_DOWN, Reply
@@ -37,7 +36,6 @@ class Receiver:
         self.gate = Gate(site.limits, exempt=site.settings.site.networks if site.settings.smtp.behind else ())
         self.connections: dict[asyncio.Transport, Callable[[], None]] = {}
         self.closing = False
-        self.room = bytearray(ROOM_OCTETS)  # see `bulk`
         self.addresses: dict[str, tuple[str, int]] = {}
         """Where each door is, by its name."""
         self._tasks: set[asyncio.Task[None]] = set()

@@ -59,26 +59,16 @@ class Reception:
         return self.wants_octets or (transaction is not None and transaction.sink is not None)
 
     @property
-    def held(self) -> bytes:
-        """What must stand before the octets that `take_from` gets."""
-        return self._dialogue.incoming.held if self._dialogue.incoming is not None else b""
-
-    @property
     def wanted(self) -> int:
         """So many of the octets that come may be the message's."""
         return self._dialogue.incoming.wanted if self._dialogue.incoming is not None else 0
 
-    @property
-    def bulky(self) -> bool:
-        """Much is to come."""
-        return self._dialogue.incoming is not None and self._dialogue.incoming.bulky
-
-    def take_from(self, data: bytes | bytearray, count: int) -> Taken | None:
-        """The first `count` octets of `data`, which begin with `held`; None while more is wanted."""
+    def take(self, octets: bytes) -> Taken | None:
+        """What came; None while more is wanted."""
         incoming, transaction = self._dialogue.incoming, self._dialogue.transaction
         assert incoming is not None
-        self._deadline.progress(count - len(incoming.held))
-        rest = incoming.feed_from(data, count)
+        self._deadline.progress(len(octets))
+        rest = incoming.feed(octets)
         if rest is not None:
             self._dialogue.incoming = None
             return Taken(rest, *self._verdict(incoming))

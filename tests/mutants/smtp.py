@@ -275,8 +275,8 @@ SMTP: Final = (
         name="chunks end where they say",
         why="What stands behind a chunk's last octet is a command, and what stands before it never is.",
         file="appliance/smtp/chunksink.py",
-        text="mine = view[: min(count, self._left)]",
-        instead="mine = view[:count]",
+        text="mine = memoryview(data)[: self._left]",
+        instead="mine = memoryview(data)",
         test="tests/test_chunksink.py::test_chunks_and_the_network_cut_anywhere",
     ),
     Defence(
