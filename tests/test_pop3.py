@@ -391,6 +391,27 @@ async def test_limits_of_connections(house: Pop3House) -> None:
         assert sum(service._tally.values()) <= 1
 
 
+async def test_a_connection_counts_until_it_is_closed(house: Pop3House) -> None:
+    """Whoever takes no answers keeps its connection for a while, but not one more for each session that has ended."""
+    async with house.serving(Limits(autologout=1.5, connections_each=1)) as service:
+        async with narrow_client(service.address):
+            (session,) = service._sessions
+            session._tcp.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            session.write(b"x" * 60_000)  # more than the kernel takes, and less than would stop the session
+            session.leave()
+            assert session.task
+            await session.task
+            reader, writer = await asyncio.open_connection(*service.address)
+            assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"-ERR [SYS/TEMP] too many connections")
+            writer.close()
+            await writer.wait_closed()
+            async with asyncio.timeout(10):
+                while service._sessions:  # noqa: ASYNC110 - nobody tells of it
+                    await asyncio.sleep(0.005)
+        async with client(service):
+            pass
+
+
 async def test_an_ipv6_network_is_one_client(house: Pop3House) -> None:
     """One customer has 2^64 addresses, and could else take all the connections there are."""
     async with house.serving(Limits(connections_each=2)) as service:

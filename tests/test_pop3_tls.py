@@ -366,11 +366,10 @@ async def test_a_reader_that_stalls_costs_little_memory_and_is_cut(house: Pop3Ho
                 await asyncio.to_thread(raw.sock.sendall, b"STLS\r\n")
                 await asyncio.to_thread(raw.sock.recv, 1000)
             await asyncio.to_thread(raw.log_in, name, greeted=not secure)
+            assert not await house.free(name)
             raw.say("RETR 1")
         await asyncio.sleep(0.5)  # as long as it could grow
         assert memory("VmHWM") - before < 10 * (1 << 20)
-        for name in names:
-            assert not await house.free(name)
         for name in names:
             await house.becomes_free(name, 10)
         for raw in stalled:

@@ -53,7 +53,7 @@ class Gone(Exception):
 
 @implementer(IPushProducer, IHalfCloseableProtocol, IHandshakeListener)
 class Connection(POP3):
-    """One connection; `_serve` of the subclass is its task."""
+    """One connection; `_serve` of the subclass is its task, `_over` what comes last."""
 
     def __init__(self, limits: Limits, tls: TlsServer | None = None, *, implicit: bool = False) -> None:
         """`implicit`: TLS from the first octet."""
@@ -68,6 +68,8 @@ class Connection(POP3):
         self.lost = False  # nobody is spoken to any more
         self.leaving = False  # nothing more is obeyed
         self._ended = False  # nothing more will come in
+        self._left = 2  # the connection and the task
+        self._parting = False  # closed as soon as what was written is taken
         self._deaf = False  # the client hears nothing any more; what it said before is still done
         self._reading_stopped = False
         self._taken = 0  # lines
@@ -83,6 +85,10 @@ class Connection(POP3):
     async def _serve(self) -> None:
         raise NotImplementedError
 
+    def _over(self) -> None:
+        """The connection is closed, and `_serve` has come to its end."""
+        raise NotImplementedError
+
     # -- what Twisted calls
 
     def connectionMade(self) -> None:
@@ -93,6 +99,7 @@ class Connection(POP3):
         if self._implicit:
             self.start_tls()
         self.task = asyncio.get_running_loop().create_task(self._serve())
+        self.task.add_done_callback(lambda _: self._end_one())
 
     def dataReceived(self, data: bytes) -> None:
         self._lines.feed(data)
@@ -128,10 +135,16 @@ class Connection(POP3):
         self.lost = self.lost or not self._deaf
         self.allow(None)
         self._wake()
+        self._end_one()
+
+    def _end_one(self) -> None:
+        self._left -= 1
+        if not self._left:
+            self._over()
 
     def timeoutConnection(self) -> None:
         """Autologout: no answer, and nothing is removed (RFC 1939 section 3)."""
-        if self._room and not (self._shaking or self._deaf or self.lost):
+        if self._room and not (self._shaking or self._deaf or self.lost or self._parting):
             self._part()  # not cut: a slow line may still carry what the kernel has
             self.lost = True
             self._wake()
@@ -163,7 +176,8 @@ class Connection(POP3):
 
     def _part(self) -> None:
         """End once what was written is taken, or time is up: that may be a whole message to a slow line."""
-        if not (self._deaf or self.lost):
+        if not (self._deaf or self.lost or self._parting):
+            self._parting = True
             self.allow(self._limits.autologout)
             self._wire.unregisterProducer()
             self._wire.loseConnection()

@@ -18,12 +18,12 @@ class NoSuchMessage(Exception):
 class Messages:
     """The entries at the session's start and the marks since.  Sizes in octets with CRLF, not dot-stuffed."""
 
-    __slots__ = ("_deleted", "_entries", "_octets")
+    __slots__ = ("_all", "_deleted", "_entries", "_octets")
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self._entries = entries
         self._deleted: set[int] = set()
-        self._octets = sum(entry.size for entry in entries)
+        self._octets = self._all = sum(entry.size for entry in entries)
 
     def __len__(self) -> int:
         """How many are not deleted."""
@@ -59,4 +59,4 @@ class Messages:
     def reset(self) -> None:
         """RSET: take the marks away."""
         self._deleted.clear()
-        self._octets = sum(entry.size for entry in self._entries)
+        self._octets = self._all

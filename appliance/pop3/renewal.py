@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import structlog
 
-from mailstore.failure import TransientFailure
+from mailstore.failure import Failure
 from mailstore.store.contract import LeaseLost, Maildrop
 
 
@@ -40,7 +40,7 @@ class Renewal:
         except LeaseLost:
             self._lost()
             return
-        except TransientFailure as failure:
+        except Failure as failure:
             self._log.warning("pop3 lease not renewed", reason=failure.text)
         self._timer = self._later()
 

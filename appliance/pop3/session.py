@@ -43,7 +43,7 @@ _numbers = itertools.count(1)
 
 
 class Session(Connection):
-    """One client."""
+    """One client.  `ended` is called once its connection is closed and its task has come to its end."""
 
     def __init__(self, house: House, host: str, ended: Callable[[Session], None], *, implicit: bool) -> None:
         super().__init__(house.limits, house.tls, implicit=implicit)
@@ -77,8 +77,10 @@ class Session(Connection):
                 if self._transaction:
                     await self._transaction.close()
             finally:
-                self._on_end(self)
                 self._part()
+
+    def _over(self) -> None:
+        self._on_end(self)
 
     def timeoutConnection(self) -> None:
         if not self._shaking:  # whoever does not come to an end with that is counted, not told of
