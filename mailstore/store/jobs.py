@@ -6,21 +6,17 @@ whoever made it looks at the number of rows: a job that was canceled meanwhile i
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
-from itertools import groupby, islice
-from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.sql.elements import ColumnElement
 
 from mailstore.job import TRANSITIONS, DeliveryProof, Event, JobState, sources
 from mailstore.store import leases, listing
-from mailstore.store.committer import Rows, Steps
+from mailstore.store.committer import Rows
 from mailstore.store.contract import Lease
-from mailstore.store.listing import among, is_of_printer
+from mailstore.store.listing import among
 from mailstore.store.occurring import occurred
 from mailstore.store.outbox import Occasion
 from mailstore.store.schema import ENTRY, EVENT, JOB, MAILDROP, MESSAGE
@@ -34,9 +30,6 @@ def _target(event: Event) -> JobState:
     (target,) = {after for (_, known), after in TRANSITIONS.items() if known is event}
     return target
 
-
-_HELD = sa.and_(JOB.c.holder == given("which"), JOB.c.holder_token == given("ours"))
-_OURS = sa.or_(JOB.c.holder == word(""), _HELD)
 
 # -- being drained
 
@@ -54,7 +47,7 @@ _CLAIM = Statement(
 )
 _SENDING = Statement(
     sa.update(JOB)
-    .where(JOB.c.id == given("job_id"), among([JobState.PENDING, JobState.PROCESSING]), _OURS)
+    .where(JOB.c.id == given("job_id"), among([JobState.PENDING, JobState.PROCESSING]), leases.OURS)
     .values(
         state=word(JobState.PROCESSING),
         reasons=word("job-printing"),
@@ -118,7 +111,7 @@ def _move(event: Event) -> Statement:
         values |= {"document": number(-1), "holder": word(""), "holder_token": number(0)}
     # These are of what is being sent: a job that nobody sends any more is in doubt once, and a printer's stops and
     # starts are not about it.
-    ours = _HELD if event in (Event.STOP, Event.RESUME, Event.DOUBT) else _OURS
+    ours = leases.OF_HOLDER if event in (Event.STOP, Event.RESUME, Event.DOUBT) else leases.OURS
     return Statement(
         sa.update(JOB)
         .where(JOB.c.id == given("job_id"), among(sources(event)), ours)
@@ -168,7 +161,7 @@ def move(
 def _end(event: Event) -> Statement:
     return Statement(
         sa.update(JOB)
-        .where(JOB.c.id == given("job_id"), among(sources(event)), _OURS)
+        .where(JOB.c.id == given("job_id"), among(sources(event)), leases.OURS)
         .values(
             state=word(_target(event)),
             reasons=given("why"),
@@ -274,97 +267,6 @@ def closed(
     # Most senders may not be answered, and then a printed job pays for nothing more than it always did.
     if event is Event.ABORT or (event is Event.COMPLETE and answerable):
         occurred(rows, _TOLD_OF[event], printer, reasons, detail, now, job_id)
-
-
-AT_ONCE = 100
-"""Jobs that one step ends: a client may delete thousands, and their rows are written on the loop."""
-
-
-def _some(column: sa.Column[Any]) -> ColumnElement[bool]:
-    return column.in_([given(f"n{index}") for index in range(AT_ONCE)])
-
-
-def _by_hundreds(numbers: Collection[int]) -> Iterator[dict[str, int]]:
-    """The parameters of `_some`, for all of `numbers`; no row has the number 0."""
-    each = iter(numbers)
-    while some := list(islice(each, AT_ONCE)):
-        yield {f"n{index}": number for index, number in enumerate(some + [0] * (AT_ONCE - len(some)))}
-
-
-_UNTOUCHED = (JobState.PENDING, JobState.PENDING_HELD)
-_FETCHED = Statement(
-    # What a client deletes without retrieving counts as taken up first, so `pending` may end here too; and so may a job
-    # that was held when the session had begun: RFC 1939 section 6 knows no way back for what is deleted.
-    sa.update(JOB)
-    .where(_some(JOB.c.id), among([*_UNTOUCHED, *sources(Event.COMPLETE)]), _OURS)
-    .values(
-        state=word(JobState.COMPLETED),
-        reasons=word("job-completed-successfully"),
-        detail=word(""),
-        delivery_proof=word(DeliveryProof.FETCHED),
-        processing_at=sa.case((among(_UNTOUCHED), given("now")), else_=JOB.c.processing_at),
-        completed_at=given("now"),
-        holder=word(""),
-        holder_token=number(0),
-    )
-    .returning(JOB.c.id, JOB.c.message_id)
-)
-_TAKE_ENTRIES = Statement(sa.delete(ENTRY).where(_some(ENTRY.c.job_id)).returning(ENTRY.c.maildrop, ENTRY.c.size))
-_MESSAGES_ENDED = Statement(
-    sa.update(MESSAGE)
-    .where(_some(MESSAGE.c.id))
-    .values(waiting=MESSAGE.c.waiting - number(1), ended_at=given("now"))
-    .returning(MESSAGE.c.id, MESSAGE.c.answerable)
-)
-
-
-_TELL = Statement(
-    sa.insert(EVENT).from_select(
-        ["job_id", "id", "at", "text"],
-        sa.select(
-            JOB.c.id,
-            sa.select(sa.func.coalesce(sa.func.max(EVENT.c.id), number(0)) + number(1))
-            .where(EVENT.c.job_id == JOB.c.id)
-            .scalar_subquery(),
-            given("at", sa.Double),
-            given("told", sa.Text),
-        ).where(_some(JOB.c.id)),
-    )
-)
-
-
-def fetched(rows: Rows, lease: Lease, job_ids: Collection[int], now: float) -> Steps[list[int]]:
-    """Instant 4 of jobs that a POP3 client took, `AT_ONCE` at a step; returns the messages.  Raises `LeaseLost`."""
-    leases.check(rows, lease)
-    printer = lease.resource.removeprefix(leases.MAILDROP)
-    reasons, detail = ("job-completed-successfully",), "fetched"
-    messages: list[int] = []
-    for some in _by_hundreds(job_ids):
-        ended = dict[int, int](rows.all(_FETCHED, **some, now=now, which=lease.resource, ours=lease.token))
-        for done in _by_hundreds(ended):
-            rows.change(_TELL, **done, at=now, told=told_of(Event.COMPLETE, reasons, detail))
-            gone = rows.all(_TAKE_ENTRIES, **done)
-            for maildrop, taken in groupby(sorted(gone), key=itemgetter(0)):
-                sizes = [size for _, size in taken]
-                rows.change(_EMPTY, which=maildrop, less=sum(sizes), fewer=len(sizes), completed=now)
-        answerable = _let_go(rows, ended.values(), now)
-        for job_id, message_id in sorted(ended.items()) if is_of_printer(printer) else ():
-            if message_id in answerable:
-                occurred(rows, Occasion.COMPLETED, printer, reasons, detail, now, job_id)
-        messages += ended.values()
-        yield
-    return messages
-
-
-def _let_go(rows: Rows, messages: Collection[int], now: float) -> set[int]:
-    """One job fewer waits for each of `messages`; returns those whose sender may be answered."""
-    # Two recipients of one message may share a maildrop, and a statement touches each message once.
-    left, answerable = Counter(messages), set[int]()
-    while left:
-        for some in _by_hundreds(left):
-            answerable.update(message for message, proved in rows.all(_MESSAGES_ENDED, **some, now=now) if proved)
-        left -= Counter(left.keys())
-    return answerable
 
 
 def forget(rows: Rows, printer: str, now: float) -> list[int]:

@@ -142,14 +142,16 @@ class Keeping:
         async for block in self._blobs.read(placed_of(row)):
             yield block
 
-    async def _read_for_pop3(self, message_id: int, block: int) -> AsyncIterator[bytes]:
+    def _read_for_pop3(self, message_id: int, block: int) -> bytes | AsyncIterator[bytes]:
+        """As it is, at once, what lies in the database; else in blocks."""
         row = self._reader.one(PLACED, message=message_id)
         if row is None:
             raise gone()
-        *place, pop3_octets = row
-        blocks = self._blobs.read(placed_of((*place,)), block)
-        async for octets in _in_lines(blocks, block) if pop3_octets else blocks:
-            yield octets
+        place, octets, reference, start, data, pop3_octets = row
+        if data is not None and not pop3_octets:
+            return bytes(data)
+        blocks = self._blobs.read(placed_of((place, octets, reference, start, data)), block)
+        return _in_lines(blocks, block) if pop3_octets else blocks
 
     async def kept_until(self, job_id: int) -> float:
         await self.committer.caught_up()

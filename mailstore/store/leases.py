@@ -14,6 +14,11 @@ from mailstore.store.statement import Statement, given, number, word
 
 MAILDROP = "maildrop:"
 
+OF_HOLDER = sa.and_(JOB.c.holder == given("which"), JOB.c.holder_token == given("ours"))
+"""A job that was taken up under this lease."""
+OURS = sa.or_(JOB.c.holder == word(""), OF_HOLDER)
+"""And one that nobody took up."""
+
 GET = Statement(sa.select(LEASE.c.owner, LEASE.c.token, LEASE.c.expires).where(LEASE.c.resource == given("which")))
 _MAKE = Statement(sa.insert(LEASE), "resource", "owner", "role", "token", "expires")
 _TAKE = Statement(

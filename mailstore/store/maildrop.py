@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from mailstore.job import JobState
-from mailstore.store import jobs, leases
+from mailstore.store import fetching, leases
 from mailstore.store.committer import Committer, Rows, Steps, Wanted
 from mailstore.store.contract import Entry, Lease, LeaseLost, Maildrop, Role
 from mailstore.store.reader import Reader
@@ -63,7 +63,7 @@ class Maildrops:
         committer: Committer,
         reader: Reader,
         role: Role,
-        octets: Callable[[int, int], AsyncIterator[bytes]],
+        octets: Callable[[int, int], bytes | AsyncIterator[bytes]],
         ended: Callable[[list[int]], Awaitable[None]],
     ) -> None:
         self._committer = committer
@@ -90,7 +90,8 @@ class Maildrops:
             return await self._lease(name, owner, now, seconds)
         finally:
             self._opening[name] -= 1
-            self._opening += Counter()  # forgets those at 0
+            if not self._opening[name]:
+                del self._opening[name]
 
     def _nothing_in(self, name: str) -> bool:
         lease = self._reader.one(leases.GET, which=leases.MAILDROP + name)
@@ -176,7 +177,7 @@ class HeldMaildrop:
         committer: Committer,
         lease: Lease,
         seconds: float,
-        octets: Callable[[int, int], AsyncIterator[bytes]],
+        octets: Callable[[int, int], bytes | AsyncIterator[bytes]],
         ended: Callable[[list[int]], Awaitable[None]],
     ) -> None:
         self._committer = committer
@@ -186,20 +187,44 @@ class HeldMaildrop:
         self._ended = ended
         self._open = True
         self._retrieved = 0
+        self._claims: list[int] = []  # of the claim that was submitted last, while it has not begun
         self.entries: Sequence[Entry] = ()
 
     async def read(self, entry: Entry) -> AsyncIterator[bytes]:
+        octets = self._octets(entry.message_id, BLOCK_OCTETS)
+        if isinstance(octets, bytes):
+            yield entry.fields + octets
+            return
         yield entry.fields
-        async for block in self._octets(entry.message_id, BLOCK_OCTETS):
+        async for block in octets:
             yield block
 
     async def retrieving(self, entry: Entry) -> None:
-        lease, now = self._lease, time.time()
         self._retrieved += 1
+        self._claims.append(entry.job_id)
+        if len(self._claims) == fetching.AT_ONCE:
+            self._claims = []
+        elif len(self._claims) == 1:
+            self._claim(self._claims)
+
+    def _claim(self, claims: list[int]) -> None:
+        """Submit them, and those that join before the rows are written."""
+        lease, now = self._lease, time.time()
+
+        def close() -> None:
+            if self._claims is claims:
+                self._claims = []
+
+        def work(rows: Rows) -> None:
+            close()
+            fetching.retrieving(rows, lease, claims, now)
+
+        def done(future: Future[None]) -> None:
+            close()  # it may have failed before it began
+            _log_failure(future)
+
         # Not waited for: `update` and `close` come after it in the same order, and only they count.
-        self._committer.submit(
-            lambda rows: jobs.claim(rows, lease, entry.job_id, ("job-printing",), now), Wanted.LATER
-        ).add_done_callback(_log_failure)
+        self._committer.submit(work, Wanted.LATER).add_done_callback(done)
 
     async def renew(self) -> None:
         lease, now, seconds = self._lease, time.time(), self._seconds
@@ -209,11 +234,11 @@ class HeldMaildrop:
         lease, now = self._lease, time.time()
 
         def steps(rows: Rows) -> Steps[list[int]]:
-            messages = yield from jobs.fetched(rows, lease, [entry.job_id for entry in deleted], now)
+            messages = yield from fetching.fetched(rows, lease, [entry.job_id for entry in deleted], now)
             leases.release(rows, lease, now)
             return messages
 
-        if len(deleted) > jobs.AT_ONCE:
+        if len(deleted) > fetching.AT_ONCE:
             messages = await self._committer.submit_long(steps, instant="4")
         else:
             messages = await self._committer.submit(lambda rows: _at_once(steps(rows)), instant="4")
@@ -240,7 +265,7 @@ def _at_once(steps: Steps[list[int]]) -> list[int]:
             return messages
 
 
-def _log_failure(future: Future[bool]) -> None:
+def _log_failure(future: Future[None]) -> None:
     error = None if future.cancelled() else future.exception()
     if error is not None and not isinstance(error, LeaseLost):
         _log.warning("a retrieval was not noted: %s", error)

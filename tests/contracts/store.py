@@ -415,6 +415,23 @@ async def test_one_holders_job_is_not_anothers(opened: Opener) -> None:
 # -- serving by POP3
 
 
+async def test_all_that_is_retrieved_at_once_is_processing(opened: Opener) -> None:
+    store = await opened()
+    numbers = [(await accept(store, "phaser", octets=b"x"))[0] for _ in range(105)]
+    maildrop = await store.open_maildrop("phaser", "session-1", 60)
+    assert maildrop is not None
+    first, *others, last = maildrop.entries
+    for entry in (first, *others):
+        await maildrop.retrieving(entry)
+    states = [(await state_of(store, number))[0] for number in numbers]
+    assert states == ["processing"] * 104 + ["pending"]
+    await maildrop.retrieving(last)
+    assert (await state_of(store, last.job_id))[0] == "processing"
+    await maildrop.close()
+    states = [(await state_of(store, number))[0] for number in numbers]
+    assert states == ["pending"] * 105
+
+
 async def test_a_maildrop_is_listed_read_and_emptied(opened: Opener) -> None:
     store = await opened()
     sizes = [10, 200_000, 1_500_000]
