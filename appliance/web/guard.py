@@ -73,7 +73,7 @@ def _is_address(name: str) -> bool:
         ip_address(name)
     except ValueError:
         return False
-    return True
+    return "%" not in name  # a zone is the client's own affair (RFC 6874 section 4), and may be any text
 
 
 def foreign(method: str, path: str, headers: Mapping[str, str], scheme: str) -> str:
