@@ -331,7 +331,7 @@ async def test_names_of_the_base_that_ours_relies_on() -> None:
 
     replaced = {"connectionMade", "dataReceived", "connectionLost", "timeoutConnection"}
     replaced |= {"stopProducing"}  # of the interface that both keep
-    called = {"successResponse", "failResponse", "setTimeout", "resetTimeout", "sendLine", "transport"}
+    called = {"setTimeout", "resetTimeout", "transport"}
     base = {name for kind in POP3.__mro__ for name in vars(kind)}
     assert replaced | called <= base
     instance = Session.__new__(Session)

@@ -27,6 +27,7 @@ from appliance.pop3.commands import LINE_OCTETS, LineBuffer
 from appliance.pop3.tls import FAILED, TlsServer
 
 _LINES_AT_ONCE = 16
+_WRITTEN_AT_ONCE = 32 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +74,8 @@ class Connection(POP3):
         self._deaf = False  # the client hears nothing any more; what it said before is still done
         self._reading_stopped = False
         self._taken = 0  # lines
+        self._out: list[bytes] = []  # written, and not with the transport yet
+        self._out_octets = 0
         self._room = True  # to write
         self._wakeup: asyncio.Future[None] | None = None
         self.task: asyncio.Task[None] | None = None
@@ -171,6 +174,7 @@ class Connection(POP3):
 
     def abort(self) -> None:
         """End now; what was not sent is not sent."""
+        self._out.clear()
         self._tcp.unregisterProducer()
         self._tcp.abortConnection()
 
@@ -178,6 +182,7 @@ class Connection(POP3):
         """End once what was written is taken, or time is up: that may be a whole message to a slow line."""
         if not (self._deaf or self.lost or self._parting):
             self._parting = True
+            self._flush()
             self.allow(self._limits.autologout)
             self._wire.unregisterProducer()
             self._wire.loseConnection()
@@ -186,6 +191,7 @@ class Connection(POP3):
     def start_tls(self) -> None:
         """What was read in clear is forgotten, and nothing is read in clear from now on."""
         assert self._tls
+        self._flush()
         self._lines = LineBuffer()
         self._shaking = True
         self.allow(self._limits.handshake)
@@ -210,13 +216,19 @@ class Connection(POP3):
         self._senseless = 0
 
     def write(self, octets: bytes) -> None:
-        self._wire.write(octets)
+        """Goes out together with what else is said before the loop's next turn."""
+        if not self._out:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._out.append(octets)
+        self._out_octets += len(octets)
+        if self._out_octets >= _WRITTEN_AT_ONCE:
+            self._flush()
 
     def ok(self, text: str) -> None:
-        self.successResponse(text)  # type: ignore[no-untyped-call]
+        self.write(f"+OK {text}\r\n".encode())
 
     def err(self, text: str) -> None:
-        self.failResponse(text)  # type: ignore[no-untyped-call]
+        self.write(f"-ERR {text}\r\n".encode())
 
     def allow(self, seconds: float | None) -> None:
         """How long the client may do nothing from now on."""
@@ -242,6 +254,21 @@ class Connection(POP3):
                 break
             await self._woken()
         return None
+
+    def _flush(self) -> None:
+        """Send what was written, at once where that can be: to ask the reactor when costs more than a small answer.
+
+        What cannot be sent now waits with the transport, and that the connection is lost only the reactor finds out.
+        """
+        octets, wire = b"".join(self._out), self._wire
+        self._out.clear()
+        self._out_octets = 0
+        # Nothing may overtake what waits already.
+        if octets and wire is self._tcp and wire.connected and not (wire.dataBuffer or wire._tempDataLen):
+            sent = wire.writeSomeData(octets)
+            octets = octets[sent:] if isinstance(sent, int) else octets
+        if octets:
+            wire.write(octets)
 
     async def _give_way(self) -> None:
         """Let others run now and then while commands wait: answering them need not stop for anything."""

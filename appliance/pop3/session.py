@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import time
 from collections.abc import Callable
 
 import structlog
@@ -106,9 +107,12 @@ class Session(Connection):
             await self._answer_bad(error)
             return True
         self._alive()
-        with _DURATION[command.verb].time():
+        began = time.perf_counter()
+        try:
             await self._obey(command)
             await self.writable()
+        finally:
+            _DURATION[command.verb].observe(time.perf_counter() - began)
         return True
 
     async def _obey(self, command: Command) -> None:
