@@ -8,7 +8,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 def network(text: str) -> IPv4Network | IPv6Network:
     """The network that is meant; one of IPv4 clients, written as IPv6 (RFC 4291 section 2.5.5.2), as IPv4.
 
-    A client's address is compared as IPv4 then, and would never be in it; nor would it in one with a zone, for zones are
+    A client's address is compared as IPv4 then, and would never be in it; nor in one with a zone, for zones are
     taken off clients.  Raises `ValueError`.
     """
     if "%" in text:
