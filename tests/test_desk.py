@@ -447,9 +447,14 @@ async def test_the_test_page_goes_the_way_of_every_job(tmp_path: Path) -> None:
 async def test_a_test_page_fills_the_maildrop_like_any_mail(tmp_path: Path) -> None:
     async with place(tmp_path) as here:
         await here.desk.change(ROOT, "office", "", {"quota": 100})
-        with pytest.raises(TransientFailure):
+        with pytest.raises(PermanentFailure, match="larger than the mailbox"):
             await here.desk.test_page(ROOT, "office")
         assert await here.store.jobs() == []
+        await here.desk.change(ROOT, "office", "", {"quota": 5000})
+        await here.desk.test_page(ROOT, "office")
+        with pytest.raises(TransientFailure, match="full"):
+            await here.desk.test_page(ROOT, "office")
+        assert len(await here.store.jobs()) == 1
 
 
 @pytest.mark.parametrize(

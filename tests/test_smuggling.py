@@ -359,7 +359,7 @@ async def test_a_login_is_not_begun_in_clear_and_ended_under_tls(house: Site, re
 
 
 @pytest.mark.parametrize(
-    "sender", ['"a> b"@example.com', r'"a\>\\b"@example.com', '"Bcc: x"@example.com', "a\u2028b@example.com"]
+    "sender", ['"a> b"@example.com', r'"a\>\\b"@example.com', '"Bcc: x"@example.com', "a\u200db@example.com"]
 )
 async def test_an_address_makes_one_line(house: Site, receiver: Receiver, sender: str) -> None:
     async with wire(receiver) as client:
