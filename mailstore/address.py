@@ -48,10 +48,11 @@ def _grammar(beyond: str) -> re.Pattern[str]:
 
 _ASCII = _grammar("")
 # Not what cannot be seen, or turns a line round (controls, blanks, private and never assigned characters): a person
-# could not tell such an address from another one.  The joiners stay, for scripts that need them.
+# could not tell such an address from another one.  The joiners stay, for scripts that need them.  Nor the three whose
+# form NFC is an ASCII character (U+037E, U+1FEF, U+212A): they would become a semicolon, a grave accent and a K.
 _SEEN = (
-    "\u00a1-\u00ac\u00ae-\u061b\u061d-\u167f\u1681-\u180d\u180f-\u1fff\u200c\u200d\u2010-\u2027\u2030-\u205e\u2070-\u2fff"
-    "\u3001-\ud7ff\uf900-\ufdcf\ufdf0-\ufefe\uff00-\uffef\U00010000-\U0001fffd\U00020000-\U0002fffd"
+    "\u00a1-\u00ac\u00ae-\u037d\u037f-\u061b\u061d-\u167f\u1681-\u180d\u180f-\u1fee\u1ff0-\u1fff\u200c\u200d\u2010-\u2027"
+    "\u2030-\u205e\u2070-\u2129\u212b-\u2fff\u3001-\ud7ff\uf900-\ufdcf\ufdf0-\ufefe\uff00-\uffef\U00010000-\U0001fffd\U00020000-\U0002fffd"
     "\U00030000-\U0003fffd\U000e0100-\U000e01ef"
 )
 _UTF8 = _grammar(_SEEN)

@@ -260,6 +260,13 @@ def test_what_cannot_be_seen_is_in_no_address(sign: str) -> None:
             parse_path(text, utf8=True, null_allowed=False)
 
 
+def test_no_other_character_becomes_an_ascii_one() -> None:
+    for sign in map(chr, (*range(0xA0, 0xD800), *range(0xE000, 0x110000))):
+        if canonical(f"a{sign}").isascii():
+            with pytest.raises(PermanentFailure):
+                parse_path(f"<a{sign}@example.com>", utf8=True, null_allowed=False)
+
+
 @pytest.mark.parametrize("local", ["añ", "Übung", "παράδειγμα", "用户", "क्‍ष", "🖨"])
 def test_letters_of_all_scripts_are(local: str) -> None:
     assert parse_path(f"<{local}@example.com>", utf8=True, null_allowed=False).local == local
