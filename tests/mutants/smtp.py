@@ -229,7 +229,7 @@ SMTP: Final = (
         file="appliance/smtp/limits.py",
         text="self.deadline = min(self.deadline + bought, now + self._seconds)",
         instead="self.deadline = now + self._seconds",
-        test="tests/test_smtp.py::test_a_sender_below_the_rate_is_cut",
+        test="tests/test_smtp_limits.py::test_patience_is_bought_by_octets",
     ),
     Defence(
         name="silent clients cut",
