@@ -9,6 +9,7 @@ import sqlite3
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import schema as ddl
@@ -16,7 +17,7 @@ from sqlalchemy.dialects import postgresql
 
 from mailstore.failure import TransientFailure
 from mailstore.job import JobState
-from mailstore.store import drafts, place, schema, segments, worker
+from mailstore.store import drafts, fetching, leases, place, schema, segments, worker
 from mailstore.store.committer import Wanted
 from mailstore.store.contract import Role, StoreUnusable
 from mailstore.store.sql import SqlStore, open_store
@@ -563,3 +564,29 @@ async def test_a_disk_that_fills_up(tmp_path: Path, kind: str) -> None:
     if child.returncode == 99 or b"unshare" in errors:
         pytest.skip(f"no file system can be mounted here: {errors.decode().strip()}")
     assert output.strip() == b"ok", errors.decode()
+
+
+async def test_what_stays_is_given_back_in_steps_when_one_is_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+    settle = leases.settle
+
+    def counted(*args: Any, **more: Any) -> int:
+        steps.append(settle(*args, **more))
+        return steps[-1]
+
+    store = await open_at(tmp_path)
+    numbers = [(await accept(store, "phaser", octets=b"x"))[0] for _ in range(2 * fetching.AT_ONCE + 5)]
+    maildrop = await store.open_maildrop("phaser", "session-1", 60)
+    assert maildrop is not None
+    for entry in maildrop.entries:
+        await maildrop.retrieving(entry)
+    monkeypatch.setattr(leases, "settle", counted)
+    await maildrop.update(maildrop.entries[:1])
+    assert max(steps) == fetching.AT_ONCE
+    assert sum(steps) == len(numbers) - 1
+    states = [job.state for number in numbers if (job := await store.job(number))]
+    assert states == [JobState.COMPLETED] + [JobState.PENDING] * (len(numbers) - 1)
+    assert await store.open_maildrop("phaser", "session-2", 60) is not None
+    await store.close()

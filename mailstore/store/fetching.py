@@ -22,7 +22,7 @@ from mailstore.store.schema import ENTRY, EVENT, JOB, MAILDROP, MESSAGE
 from mailstore.store.statement import Statement, given, number, word
 
 AT_ONCE = 100
-"""Jobs that one step ends: a client may delete thousands, and their rows are written on the loop."""
+"""Jobs that one step ends or gives back: there may be thousands, and their rows are written on the loop."""
 
 
 def _some(column: sa.Column[Any]) -> ColumnElement[bool]:

@@ -24,8 +24,6 @@ BLOCK_OCTETS = 64 * 1024
 _ON_LOOP = 200
 """Entries that are read on the loop; what a maildrop has beyond them is read in the reader's thread, in blocks."""
 _IN_THREAD = 500
-_AT_ONCE = 100
-"""Jobs that are given back in one go at the end of a session, for their rows are written on the loop."""
 
 _SERVED = (
     ENTRY.c.maildrop == given("which"),
@@ -235,10 +233,12 @@ class HeldMaildrop:
 
         def steps(rows: Rows) -> Steps[list[int]]:
             messages = yield from fetching.fetched(rows, lease, [entry.job_id for entry in deleted], now)
+            while leases.give_back(rows, lease, now, fetching.AT_ONCE):  # what was retrieved and stays
+                yield
             leases.release(rows, lease, now)
             return messages
 
-        if len(deleted) > fetching.AT_ONCE:
+        if max(len(deleted), self._retrieved) > fetching.AT_ONCE:
             messages = await self._committer.submit_long(steps, instant="4")
         else:
             messages = await self._committer.submit(lambda rows: _at_once(steps(rows)), instant="4")
@@ -250,8 +250,10 @@ class HeldMaildrop:
             return
         self._open = False
         lease, now = self._lease, time.time()
-        for _ in range(0, self._retrieved, _AT_ONCE):
-            if not await self._committer.submit(lambda rows: leases.give_back(rows, lease, now, _AT_ONCE), Wanted.NOW):
+        for _ in range(0, self._retrieved, fetching.AT_ONCE):
+            if not await self._committer.submit(
+                lambda rows: leases.give_back(rows, lease, now, fetching.AT_ONCE), Wanted.NOW
+            ):
                 break
         await self._committer.submit(lambda rows: leases.release(rows, lease, now), Wanted.NOW)
 
