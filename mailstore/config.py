@@ -122,6 +122,9 @@ class LimitsSettings(Section):
     received_fields: int = Field(50, ge=10, description="Received fields in a mail before it is a loop")
     header_size: Octets = Field(256 << 10, ge=16 << 10, description="largest header of a mail")
     mime_depth: int = Field(20, ge=3, le=100, description="how deep parts of a mail may lie in each other")
+    partial_parts: int = Field(200, ge=2, le=10_000, description="parts that a split mail may have")
+    partial_size: Octets = Field(256 << 20, description="octets that the parts of a split mail may have together")
+    partial_wait: Seconds = Field(86400.0, ge=60, description="how long the parts of a split mail wait for the rest")
     data_rate: int = Field(500, ge=0, description="octets a second that a mail must come with in the long run")
     data_stall: Seconds = Field(180.0, ge=1, description="how long a sender may stop in the middle of a mail")
     command_wait: Seconds = Field(300.0, ge=1, description="how long an SMTP client may think; RFC 5321 asks for 300")
@@ -129,6 +132,18 @@ class LimitsSettings(Section):
     pop3_connections_per_client: int = Field(50, ge=1, description="of these by one IPv4 address or IPv6 /64")
     password_guesses: int = Field(
         10, ge=1, description="wrong passwords by one client in five minutes before each further one waits longer"
+    )
+
+
+class ProofSettings(Section):
+    """How senders of other sites are proved: SPF, DKIM, DMARC and ARC."""
+
+    dns: Annotated[tuple[Endpoint, ...], Words] = Field(
+        (), description="name servers, HOST:PORT; default: those of the system"
+    )
+    dns_wait: Seconds = Field(5.0, ge=0.1, le=60, description="how long one question to the DNS may take")
+    forwarders: Annotated[tuple[Host, ...], Words] = Field(
+        (), description="domains whose ARC seals are trusted: what they say they saw proved counts as proved"
     )
 
 
@@ -241,6 +256,7 @@ class Settings(BaseSettings):
     pop3: Pop3 = Field(default_factory=Pop3)
     pop3s: Pop3s = Field(default_factory=Pop3s)
     limits: LimitsSettings = Field(default_factory=LimitsSettings)
+    proof: ProofSettings = Field(default_factory=ProofSettings)
     web: Web = Field(default_factory=Web)
     tls: TlsSettings = Field(default_factory=TlsSettings)
     metrics: Metrics = Field(default_factory=Metrics)

@@ -81,6 +81,18 @@ REPRINTS = 3
 that breaks each time must not print for ever."""
 
 
+class Proof(StrEnum):
+    """What proved the sender of a job, strongest first."""
+
+    LOGIN = "login"  # SMTP AUTH, and the address is one of the login's own
+    NETWORK = "network"  # a client in the site's own networks, where the site answers for its people
+    TOKEN = "token"  # noqa: S105 - no password; it came to a capability address
+    SPF = "spf"  # RFC 7208, of the reverse-path
+    DKIM = "dkim"  # RFC 6376, aligned
+    ARC = "arc"  # RFC 8617: a forwarder that the site trusts saw the proof
+    NONE = ""
+
+
 class DeliveryProof(StrEnum):
     """The best evidence that paper came out, weakest first."""
 
@@ -102,6 +114,8 @@ REASONS: dict[str, str] = {
     "resources-are-not-ready": "the printer is busy or cannot be reached",
     "job-hold-until-specified": "held until somebody releases it",
     "job-suspended": "suspended until somebody decides",
+    "job-incoming": "the rest of its parts is still to come",
+    "account-limit-reached": "held, because it would pass a limit of pages",
     "x-delivery-unknown": "the connection was lost while sending; nobody can know what was printed",
     "x-printed-again": "printed again under a banner after an uncertain delivery",
     "job-completed-successfully": "printed",
@@ -166,3 +180,7 @@ class Job:
     notify: str = ""
     orcpt: str = ""
     submitter: str = ""  # AUTH= of RFC 4954 section 5, a claim
+    proof: Proof = Proof.NONE
+    proved: str = ""  # the canonical address that `proof` proved, "" for none
+    capability: int = 0  # the number of the capability that it came by
+    waived: bool = False  # somebody released it: limits of pages are not asked again

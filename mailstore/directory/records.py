@@ -41,6 +41,31 @@ _FORMATS = {
 }
 
 
+class Raw(StrEnum):
+    """Whose documents may reach a printer as they came: of this trust, or of a higher one."""
+
+    NOBODY = "nobody"
+    INSIDER = "insider"
+    VERIFIED = "verified"
+    STRANGER = "stranger"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrintLimits:
+    """What one printer prints, for all and for each proved sender; 0: any number."""
+
+    jobs: int = 0  # an hour
+    octets: int = 0  # an hour
+    pages: int = 0  # a day
+    sender_jobs: int = 0
+    sender_octets: int = 0
+    sender_pages: int = 0
+    job_pages: int = 0  # of one job
+
+
+NO_LIMITS = PrintLimits()
+
+
 class WhenUncertain(StrEnum):
     """What becomes of a job of which nobody knows whether it was printed."""
 
@@ -68,6 +93,10 @@ class Printer:
     when_uncertain: WhenUncertain = WhenUncertain.HOLD
     tell_printed: bool = False  # PhaserLink's "Job Printed": the sender hears of it, if he may be answered
     pjl: bool = False  # known to speak PJL: it is asked for its status around a job
+    members: tuple[str, ...] = ()  # names of printers: then it is a group, and a job for it prints on each of them
+    limits: PrintLimits = NO_LIMITS
+    unverified_ok: bool = False  # allow rules want no proof here
+    raw: Raw = Raw.INSIDER
     location: str = ""
     model: str = ""
     # Network facts, for people and for `doctor`; nothing is sent to these.
@@ -80,6 +109,15 @@ class Printer:
     def drained_by_bridge(self) -> bool:
         """A maildrop has one drainer: the bridge where there is a device address, else POP3."""
         return bool(self.uri)
+
+    @property
+    def is_group(self) -> bool:
+        """It has rules and addresses of its own, and no maildrop."""
+        return bool(self.members)
+
+    def takes_raw(self, trust: str) -> bool:
+        """Whether a document of this trust (insider, verified or stranger) may reach it as it came."""
+        return self.raw is not Raw.NOBODY and _TRUSTS.index(trust) <= _TRUSTS.index(self.raw)
 
     @property
     def revision(self) -> str:
@@ -100,6 +138,7 @@ class Person:
     administrator: bool = False  # may do everything; the SysAdmin of all printers, who gets mail to postmaster
     local: bool = True  # False: from the site's own directory, which Printpost only reads
     quota: int = 64 << 20  # octets that may wait in the maildrop
+    groups: tuple[str, ...] = ()  # names of groups he is in, lower case, for `group:` rules
 
     @property
     def maildrop(self) -> str:
@@ -113,6 +152,7 @@ class Person:
 
 
 MAILDROP_OF_PERSON = "person:"
+_TRUSTS = tuple(trust.value for trust in (Raw.INSIDER, Raw.VERIFIED, Raw.STRANGER))
 
 
 def _revision(entry: Printer | Person) -> str:

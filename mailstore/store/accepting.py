@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.job import DeliveryProof, JobState
+from mailstore.store.admission import Accepted
 from mailstore.store.blobs import Place, Placed
 from mailstore.store.committer import Rows
 from mailstore.store.contract import Envelope, Recipient
@@ -50,7 +51,7 @@ _ADD_MAILDROP = Statement(sa.insert(MAILDROP), *(column.name for column in MAILD
 
 def accept(
     rows: Rows, placed: Placed, envelope: Envelope, recipients: Sequence[Recipient], store_id: str, now: float
-) -> list[int]:
+) -> list[Accepted]:
     """Instant 1, the rows.  Raises as `fill` does."""
     sent = envelope.pop3_octets or placed.octets
     for recipient in recipients:
@@ -103,7 +104,7 @@ def fill(rows: Rows, recipient: Recipient, octets: int) -> None:
     raise TransientFailure("4.2.2", "the mailbox is full, try again later")
 
 
-def add_job(rows: Rows, message_id: int, recipient: Recipient, octets: int, store_id: str, now: float) -> int:
+def add_job(rows: Rows, message_id: int, recipient: Recipient, octets: int, store_id: str, now: float) -> Accepted:
     """A job and its entry; the message's count and the maildrop's sums are the caller's."""
     job_id = rows.all(
         _ADD_JOB,
@@ -127,4 +128,4 @@ def add_job(rows: Rows, message_id: int, recipient: Recipient, octets: int, stor
     )
     if is_of_printer(recipient.maildrop):
         rows.ring(recipient.maildrop)
-    return int(job_id)
+    return Accepted(job_id)

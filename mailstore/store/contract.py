@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from mailstore.directory.records import NO_LIMITS, PrintLimits
 from mailstore.job import DeliveryProof, Event, Job
+from mailstore.store.admission import Accepted, Admission
 from mailstore.store.outbox import Outbox, Sessions
+from mailstore.store.splitting import SplitMails
 
 
 class Role(StrEnum):
@@ -43,6 +46,10 @@ class Envelope:
     envid: str = ""  # ENVID of RFC 3461 section 4.4, xtext as sent
     ret: str = ""  # RET of section 4.3: FULL or HDRS, "" if not said
     submitter: str = ""  # AUTH of RFC 4954 section 5, xtext as sent, "<>" for nobody's, "" if not said
+    proof: str = ""  # what proved the sender, a word of `mailstore.job.Proof`
+    proved: str = ""  # the canonical address that it proved, "" for none: whose limits these are
+    content: bytes = b""  # digest of what stands behind the header; b"": cannot be told from others, never a duplicate
+    signatures: tuple[bytes, ...] = ()  # digests of DKIM signatures by which alone it is proved: each counts once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +73,8 @@ class Recipient:
     reason: str = "job-queued"  # "job-fetchable" where the printer polls
     notify: str = ""  # NOTIFY of RFC 3461 section 4.1 in capitals, "" if not said
     orcpt: str = ""  # ORCPT of section 4.2, xtext as sent
+    limits: PrintLimits = NO_LIMITS  # of the printer; jobs and octets are asked of it here
+    capability: int = 0  # the number of the `Capability` that it came by, 0 for none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +186,7 @@ class Maildrop(Protocol):
         """Let go without deleting: jobs that were `processing` are `pending` again.  May be called more than once."""
 
 
-class Store(Outbox, Sessions, Protocol):
+class Store(Admission, SplitMails, Outbox, Sessions, Protocol):
     """Messages, maildrops, jobs, leases.  Any call may raise `TransientFailure` ("4.3.0") while the disk fails."""
 
     # -- taking in (appliance)
@@ -188,11 +197,17 @@ class Store(Outbox, Sessions, Protocol):
         Raises `TransientFailure` ("4.3.1") if free space would fall below the reserve.
         """
 
-    async def accept(self, draft: Draft, envelope: Envelope, recipients: Sequence[Recipient]) -> Sequence[int]:
+    async def accept(self, draft: Draft, envelope: Envelope, recipients: Sequence[Recipient]) -> Sequence[Accepted]:
         """Instant 1.  Returns the new jobs' numbers, in the order of `recipients`, once all is durable.
 
-        Raises `TransientFailure` ("4.2.2") if any maildrop would exceed its quota, ("4.3.1") if the disk is full, and
-        `PermanentFailure` ("5.2.3") if one is smaller than the message; then nothing is kept.  To be shielded from the
+        What came within the hour before (`admission.DUPLICATE_SECONDS`) from the same reverse-path under the same
+        Message-ID with the same `content` for the same printer, and has not ended aborted or canceled, makes no new
+        job: the earlier one's number is returned.  It uses up no limit.
+
+        Raises `TransientFailure` ("4.2.2") if any maildrop would exceed its quota, ("4.3.1") if the disk is full,
+        ("4.7.1") if a limit of jobs or octets an hour would be passed, of the printer, or of the proved sender there;
+        and `PermanentFailure` ("5.2.3") if a maildrop is smaller than the message, ("5.7.1") if a capability is used
+        up, over or revoked, or one of `signatures` was seen before; then nothing is kept.  To be shielded from the
         client's disconnecting.
         """
 

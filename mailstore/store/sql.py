@@ -16,6 +16,7 @@ from pathlib import Path
 from mailstore.failure import TransientFailure
 from mailstore.job import DeliveryProof, Event, Job
 from mailstore.store import accepting, jobs, leases, listing, looking, outgoing, printers
+from mailstore.store.admission import Accepted
 from mailstore.store.blobs import Blobs, Placed
 from mailstore.store.committer import Committer, Rows, Wanted
 from mailstore.store.connection import connect, open_writer
@@ -73,7 +74,7 @@ class SqlStore(Wishes, Printers, Telling, LoggedIn):
         self._doorbell = doorbell
         self._store_id = store_id
         self._closed = False
-        self._accepting: set[asyncio.Task[list[int]]] = set()
+        self._accepting: set[asyncio.Task[list[Accepted]]] = set()
         self._maildrops = Maildrops(committer, reader, role, self._read_for_pop3, self._ended)
         self.committer = committer
 
@@ -82,7 +83,7 @@ class SqlStore(Wishes, Printers, Telling, LoggedIn):
     async def draft(self, expected: int = 0) -> SpooledDraft:
         return self._spool.draft(expected)
 
-    async def accept(self, draft: Draft, envelope: Envelope, recipients: Sequence[Recipient]) -> Sequence[int]:
+    async def accept(self, draft: Draft, envelope: Envelope, recipients: Sequence[Recipient]) -> Sequence[Accepted]:
         if not isinstance(draft, SpooledDraft):
             raise TypeError("a draft of another store")
         if not recipients:
@@ -98,7 +99,7 @@ class SqlStore(Wishes, Printers, Telling, LoggedIn):
         task.add_done_callback(self._accepted)
         return await asyncio.shield(task)
 
-    async def _accept(self, draft: SpooledDraft, envelope: Envelope, recipients: Sequence[Recipient]) -> list[int]:
+    async def _accept(self, draft: SpooledDraft, envelope: Envelope, recipients: Sequence[Recipient]) -> list[Accepted]:
         try:
             # Instant 1: the octets durable, then the rows that name them; whoever called may say "250" after that.
             placed = await self._blobs.keep(draft)
@@ -112,13 +113,15 @@ class SqlStore(Wishes, Printers, Telling, LoggedIn):
         finally:
             await draft.end()
 
-    def _add(self, placed: Placed, envelope: Envelope, recipients: Sequence[Recipient]) -> asyncio.Future[list[int]]:
+    def _add(
+        self, placed: Placed, envelope: Envelope, recipients: Sequence[Recipient]
+    ) -> asyncio.Future[list[Accepted]]:
         now = time.time()
         return self.committer.submit(
             lambda rows: accepting.accept(rows, placed, envelope, recipients, self._store_id, now), instant="1"
         )
 
-    def _accepted(self, task: asyncio.Task[list[int]]) -> None:
+    def _accepted(self, task: asyncio.Task[list[Accepted]]) -> None:
         self._accepting.discard(task)
         if not task.cancelled():
             task.exception()  # seen, even if whoever wanted it is gone

@@ -1,0 +1,84 @@
+"""Split mail (RFC 2046 section 5.2.2) at rest: parts that wait for each other outside the maildrop.
+
+A split mail is known by its sender, its printer and its id.  While parts are missing it is one job, `pending-held` with
+`job-incoming`; its parts count against the maildrop's quota and are in no POP3 session.  Held to
+`tests/contracts/splitting.py`; the conventions are those of `contract`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from mailstore.store.contract import Draft, Envelope, Recipient
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What a message/partial says of itself."""
+
+    id: str
+    number: int  # from 1
+    total: int = 0  # 0: not said
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitLimits:
+    """What a split mail may have."""
+
+    parts: int
+    octets: int
+    seconds: float  # from the first part to the last
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitMail:
+    """A mail whose parts come one by one.  Numbers in `parts` rise."""
+
+    job_id: int
+    printer: str
+    id: str
+    sender: str  # the proved address, canonical
+    parts: tuple[int, ...]
+    total: int  # 0: no part has said it yet
+    octets: int
+    until: float  # when the others must have come
+
+    @property
+    def complete(self) -> bool:
+        return bool(self.total) and len(self.parts) == self.total
+
+
+class SplitMails(Protocol):
+    """Parts that wait."""
+
+    async def accept_part(
+        self, draft: Draft, envelope: Envelope, recipient: Recipient, part: Part, limits: SplitLimits
+    ) -> SplitMail:
+        """Instant 1 for a part; returns how its split mail stands then.  Known by `envelope.proved` and the maildrop.
+
+        The first part makes the job.  A part that is there already is not taken twice: the earlier one stays.
+        Raises as `Store.accept` does, and `PermanentFailure` ("5.6.0") if the part contradicts the others (number
+        beyond the total, another total), ("5.3.4") if it would pass a limit: then the others stay as they were.
+        """
+
+    async def split_mails(self) -> Sequence[SplitMail]:
+        """All that are not put together yet, oldest first."""
+
+    def read_part(self, job_id: int, number: int) -> AsyncIterator[bytes]:
+        """The stored octets of one part, in blocks of 128 KiB."""
+
+    async def part_envelopes(self, job_id: int) -> Sequence[Envelope]:
+        """What was said and concluded of each part, by number."""
+
+    async def put_together(self, job_id: int, draft: Draft, envelope: Envelope, recipient: Recipient) -> bool:
+        """The whole takes the place of its parts, durable in one transaction: the job is `pending`, with an entry.
+
+        The limits were asked when the first part came.  False if it is no longer `job-incoming` (somebody canceled it).
+        Raises as `accept` does.
+        """
+
+    async def give_up_split(self, job_id: int, reasons: Sequence[str], detail: str) -> bool:
+        """The job is aborted, an occurrence, and its parts go.  False if it is no longer `job-incoming`."""
