@@ -27,7 +27,9 @@ TOKEN_LENGTH = 26  # 130 bits
 _COPIES = re.compile(r"copies=([1-9][0-9]{0,2})")
 _TOKEN = re.compile(rf"[a-z2-7]{{{TOKEN_LENGTH}}}")
 # Behind a plus, which is +2B in xtext (RFC 3461 section 4); never the first thing, where it would leave no address.
-_TOKEN_WITHIN = re.compile(rf"(?<=.)\+(?:2B)?[A-Z2-7]{{{TOKEN_LENGTH}}}(?![^+@\"])", re.IGNORECASE | re.ASCII | re.DOTALL)
+_TOKEN_WITHIN = re.compile(
+    rf"(?<=.)\+(?:2B)?[A-Z2-7]{{{TOKEN_LENGTH}}}(?![^+@\"])", re.IGNORECASE | re.ASCII | re.DOTALL
+)
 _SHOWN = 16
 
 _T = TypeVar("_T")
