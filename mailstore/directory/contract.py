@@ -59,7 +59,17 @@ class People(Protocol):
     async def person(self, name: str) -> Person | None: ...
 
     async def person_by_address(self, address: str) -> Person | None:
-        """The person who has `address` (compared without case)."""
+        """The person who has `address` (compared without case).
+
+        `groups` is filled for our own users only; for everybody's there is `groups`.
+        """
+
+    async def groups(self, address: str) -> frozenset[str]:
+        """The names, lower case, of the groups of the person who has `address`; none if nobody has.
+
+        Asks the site's directory once more, so it is called only where a rule names a group.  Raises `TransientFailure`
+        also where the groups cannot be known whole: what is missing could be one that is denied.
+        """
 
     async def people(self) -> Sequence[Person]:
         """Our own users, by name; the site's directory is not listed."""

@@ -4,18 +4,21 @@ The entry is a `printerService` (RFC 7612) with `inetLocalMailRecipient` and our
 the address to show, `mailLocalAddress` every address, so that one attribute is enough to keep addresses unique.
 
 Security: reads what foreign directories say.  Whatever is malformed is left out if the printer is then as safe as
-before, else the printer is refused: an unreadable device address must not open its mailbox to POP3, and no
-default may stand for an unreadable language.  Names and addresses are checked before they become part of a DN.
+before, else the printer is refused: an unreadable device address must not open its mailbox to POP3, and no default may
+stand for an unreadable language, rule, member, limit or word of what may go raw.  Names and addresses are checked
+before they become part of a DN.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
-from mailstore.directory.records import Language, Printer, WhenUncertain
+from mailstore.directory.records import NO_LIMITS, Language, Printer, PrintLimits, Raw, WhenUncertain
 from mailstore.directory.values import (
+    LIMITS,
     MalformedEntry,
     Source,
     check,
@@ -24,6 +27,8 @@ from mailstore.directory.values import (
     read_flag,
     read_hardware_address,
     read_ip,
+    read_limit,
+    read_limit_number,
     read_name,
     read_netmask,
     read_network,
@@ -58,12 +63,17 @@ ATTRIBUTES = (
     "printpostWhenUncertain",
     "printpostTellPrinted",
     "printpostPJL",
+    "printpostMember",
+    "printpostLimit",
+    "printpostUnverifiedOk",
+    "printpostRaw",
     "ipHostNumber",
     "ipNetmaskNumber",
     "printpostGateway",
     "macAddress",
 )
 """What a search asks for."""
+DEFAULT_LANGUAGES = (Language.POSTSCRIPT,)
 
 
 class Reading(NamedTuple):
@@ -98,6 +108,10 @@ def to_attributes(printer: Printer) -> dict[str, list[str]]:
         "printpostWhenUncertain": [printer.when_uncertain.value],
         "printpostTellPrinted": ["TRUE"] if printer.tell_printed else [],
         "printpostPJL": ["TRUE"] if printer.pjl else [],
+        "printpostMember": list(printer.members),
+        "printpostLimit": [f"{name}={number}" for name, number in limits_of(printer).items()],
+        "printpostUnverifiedOk": ["TRUE"] if printer.unverified_ok else [],
+        "printpostRaw": [printer.raw.value] if printer.raw is not Raw.INSIDER else [],
         "ipHostNumber": [printer.network_address] if printer.network_address else [],
         "ipNetmaskNumber": [printer.netmask] if printer.netmask else [],
         "printpostGateway": [printer.gateway] if printer.gateway else [],
@@ -105,11 +119,23 @@ def to_attributes(printer: Printer) -> dict[str, list[str]]:
     }
 
 
+def limits_of(printer: Printer) -> dict[str, int]:
+    """The limits that the printer has, by the names they have for people."""
+    numbers = {name: getattr(printer.limits, name.replace("-", "_")) for name in LIMITS}
+    return {name: number for name, number in numbers.items() if number}
+
+
+def with_limits(limits: PrintLimits, numbers: Mapping[str, int]) -> PrintLimits:
+    """`limits` with some others, by the names they have for people; 0 takes one away."""
+    return replace(limits, **{name.replace("-", "_"): number for name, number in numbers.items()})
+
+
 def from_attributes(attributes: Mapping[str, Sequence[bytes]]) -> Reading:
     """The printer that an entry describes, the names of attributes in any case.
 
     The order of several values is the server's.
-    Raises `MalformedEntry` if it has no usable name, address or language, or a device address that cannot be read.
+    Raises `MalformedEntry` if it has no usable name, address or language, or something that cannot be read and without
+    which it might print more, or for others, than it should.
     """
     source = Source({name.lower(): values for name, values in attributes.items()})
     # Where these are unreadable no default is safe.
@@ -125,13 +151,16 @@ def from_attributes(attributes: Mapping[str, Sequence[bytes]]) -> Reading:
         raise MalformedEntry("printpostLanguage names no language that Printpost knows")
     # Of a rule that is left out nobody would know whom it was meant to keep away.
     allow, deny = (tuple(source.must_each(f"printpost{kind}", read_rule)) for kind in ("Allow", "Deny"))
+    members = tuple(source.must_each("printpostMember", read_name))
+    if members and uri:
+        raise MalformedEntry("it has both printpostMember and printer-uri, and would be a group and a printer")
     service = source.each("printpostServicePerson", read_address)
     network_address = source.one("ipHostNumber", read_ip, "")
     printer = Printer(
         name=name,
         addresses=addresses,
         uri=uri,
-        languages=languages or (Language.POSTSCRIPT,),
+        languages=() if members else languages or DEFAULT_LANGUAGES,
         allow=allow,
         deny=deny,
         sysadmin=source.each("printpostSysAdmin", read_address),
@@ -143,6 +172,10 @@ def from_attributes(attributes: Mapping[str, Sequence[bytes]]) -> Reading:
         when_uncertain=source.one("printpostWhenUncertain", WhenUncertain, WhenUncertain.HOLD),
         tell_printed=source.one("printpostTellPrinted", read_flag, False),
         pjl=source.one("printpostPJL", read_flag, False),
+        members=members,
+        limits=_limits(source),
+        unverified_ok=source.one("printpostUnverifiedOk", read_flag, False),
+        raw=source.must("printpostRaw", Raw) if source.has("printpostRaw") else Raw.INSIDER,
         location=source.one("printer-location", read_text, ""),
         model=source.one("printer-make-and-model", read_text, ""),
         network_address=network_address,
@@ -160,15 +193,19 @@ def checked(printer: Printer) -> Printer:
     """
     if not printer.addresses:
         raise PermanentFailure("5.1.3", f"printer {printer.name} needs an address, such as {printer.name}@example.com")
-    if not printer.languages:
+    if not (printer.languages or printer.members):
         raise PermanentFailure("5.5.4", f"printer {printer.name} needs a language, such as --language postscript")
+    _check_group(printer)
+    if printer.raw is Raw.NOBODY and not printer.members and not printer.uri:
+        text = f"{printer.name} polls, so all that it gets comes raw: give it a device address, or --raw insider"
+        raise PermanentFailure("5.5.4", text)
     network_address = check(printer.network_address, read_ip) if printer.network_address else ""
     return replace(
         printer,
         name=check(printer.name, read_name),
         addresses=check_each(printer.addresses, read_own_address, "5.1.3"),
         uri=check(printer.uri, read_uri) if printer.uri else "",
-        languages=tuple(dict.fromkeys(printer.languages)),
+        languages=() if printer.members else tuple(dict.fromkeys(printer.languages)),
         allow=check_each(printer.allow, read_rule),
         deny=check_each(printer.deny, read_rule),
         sysadmin=check_each(printer.sysadmin, read_address, "5.1.3"),
@@ -177,6 +214,8 @@ def checked(printer: Printer) -> Printer:
         poll_interval=check(str(printer.poll_interval), read_poll_interval),
         plain_from=check_each(printer.plain_from, read_network),
         quota=check(str(printer.quota), read_quota),
+        members=check_each(printer.members, read_name),
+        limits=_checked_limits(printer),
         location=check(printer.location, read_text),
         model=check(printer.model, read_text),
         network_address=network_address,
@@ -184,3 +223,32 @@ def checked(printer: Printer) -> Printer:
         gateway=check(printer.gateway, read_ip) if printer.gateway else "",
         hardware_address=check(printer.hardware_address, read_hardware_address) if printer.hardware_address else "",
     )
+
+
+def _limits(source: Source) -> PrintLimits:
+    given = source.must_each("printpostLimit", read_limit)
+    numbers = dict(given)
+    if len(numbers) < len(given):
+        raise MalformedEntry("printpostLimit says two numbers for one limit")
+    return with_limits(NO_LIMITS, numbers)
+
+
+def _checked_limits(printer: Printer) -> PrintLimits:
+    numbers = {
+        name: check(str(number), partial(read_limit_number, name=name)) for name, number in limits_of(printer).items()
+    }
+    return with_limits(NO_LIMITS, numbers)
+
+
+def _check_group(printer: Printer) -> None:
+    """Raises `PermanentFailure` if it has members, and something that only a printer can have."""
+    if not printer.members:
+        return
+    if printer.uri:
+        text = f"{printer.name} is a group: give the device address to its members, or leave --member out"
+        raise PermanentFailure("5.5.4", text)
+    if printer.languages not in ((), DEFAULT_LANGUAGES):
+        text = f"{printer.name} is a group and speaks what its members speak: leave --language out"
+        raise PermanentFailure("5.5.4", text)
+    if printer.name.lower() in (member.lower() for member in printer.members):
+        raise PermanentFailure("5.5.4", f"{printer.name} cannot be a member of itself: name other printers")

@@ -37,6 +37,12 @@ class LdapPeople:
         found, _ = await self._addressed(address)
         return found.person if found else None
 
+    async def groups(self, address: str) -> frozenset[str]:
+        found, _ = await self._addressed(address)
+        if found is None or found.person.local or not self._site:
+            return frozenset(found.person.groups if found else ())
+        return await self._site.groups(found)
+
     async def people(self) -> Sequence[Person]:
         return await self._own.all()
 

@@ -20,6 +20,7 @@ from mailstore.directory.values import (
     check,
     check_each,
     read_flag,
+    read_group,
     read_own_address,
     read_quota,
     read_text,
@@ -28,7 +29,7 @@ from mailstore.directory.values import (
 from mailstore.failure import PermanentFailure
 
 OBJECT_CLASSES = ("inetOrgPerson", "inetLocalMailRecipient", "printpostPerson")
-ATTRIBUTES = ("uid", "cn", "mail", "mailLocalAddress", "printpostAdministrator", "printpostQuota")
+ATTRIBUTES = ("uid", "cn", "mail", "mailLocalAddress", "printpostAdministrator", "printpostQuota", "printpostGroup")
 """What a search for our own users asks for."""
 SITE_ATTRIBUTES = ("uid", "sAMAccountName", "cn", "displayName", "mail", "proxyAddresses")
 """What a search in a site's directory asks for."""
@@ -56,11 +57,12 @@ def to_attributes(person: Person) -> dict[str, list[str]]:
         "mailLocalAddress": list(person.addresses),
         "printpostAdministrator": ["TRUE"] if person.administrator else [],
         "printpostQuota": [str(person.quota)],
+        "printpostGroup": list(person.groups),
     }
 
 
 def from_attributes(attributes: Mapping[str, Sequence[bytes]]) -> Person:
-    """One of our own users.  Raises `MalformedEntry` if there is no usable name or address."""
+    """One of our own users.  Raises `MalformedEntry` if there is no usable name or address, or an unusable group."""
     source = Source({name.lower(): values for name, values in attributes.items()})
     name = source.must("uid", read_user_name)
     addresses = source.each("mail", read_own_address) + source.each("mailLocalAddress", read_own_address)
@@ -73,6 +75,8 @@ def from_attributes(attributes: Mapping[str, Sequence[bytes]]) -> Person:
         full_name="" if full_name == name else full_name,
         administrator=source.one("printpostAdministrator", read_flag, False),
         quota=source.one("printpostQuota", read_quota, _QUOTA),
+        # One that is left out could be one that is denied.
+        groups=tuple(source.must_each("printpostGroup", read_group)),
     )
 
 
@@ -112,6 +116,7 @@ def checked(person: Person) -> Person:
         addresses=check_each(person.addresses, read_own_address, "5.1.3"),
         full_name="" if full_name == name else full_name,
         quota=check(str(person.quota), read_quota),
+        groups=check_each(person.groups, read_group),
     )
 
 

@@ -138,7 +138,7 @@ class Person:
     administrator: bool = False  # may do everything; the SysAdmin of all printers, who gets mail to postmaster
     local: bool = True  # False: from the site's own directory, which Printpost only reads
     quota: int = 64 << 20  # octets that may wait in the maildrop
-    groups: tuple[str, ...] = ()  # names of groups he is in, lower case, for `group:` rules
+    groups: tuple[str, ...] = ()  # of our own user, lower case, for `group:` rules; else see `People.groups`
 
     @property
     def maildrop(self) -> str:

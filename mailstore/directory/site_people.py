@@ -18,6 +18,7 @@ from mailstore.directory.cache import LookupCache, Unusable
 from mailstore.directory.logins import Logins, Pace
 from mailstore.directory.person import SITE_ATTRIBUTES, FoundPerson, from_site
 from mailstore.directory.server import LdapServer, check_filter, escaped
+from mailstore.directory.site_groups import SiteGroups
 from mailstore.directory.values import MalformedEntry, read_own_address, read_user_name
 from mailstore.failure import PermanentFailure
 
@@ -50,6 +51,7 @@ class SitePeople:
         self.logins = Logins(server, clock=clock, pace=pace)
         self._by_name = LookupCache(self._find_name, clock=clock)
         self._by_address = LookupCache(self._find_address, clock=clock)
+        self._groups = LookupCache(SiteGroups(server, base).of, clock=clock)
 
     async def named(self, name: str) -> FoundPerson | None:
         try:
@@ -63,13 +65,18 @@ class SitePeople:
         except ValueError:
             return None
 
+    async def groups(self, found: FoundPerson) -> frozenset[str]:
+        """The names of his groups.  Raises `Unusable` where another entry has his name, which groups may mean."""
+        await self.named(found.person.name)
+        return await self._groups.get(found.dn) or frozenset()
+
     def forget(self) -> None:
-        for cache in (self._by_name, self._by_address):
+        for cache in (self._by_name, self._by_address, self._groups):
             cache.forget()
         self.logins.forget()
 
     async def close(self) -> None:
-        for asking in (self._by_name, self._by_address, self.logins):
+        for asking in (self._by_name, self._by_address, self._groups, self.logins):
             await asking.close()
         self._server.close()
 

@@ -28,7 +28,19 @@ _HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0
 _ATOM = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _DOT_STRING = re.compile(rf"{_ATOM}(\.{_ATOM})*")  # RFC 5321 section 4.1.2
 _RESERVED = frozenset({"postmaster", "abuse", "mailer-daemon"})  # RFC 2142; the site answers for these, not one account
+_GROUP = 256  # characters
 _TAKEN = "new"  # /printers/new is the page for new ones
+
+LIMITS = {
+    "jobs": "jobs an hour",
+    "octets": "octets an hour",
+    "pages": "pages a day",
+    "sender-jobs": "jobs an hour of each sender",
+    "sender-octets": "octets an hour of each sender",
+    "sender-pages": "pages a day of each sender",
+    "job-pages": "pages of one job",
+}
+"""What the limits of a printer are called, and what they count: the fields of `PrintLimits`, with hyphens."""
 
 
 class MalformedEntry(ValueError):
@@ -172,6 +184,27 @@ def read_rule(value: str) -> str:
             f"{_shown(value)} is not a rule: write one like ada@example.com, @example.com or ip:192.0.2.0/24"
         )
     return value
+
+
+def read_group(value: str) -> str:
+    """The name of a group of people in lower case, with single spaces, as LDAP compares it (RFC 4518 section 2.6.1)."""
+    name = re.sub(" +", " ", value.lower()).strip()
+    if not name or len(name) > _GROUP or not name.isprintable():
+        raise ValueError(f"{_shown(value)} cannot be a group's name: use 1 to {_GROUP} characters, like teachers")
+    return name
+
+
+def read_limit(value: str) -> tuple[str, int]:
+    """`jobs=100`: which limit, and how much."""
+    name, sign, number = value.lower().partition("=")
+    if not sign or name not in LIMITS:
+        raise ValueError(f"{_shown(value)} is not a limit: write it like jobs=100; there are {', '.join(LIMITS)}")
+    return name, read_limit_number(number, name)
+
+
+def read_limit_number(value: str, name: str) -> int:
+    """Of the limit `name`; none is 0."""
+    return _number(value, 1, 1 << 50, f"a limit of {name}", LIMITS[name])
 
 
 def read_poll_interval(value: str) -> int:
