@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql
 
 from mailstore.failure import TransientFailure
 from mailstore.job import JobState
-from mailstore.store import drafts, fetching, leases, place, schema, segments, worker
+from mailstore.store import drafts, fetching, leases, migrations, place, schema, segments, worker
 from mailstore.store.committer import Wanted
 from mailstore.store.contract import Role, StoreUnusable
 from mailstore.store.sql import SqlStore, open_store
@@ -204,7 +204,7 @@ def frozen(path: Path, version: int) -> sqlite3.Connection:
 def test_every_version_ever_published_becomes_todays(tmp_path: Path) -> None:
     today = sqlite3.connect(":memory:", isolation_level=None)
     schema.migrate(today)
-    for version in range(1, len(schema.MIGRATIONS) + 2):
+    for version in range(1, len(migrations.MIGRATIONS) + 2):
         old = frozen(tmp_path / f"{version}.sqlite", version)
         schema.migrate(old)
         assert tables(old) == tables(today)
@@ -327,7 +327,7 @@ def test_steps_are_taken_once_and_in_order(tmp_path: Path) -> None:
     def third(connection: sqlite3.Connection) -> None:
         connection.execute("UPDATE meta SET value = value || '!' WHERE name = 'note'")
 
-    steps: list[schema.Step] = [["INSERT INTO meta (name, value) VALUES ('note', 'second')"], third]
+    steps: list[migrations.Step] = [["INSERT INTO meta (name, value) VALUES ('note', 'second')"], third]
     connection = frozen(tmp_path / "old.sqlite", 1)
     for known in (1, 2, 2):
         schema.migrate(connection, steps[:known])

@@ -34,6 +34,8 @@ _NEW_JOB: dict[str, Any] = {
     "next_attempt_at": number(0),
     "holder": word(""),
     "holder_token": number(0),
+    "waived": number(0),
+    "counted": number(0),
 }
 _ADD_JOB = Statement(
     sa.insert(JOB).values(_NEW_JOB).returning(JOB.c.id),
@@ -80,6 +82,8 @@ def accept(
         envid=storable(envelope.envid),
         ret=envelope.ret,
         submitter=storable(envelope.submitter),
+        proof=envelope.proof,
+        proved=storable(envelope.proved),
     )[0][0]
     if placed.place is Place.INLINE:
         rows.change(_ADD_CONTENT, message_id=message_id, data=placed.data)
@@ -115,6 +119,7 @@ def add_job(rows: Rows, message_id: int, recipient: Recipient, octets: int, stor
         received_at=now,
         notify=recipient.notify,
         orcpt=storable(recipient.orcpt),
+        capability=recipient.capability,
     )[0][0]
     rows.change(
         _ADD_ENTRY,

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
 from mailstore.directory.records import MAILDROP_OF_PERSON
-from mailstore.job import ENDED, DeliveryProof, Job, JobState
+from mailstore.job import ENDED, DeliveryProof, Job, JobState, Proof
 from mailstore.store.schema import JOB, MESSAGE
 from mailstore.store.statement import Statement, given, number, word
 
@@ -62,6 +62,10 @@ _JOB_COLUMNS = (
     JOB.c.notify,
     JOB.c.orcpt,
     MESSAGE.c.submitter,
+    MESSAGE.c.proof,
+    MESSAGE.c.proved,
+    JOB.c.capability,
+    JOB.c.waived,
 )
 _JOBS = sa.select(*_JOB_COLUMNS).join(MESSAGE, MESSAGE.c.id == JOB.c.message_id)
 
@@ -121,4 +125,8 @@ def job_of(row: Sequence[Any]) -> Job:
         notify=row[25],
         orcpt=row[26],
         submitter=row[27],
+        proof=Proof(row[28]),
+        proved=row[29],
+        capability=row[30],
+        waived=bool(row[31]),
     )

@@ -17,6 +17,7 @@ class Occasion(StrEnum):
     COMPLETED = "completed"  # a job whose sender may be answered
     ABORTED = "aborted"
     UNCERTAIN = "uncertain"  # x-delivery-unknown
+    HELD = "held"  # account-limit-reached
     STOPPED = "stopped"  # a printer's printer-state-reasons changed, and there are some
     CLEAR = "clear"  # they were there and are gone
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import secrets
 import sqlite3
 from base64 import b32encode
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from mailstore.store.contract import StoreUnusable
+from mailstore.store.migrations import MIGRATIONS, Step
 
 METADATA = sa.MetaData()
 
@@ -51,7 +52,7 @@ MESSAGE = sa.Table(
     _column("reference", sa.Text),  # the file's name, "" for inline and gone
     _column("start", sa.BigInteger),  # where in the segment
     _column("received_at", sa.Double),
-    _column("waiting", sa.Integer),  # jobs that have not ended
+    _column("waiting", sa.Integer),  # jobs that have not ended, and 1 for a part of a split mail that waits
     _column("ended_at", sa.Double),  # when the last one ended
     _column("login", sa.Text),
     _column("answerable", sa.Integer),
@@ -59,6 +60,8 @@ MESSAGE = sa.Table(
     _column("envid", sa.Text),
     _column("ret", sa.Text),
     _column("submitter", sa.Text),
+    _column("proof", sa.Text),
+    _column("proved", sa.Text),
     sqlite_autoincrement=True,
 )
 
@@ -92,6 +95,9 @@ JOB = sa.Table(
     _column("holder_token", sa.BigInteger),
     _column("notify", sa.Text),
     _column("orcpt", sa.Text),
+    _column("capability", sa.BigInteger),  # 0: none
+    _column("waived", sa.Integer),
+    _column("counted", sa.Integer),  # pages that were counted for limits already
     sqlite_autoincrement=True,
 )
 
@@ -189,10 +195,71 @@ WEB_SESSION = sa.Table(
     _column("expires_at", sa.Double),
 )
 
+USAGE = sa.Table(  # rows only for printers that have limits
+    "usage",
+    METADATA,
+    sa.Column("printer", sa.Text, primary_key=True),
+    sa.Column("sender", sa.Text, primary_key=True),  # the proved address, "" for all together
+    sa.Column("slot", sa.BigInteger, primary_key=True, autoincrement=False),  # five minutes since the epoch
+    _column("jobs", sa.BigInteger),
+    _column("octets", sa.BigInteger),
+    _column("pages", sa.BigInteger),
+    sqlite_with_rowid=False,
+)
 
-def _index(name: str, *columns: sa.Column[Any], where: str = "") -> sa.Index:
+SEEN = sa.Table(  # no index by time, which every mail would pay for: the sweep looks through all of it
+    "seen",
+    METADATA,
+    sa.Column("digest", sa.LargeBinary, primary_key=True),
+    _column("job_id", sa.BigInteger),
+    _column("until", sa.Double),
+    sqlite_with_rowid=False,
+)
+
+CAPABILITY = sa.Table(
+    "capability",
+    METADATA,
+    sa.Column("id", _KEY, primary_key=True, autoincrement=True),
+    _column("printer", sa.Text),
+    _column("digest", sa.LargeBinary),
+    _column("note", sa.Text),
+    _column("made_by", sa.Text),
+    _column("created_at", sa.Double),
+    _column("expires_at", sa.Double),
+    _column("max_jobs", sa.BigInteger),
+    _column("max_pages", sa.BigInteger),
+    _column("jobs", sa.BigInteger),
+    _column("pages", sa.BigInteger),
+    _column("revoked_at", sa.Double),
+    _column("revoked_by", sa.Text),
+    sqlite_autoincrement=True,
+)
+
+SPLIT = sa.Table(
+    "split",
+    METADATA,
+    sa.Column("job_id", _KEY, sa.ForeignKey("job.id"), primary_key=True, autoincrement=False),
+    _column("printer", sa.Text),
+    _column("sender", sa.Text),
+    _column("part_id", sa.Text),
+    _column("total", sa.Integer),  # 0: not known yet
+    _column("octets", sa.BigInteger),  # of the parts that are there, as they count in the maildrop
+    _column("until", sa.Double),
+)
+
+PART = sa.Table(
+    "part",
+    METADATA,
+    sa.Column("job_id", _KEY, sa.ForeignKey("job.id"), primary_key=True, autoincrement=False),
+    sa.Column("number", _KEY, primary_key=True, autoincrement=False),
+    sa.Column("message_id", _KEY, sa.ForeignKey("message.id"), nullable=False),
+    sqlite_with_rowid=False,
+)
+
+
+def _index(name: str, *columns: sa.Column[Any], where: str = "", unique: bool = False) -> sa.Index:
     condition = sa.text(where) if where else None
-    return sa.Index(name, *columns, sqlite_where=condition, postgresql_where=condition)
+    return sa.Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
 
 
 UNENDED = "completed_at = 0"
@@ -205,60 +272,8 @@ _index("entry_maildrop", ENTRY.c.maildrop, ENTRY.c.job_id)
 _index("message_ended", MESSAGE.c.place, MESSAGE.c.ended_at, where="waiting = 0")
 _index("message_reference", MESSAGE.c.reference, where="reference <> ''")
 _index("outgoing_due", OUTGOING.c.next_attempt_at, OUTGOING.c.id)
-
-Step = Sequence[str] | Callable[[sqlite3.Connection], None]
-
-_FEWER_PAGES = (
-    (
-        'CREATE TABLE event_2 (job_id INTEGER NOT NULL, id INTEGER NOT NULL, "at" DOUBLE NOT NULL, text TEXT NOT NULL,'
-        " PRIMARY KEY (job_id, id)) WITHOUT ROWID"
-    ),
-    'INSERT INTO event_2 SELECT job_id, id, "at", text FROM event ORDER BY job_id, id',
-    "DROP TABLE event",
-    "ALTER TABLE event_2 RENAME TO event",
-    "DROP INDEX job_unended",
-    "CREATE INDEX job_unended ON job (printer, id) WHERE completed_at = 0",
-)
-"""Version 2: events lie by job, without an index beside them, and a change of state leaves `job_unended` alone.  The
-first document of a job alone wrote 6.2 pages of the log before, and 3.5 since."""
-
-_PEOPLE = (
-    "ALTER TABLE message ADD COLUMN login TEXT NOT NULL DEFAULT ''",
-    "ALTER TABLE message ADD COLUMN answerable INTEGER NOT NULL DEFAULT 0",
-    "ALTER TABLE printer_state ADD COLUMN poll_gap DOUBLE NOT NULL DEFAULT 0",
-    (
-        'CREATE TABLE occurrence (id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, "at" DOUBLE NOT NULL,'
-        " occasion TEXT NOT NULL, printer TEXT NOT NULL, job_id BIGINT NOT NULL, reasons TEXT NOT NULL,"
-        " detail TEXT NOT NULL)"
-    ),
-    (
-        "CREATE TABLE outgoing (id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, recipient TEXT NOT NULL,"
-        " job_id BIGINT NOT NULL, attempts INTEGER NOT NULL, created_at DOUBLE NOT NULL, expires_at DOUBLE NOT NULL,"
-        " next_attempt_at DOUBLE NOT NULL, owner TEXT NOT NULL, token BIGINT NOT NULL, leased_until DOUBLE NOT NULL,"
-        " last_error TEXT NOT NULL, octets BLOB NOT NULL)"
-    ),
-    "CREATE INDEX outgoing_due ON outgoing (next_attempt_at, id)",
-    (
-        'CREATE TABLE web_session ("key" TEXT NOT NULL, person TEXT NOT NULL, created_at DOUBLE NOT NULL,'
-        ' expires_at DOUBLE NOT NULL, PRIMARY KEY ("key"))'
-    ),
-)
-"""Version 3: who sent a job and whether he may be answered, what people are told, who is logged in to the page."""
-
-_EXTENSIONS = (
-    "ALTER TABLE message ADD COLUMN pop3_octets BIGINT NOT NULL DEFAULT 0",
-    "ALTER TABLE message ADD COLUMN envid TEXT NOT NULL DEFAULT ''",
-    "ALTER TABLE message ADD COLUMN ret TEXT NOT NULL DEFAULT ''",
-    "ALTER TABLE message ADD COLUMN submitter TEXT NOT NULL DEFAULT ''",
-    "ALTER TABLE job ADD COLUMN notify TEXT NOT NULL DEFAULT ''",
-    "ALTER TABLE job ADD COLUMN orcpt TEXT NOT NULL DEFAULT ''",
-    "ALTER TABLE printer_state ADD COLUMN poll_clear INTEGER NOT NULL DEFAULT 0",
-)
-"""Version 4: what BINARYMIME is to POP3, what senders say of reports, which printers send their password in clear."""
-
-MIGRATIONS: tuple[Step, ...] = (_FEWER_PAGES, _PEOPLE, _EXTENSIONS)
-"""Step i brings version i + 1 to i + 2: SQL, SQLite's for as long as no other engine is there, or a function.  Never
-change a published one."""
+_index("capability_digest", CAPABILITY.c.digest, unique=True)
+_index("split_known", SPLIT.c.printer, SPLIT.c.sender, SPLIT.c.part_id, unique=True)
 
 
 def definitions(dialect: sa.Dialect) -> list[str]:

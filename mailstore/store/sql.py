@@ -38,6 +38,7 @@ from mailstore.store.maildrop import Maildrops
 from mailstore.store.outgoing import Telling
 from mailstore.store.place import RoleLock, open_file, prepare, sync_folder
 from mailstore.store.printers import Printers
+from mailstore.store.promised import Promised
 from mailstore.store.reader import Reader
 from mailstore.store.runtime import runtime_folder
 from mailstore.store.sessions import LoggedIn
@@ -48,7 +49,7 @@ _PRINTERS_ON_LOOP = 16
 RESERVE_OCTETS = 256 * 1024 * 1024
 
 
-class SqlStore(Wishes, Printers, Telling, LoggedIn):
+class SqlStore(Wishes, Printers, Telling, LoggedIn, Promised):
     """A store that is open.  Made by `open_store`.
 
     Taking in, draining and looking are here; each other part of the contract has a class and a file of its own.
