@@ -17,7 +17,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
-from appliance import cli_job, cli_printer, cli_user, shell
+from appliance import cli_address, cli_job, cli_printer, cli_user, shell
 from mailstore import config, logs
 from mailstore.config_values import bracketed, reached_at
 from mailstore.failure import Failure, TransientFailure
@@ -32,6 +32,7 @@ app = typer.Typer(
 app.add_typer(cli_printer.app, name="printer")
 app.add_typer(cli_job.app, name="job")
 app.add_typer(cli_user.app, name="user")
+app.add_typer(cli_address.app, name="address")
 configuration = typer.Typer(no_args_is_help=True, help="Check and show the configuration.")
 app.add_typer(configuration, name="config")
 
