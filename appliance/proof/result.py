@@ -45,6 +45,7 @@ class DkimFinding:
     reason: str = ""
     digest: bytes = b""  # SHA-256 of its b= value without blanks: by this it is known again
     names: frozenset[str] = frozenset()  # canonical addresses of the signed To and Cc fields
+    aligned: bool = False  # with the From author's domain (what DMARC calls so), whatever the result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +55,10 @@ class ArcFinding:
     result: Result
     sealer: str = ""  # d= of the newest seal, where the chain passes
     sealers: tuple[str, ...] = ()  # d= of all seals, oldest first
-    author: bool = False  # its oldest trusted link says that it saw DMARC pass for this From author
+    author: bool = False  # a trusted link says that it saw the proof for this From author, and all newer are trusted
     reason: str = ""
+    digest: bytes = b""  # as of a DKIM signature, of the newest ARC-Message-Signature
+    names: frozenset[str] = frozenset()  # canonical addresses of the To and Cc fields that it signs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +78,7 @@ class Findings:
 
     author: str = ""  # the one From author, canonical; "" where there is none, or more than one
     spf: SpfFinding | None = None  # None: not asked (an insider, a login, behind a mail server)
+    spf_aligned: bool = False  # its domain with the From author's, whatever the result
     dkim: tuple[DkimFinding, ...] = ()
     arc: ArcFinding | None = None
     dmarc: DmarcFinding | None = None
