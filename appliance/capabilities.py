@@ -173,6 +173,17 @@ def until(text: str, now: float) -> float:
     return end.timestamp()
 
 
+def ends_in_words(one: Capability) -> str:
+    """Until when it is good, as part of a sentence."""
+    ends = []
+    if one.expires_at:
+        ends.append(f"until {datetime.fromtimestamp(one.expires_at, UTC).astimezone():%Y-%m-%d %H:%M}")
+    for most, what in ((one.max_jobs, "job"), (one.max_pages, "page")):
+        if most:
+            ends.append(f"for {most} {what}{'' if most == 1 else 's'}")
+    return ", ".join(ends) or "until it is revoked"
+
+
 def described(one: Capability, now: float) -> DescribedCapability:
     """For scripts."""
     why_not = one.why_not(now)

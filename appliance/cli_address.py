@@ -10,10 +10,9 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from appliance import shell
-from appliance.capabilities import Capabilities, described, until
+from appliance.capabilities import Capabilities, described, ends_in_words, until
 from appliance.desk import COMMAND_LINE, Missing
 from mailstore.config import Settings
-from mailstore.store.admission import Capability
 
 T = TypeVar("T")
 
@@ -87,14 +86,6 @@ def revoke(context: typer.Context, number: Annotated[int, typer.Argument(help="I
     was = _with(context.obj.settings(), lambda those: those.revoke(COMMAND_LINE, number))
     if was.revoked_at:
         typer.echo(f"It was revoked before, on {shell.clock(was.revoked_at)} by {was.revoked_by}.")
-
-
-def ends_in_words(one: Capability) -> str:
-    """Until when it is good, as part of a sentence."""
-    ends = [f"until {shell.clock(one.expires_at)}"] if one.expires_at else []
-    ends += [f"{one.max_jobs} {'job' if one.max_jobs == 1 else 'jobs'}"] if one.max_jobs else []
-    ends += [f"{one.max_pages} {'page' if one.max_pages == 1 else 'pages'}"] if one.max_pages else []
-    return ", ".join(ends) or "until it is revoked"
 
 
 def _used(count: int, most: int) -> str:
