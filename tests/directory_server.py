@@ -95,6 +95,7 @@ def short_folder() -> Iterator[Path]:
 FOREIGN_BASE = "dc=example,dc=com"
 FOREIGN_DN = f"cn=printpost,{FOREIGN_BASE}"
 FOREIGN_PASSWORD = "correct horse"
+FOREIGN_ROOT = f"cn=root,{FOREIGN_BASE}"
 _SCHEMAS = ("core", "cosine", "nis", "inetorgperson", "misc")
 _OURS = ("printer", "printpost")
 # As far as we ask for it.  OpenLDAP's own msuser.ldif lacks the matching rules that the real one has.
@@ -144,17 +145,19 @@ async def foreign_directory(
     limits: str = "",
     *,
     only_people: bool = False,
+    overlay: str = "",
 ) -> AsyncIterator[ForeignDirectory]:
     """`name` is what the certificate says instead of 127.0.0.1; `entries` (LDIF) are there from the start.
 
-    `limits` (slapd.conf(5)) is what our identity may read at once, if not the usual 500 entries.
+    `overlay` is one of slapd's, such as memberof.  `limits` (slapd.conf(5)) is what our identity may read at once, if
+    not the usual 500 entries.
     """
     software = Software.find()
     folder = tmp_path / "foreign"
     (folder / "config").mkdir(parents=True)
     (folder / "data").mkdir()
     ca = make_certificate(folder, name)
-    config = _foreign_config(software, folder, limits, only_people)
+    config = _foreign_config(software, folder, limits, only_people, overlay)
     await run([*software.tool("slapadd"), "-n", "0", "-F", str(folder / "config")], config)
     ldif = await _foreign_entries(software) + "\n" + entries
     await run([*software.tool("slapadd"), "-n", "1", "-F", str(folder / "config")], ldif)
@@ -209,7 +212,7 @@ def make_certificate(folder: Path, name: str = "") -> Path:
     return path
 
 
-def _foreign_config(software: Software, folder: Path, limits: str, only_people: bool) -> str:
+def _foreign_config(software: Software, folder: Path, limits: str, only_people: bool, overlay: str) -> str:
     schemas = [(software.schema / f"{name}.ldif").read_text() for name in _SCHEMAS]
     schemas += [_LIKE_AD] if only_people else [(_SCHEMA / f"{name}.ldif").read_text() for name in _OURS]
     tls = f"olcTLSCertificateFile: {folder / 'certificate.pem'}\nolcTLSCertificateKeyFile: {folder / 'key.pem'}"
@@ -221,13 +224,22 @@ def _foreign_config(software: Software, folder: Path, limits: str, only_people: 
     entries = (
         f"dn: cn=config\nobjectClass: olcGlobal\ncn: config\n{tls}\n",
         f"dn: cn=module,cn=config\nobjectClass: olcModuleList\ncn: module\nolcModulePath: {software.modules}",
-        "olcModuleLoad: back_mdb\n",
+        f"olcModuleLoad: back_mdb\n{f'olcModuleLoad: {overlay}' if overlay else ''}\n",
         "dn: cn=schema,cn=config\nobjectClass: olcSchemaConfig\ncn: schema\n",
         *(f"{schema}\n" for schema in schemas),
-        "dn: olcDatabase=mdb,cn=config\nobjectClass: olcMdbConfig\nolcDatabase: mdb",
+        "dn: olcDatabase={1}mdb,cn=config\nobjectClass: olcMdbConfig\nolcDatabase: {1}mdb",
         f"olcSuffix: {FOREIGN_BASE}\nolcDbDirectory: {folder / 'data'}",
+        f"olcRootDN: {FOREIGN_ROOT}\nolcRootPW: {FOREIGN_PASSWORD}",
         *access,
         *([f'olcLimits: dn.exact="{FOREIGN_DN}" {limits}'] if limits else []),
+        *(
+            [
+                f"\ndn: olcOverlay={overlay},olcDatabase={{1}}mdb,cn=config",
+                f"objectClass: olcOverlayConfig\nolcOverlay: {overlay}",
+            ]
+            if overlay
+            else []
+        ),
     )
     return "\n".join(entries) + "\n"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import replace
 
 import pytest
@@ -14,8 +15,9 @@ from mailstore.directory.entry import (
     from_attributes,
     to_attributes,
 )
-from mailstore.directory.records import Language, Printer, WhenUncertain
+from mailstore.directory.records import Language, Printer, PrintLimits, Raw, WhenUncertain
 from mailstore.directory.values import (
+    LIMITS,
     MalformedEntry,
     read_address,
     read_hardware_address,
@@ -38,6 +40,17 @@ labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
 addresses = st.builds("{}@{}.example".format, st.from_regex(r"[a-z0-9_.!#*]{1,20}", fullmatch=True), labels).filter(
     lambda address: ".." not in address and not address.startswith(".") and ".@" not in address
 )
+numbers = st.one_of(st.just(0), st.integers(1, 1 << 50))
+limits = st.builds(PrintLimits, **{field.name: numbers for field in dataclasses.fields(PrintLimits)})
+groups = st.builds(
+    Printer,
+    name=labels.map("all-{}".format),
+    addresses=st.lists(addresses, min_size=1, max_size=4, unique=True).map(tuple),
+    members=st.lists(labels, min_size=1, max_size=5, unique=True).map(tuple),
+    languages=st.sampled_from([(), (Language.POSTSCRIPT,)]),
+    limits=limits,
+    unverified_ok=st.booleans(),
+)
 printers = st.builds(
     Printer,
     name=labels,
@@ -53,6 +66,9 @@ printers = st.builds(
     when_uncertain=st.sampled_from(WhenUncertain),
     tell_printed=st.booleans(),
     pjl=st.booleans(),
+    limits=limits,
+    unverified_ok=st.booleans(),
+    raw=st.sampled_from([Raw.INSIDER, Raw.VERIFIED, Raw.STRANGER]),
     network_address=st.one_of(st.just(""), st.ip_addresses().map(str)),
     netmask=st.sampled_from(["", "/24", "24", "32"]),
     gateway=st.one_of(st.just(""), st.ip_addresses().map(str)),
@@ -61,7 +77,7 @@ printers = st.builds(
 )
 
 
-@given(printers)
+@given(st.one_of(printers, groups))
 def test_a_checked_printer_survives_its_entry(printer: Printer) -> None:
     stored = checked(printer)
     reading = from_attributes(octets(to_attributes(stored)))
@@ -78,6 +94,10 @@ def test_whatever_an_entry_holds_it_is_a_printer_or_malformed(attributes: dict[s
         return
     assert reading.printer.name
     assert reading.printer.addresses
+    assert reading.printer.languages or reading.printer.is_group
+    assert not (reading.printer.is_group and reading.printer.uri)
+    # Of what bounds a printer nothing is lost.
+    assert len(reading.printer.members) == len({value.lower() for value in attributes.get("printpostMember", ())})
 
 
 def test_every_attribute_that_is_written_is_asked_for() -> None:
@@ -115,6 +135,7 @@ def test_the_service_person_of_rfc_7612_counts_where_ours_are_missing() -> None:
         ("mailLocalAddress", b"Postmaster@example.com"),
         ("printpostTellPrinted", b"yes"),
         ("printpostPJL", b""),
+        ("printpostUnverifiedOk", b"perhaps"),
         ("ipHostNumber", b"printer"),
         ("ipNetmaskNumber", b"255.0.255.0"),
         ("printpostGateway", b"192.0.2.256"),
@@ -146,11 +167,46 @@ def test_one_unknown_language_among_others_is_left_out() -> None:
         ("printpostLanguage", [b"escp"]),
         ("printpostDeny", [b"mallory@example.com", b"\n"]),
         ("printpostAllow", [b"*"] * 1001),
+        ("printpostLimit", [b"jobs=100", b"pages"]),
+        ("printpostLimit", [b"jobs=many"]),
+        ("printpostLimit", [b"jobs=0"]),
+        ("printpostLimit", [b"jobs=-1"]),
+        ("printpostLimit", [b"sheets=5"]),
+        ("printpostLimit", [b"jobs=5", b"jobs=6"]),
+        ("printpostRaw", [b"somebody"]),
+        ("printpostRaw", [b""]),
+        ("printpostMember", [b"laser", b"two words"]),
+        ("printpostMember", [b""]),
     ],
 )
 def test_what_makes_a_printer_unsafe_refuses_it(attribute: str, values: list[bytes]) -> None:
     with pytest.raises(MalformedEntry):
         from_attributes({**ENTRY, attribute: values})
+
+
+def test_a_group_that_is_also_a_printer_is_neither() -> None:
+    with pytest.raises(MalformedEntry, match="a group and a printer"):
+        from_attributes({**ENTRY, "printpostMember": [b"laser"], "printer-uri": [b"socket://192.0.2.7"]})
+
+
+def test_a_group_speaks_what_its_members_speak() -> None:
+    reading = from_attributes({**ENTRY, "printpostMember": [b"Laser"], "printpostLanguage": [b"pdf"]})
+    assert reading.printer.members == ("laser",)
+    assert reading.printer.languages == ()
+    assert not checked(replace(PRINTER, members=("laser",))).languages
+
+
+def test_what_may_go_raw_as_the_entry_says() -> None:
+    for raw in Raw:
+        assert from_attributes({**ENTRY, "printpostRaw": [raw.value.encode()]}).printer.raw is raw
+    bridged = replace(PRINTER, uri="socket://192.0.2.7:9100", raw=Raw.NOBODY)
+    assert checked(bridged) == bridged
+
+
+def test_limits_in_any_case() -> None:
+    entry = {**ENTRY, "printpostLimit": [b"Jobs=100", b"sender-pages=050", b"job-pages=20"]}
+    assert from_attributes(entry).printer.limits == PrintLimits(jobs=100, sender_pages=50, job_pages=20)
+    assert set(LIMITS) == {field.name.replace("_", "-") for field in dataclasses.fields(PrintLimits)}
 
 
 @pytest.mark.parametrize(
@@ -227,6 +283,13 @@ def test_networks_in_their_usual_form() -> None:
         {"poll_interval": 86401},
         {"plain_from": ("everywhere",)},
         {"quota": 0},
+        {"limits": PrintLimits(jobs=-1)},
+        {"limits": PrintLimits(job_pages=1 << 51)},
+        {"raw": Raw.NOBODY},
+        {"members": ("phaser360",)},
+        {"members": ("laser", "two words")},
+        {"members": ("laser",), "uri": "socket://192.0.2.7"},
+        {"members": ("laser",), "languages": (Language.PDF,)},
         {"location": "x" * 128},
         {"model": "\r\n"},
     ],

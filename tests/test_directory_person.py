@@ -36,6 +36,9 @@ people = st.builds(
     full_name=st.text(st.characters(categories=["L", "N"]), max_size=30),
     administrator=st.booleans(),
     quota=st.integers(1, 1 << 40),
+    groups=st.lists(
+        st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=30), max_size=3, unique_by=str.lower
+    ).map(tuple),
 )
 
 

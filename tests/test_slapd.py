@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import select
+import shutil
 import signal
 import stat
 import sys
@@ -17,11 +18,14 @@ from pathlib import Path
 import pytest
 from ldap3 import MODIFY_REPLACE, NONE, SAFE_SYNC, Connection, Server
 
+from mailstore.directory import openldap
+from mailstore.directory.entry import to_attributes
 from mailstore.directory.ldap import embedded
 from mailstore.directory.openldap import SUFFIX, Identity, Software, explained, run
+from mailstore.directory.records import Printer
 from mailstore.directory.slapd import EmbeddedDirectory, answers, ensure, secret, socket_url
 from mailstore.failure import PermanentFailure, TransientFailure
-from tests.contracts.directory import PHASER, PLAIN
+from tests.contracts.directory import GROUP, PHASER, PLAIN
 from tests.contracts.people import ADA
 from tests.directory_server import RunningDirectory, running_directory, short_folder
 
@@ -100,6 +104,31 @@ async def test_killed_in_the_middle_it_comes_back_with_all_that_was_answered(tmp
         assert await running.appliance.printer("phaser360") == PHASER
 
 
+async def test_a_folder_of_the_first_schema_learns_the_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was made before there were groups, limits and raw takes them at the next start."""
+    old = tmp_path / "schema"
+    old.mkdir()
+    shutil.copy(Path(openldap.__file__).with_name("printer.ldif"), old)
+    shutil.copy(Path(__file__).parent / "schemas" / "printpost-1.ldif", old / "printpost.ldif")
+    before = Printer(name="phaser360", addresses=("phaser360@example.com",), uri="socket://192.0.2.7:9100")
+    with monkeypatch.context() as then:
+        then.setattr("mailstore.directory.openldap._OWN_SCHEMA", old)
+        async with running_directory(tmp_path) as running:
+            classes = ["printerService", "inetLocalMailRecipient", "printpostPrinter"]
+            values = {name: given for name, given in to_attributes(before).items() if given}
+            connection = as_identity(running, Identity.APPLIANCE)
+            assert connection.add(DN, classes, values)[0]
+            with pytest.raises(PermanentFailure, match=r"earlier Printpost: load today's printpost\.ldif"):
+                await running.appliance.replace(PHASER)
+            connection.unbind()
+    async with running_directory(tmp_path) as running:
+        assert await running.bridge.printer("phaser360") == before
+        await running.appliance.replace(PHASER)
+        await running.appliance.add(GROUP, None)
+        running.bridge.forget()
+        assert list(await running.bridge.printers()) == [GROUP, PHASER]
+
+
 async def test_stop_ends_it_and_may_be_repeated(tmp_path: Path) -> None:
     with short_folder() as runtime:
         server = EmbeddedDirectory(tmp_path / "directory", runtime)
@@ -128,6 +157,7 @@ async def test_a_server_that_does_not_end_is_killed(tmp_path: Path, monkeypatch:
 PARENT = """
 import asyncio, sys
 from pathlib import Path
+from mailstore.directory.records import Printer
 from mailstore.directory.slapd import EmbeddedDirectory
 async def main():
     async with EmbeddedDirectory(Path(sys.argv[1]), Path(sys.argv[2])) as server:

@@ -15,6 +15,7 @@ SIZE_LIMIT_EXCEEDED = 4
 NO_SUCH_OBJECT = 32
 ALREADY_EXISTS = 68
 _SUCCESS = 0
+_UNDEFINED_ATTRIBUTE = 17
 _NO_RIGHTS = 50
 _BUSY = frozenset({3, 11, 51, 52, 80})  # timeLimitExceeded, adminLimitExceeded, busy, unavailable, other
 _BAD_ENTRY = frozenset({16, 17, 19, 20, 21, 34, 64, 65, 67, 69, 71})  # it breaks the schema or a constraint
@@ -37,6 +38,10 @@ class Refused(Exception):
             return PermanentFailure("5.7.0", "the directory does not allow this: bind as an identity that may write")
         if self.code in _BAD_ENTRY and "unique" in str(self):
             return PermanentFailure("5.1.1", "an address or the name is taken by another printer or user")
+        if self.code == _UNDEFINED_ATTRIBUTE and "printpost" in str(self).lower():
+            return PermanentFailure(
+                "5.5.4", f"the directory has the schema of an earlier Printpost: load today's printpost.ldif ({self})"
+            )
         if self.code in _BAD_ENTRY:
             return PermanentFailure("5.5.4", f"the directory does not take the entry: {self}")
         return TransientFailure("4.3.5", f"the directory is not set up as expected: {self}")

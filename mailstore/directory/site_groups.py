@@ -12,7 +12,7 @@ that is a failure, not an empty answer.  Values in filters are escaped.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
 from mailstore.directory.cache import Unusable
@@ -48,11 +48,7 @@ class SiteGroups:
         if person is None:
             return frozenset()
         attributes = {name.lower(): values for name, values in person["raw_attributes"].items()}
-        told = [octets.decode("utf-8", "replace") for octets in attributes.get("memberof", ())]
-        # Active Directory gives many values in ranges, the first of them by another name (MS-ADTS 3.1.1.3.1.3.3).
-        if len(told) > MOST or any(name.startswith("memberof;") for name in attributes):
-            raise Unusable(f"the site's directory has somebody in more than {MOST} groups")
-        names = [name for value in told if (name := named_by(value))]
+        names = told(attributes)
         if not attributes.get("samaccountname"):
             names += self._naming(reader, dn, attributes.get("uid", ()))
         return frozenset(names)
@@ -66,9 +62,18 @@ class SiteGroups:
             conditions.append(f"(&(objectClass=posixGroup)(memberUid={member}))")
         found = list(islice(reader.everything(self._base, f"(|{''.join(conditions)})", ("cn",)), MOST + 1))
         if len(found) > MOST:
-            raise Unusable(f"the site's directory has somebody in more than {MOST} groups")
+            raise _too_many()
         for entry in found:
             yield from _common_names(entry)
+
+
+def told(attributes: Mapping[str, Sequence[bytes]]) -> list[str]:
+    """The groups that a person's entry tells, the names of attributes in lower case.  Raises `Unusable`."""
+    member_of = [octets.decode("utf-8", "replace") for octets in attributes.get("memberof", ())]
+    # Active Directory gives many values in ranges, the first of them by another name (MS-ADTS 3.1.1.3.1.3.3).
+    if len(member_of) > MOST or any(name.startswith("memberof;") for name in attributes):
+        raise _too_many()
+    return [name for value in member_of if (name := named_by(value))]
 
 
 def tree(base: str) -> str:
@@ -82,6 +87,10 @@ def named_by(dn: str) -> str:
     found = _RDN.match(dn)
     octets = _ESCAPED.sub(_unescaped, found[1].strip().encode()) if found else b""
     return _name(octets)
+
+
+def _too_many() -> Unusable:
+    return Unusable(f"the site's directory has somebody in more than {MOST} groups")
 
 
 def _unescaped(match: re.Match[bytes]) -> bytes:

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from mailstore.directory.contract import Directory
-from mailstore.directory.records import Language, Printer, WhenUncertain
+from mailstore.directory.records import Language, Printer, PrintLimits, Raw, WhenUncertain
 from mailstore.failure import PermanentFailure
 
 PHASER = Printer(
@@ -30,12 +30,23 @@ PHASER = Printer(
     when_uncertain=WhenUncertain.REPRINT,
     tell_printed=True,
     pjl=True,
+    limits=PrintLimits(jobs=100, octets=1 << 30, pages=500, sender_jobs=10, sender_pages=50, job_pages=20),
+    unverified_ok=True,
+    raw=Raw.NOBODY,
     network_address="192.0.2.7",
     netmask="255.255.255.0",
     gateway="192.0.2.1",
     hardware_address="00:00:5e:00:53:01",
     location="Second floor, beside the stairs, Büro 2",
     model="Tektronix Phaser 360",
+)
+GROUP = Printer(
+    name="all",
+    addresses=("all@example.com", "everywhere@example.com"),
+    languages=(),
+    members=("phaser360", "laser"),
+    allow=("group:teachers",),
+    limits=PrintLimits(sender_jobs=3),
 )
 PLAIN = Printer(name="laser", addresses=("laser@example.com",))
 
@@ -68,6 +79,26 @@ class DirectoryContract:
     async def test_defaults_survive(self, directory: Directory) -> None:
         await directory.add(PLAIN, None)
         assert await directory.printer("laser") == PLAIN
+
+    async def test_a_group_is_found_by_its_addresses_and_listed(self, directory: Directory) -> None:
+        await directory.add(GROUP, None)
+        await directory.add(PLAIN, None)
+        assert await directory.printer("all") == await directory.printer_by_address("everywhere@example.com") == GROUP
+        assert list(await directory.printers()) == [GROUP, PLAIN]
+        smaller = replace(GROUP, members=("laser",))
+        await directory.replace(smaller)
+        assert await directory.printer("all") == smaller
+
+    async def test_a_group_has_no_device_and_no_languages(self, directory: Directory) -> None:
+        for wrong in (
+            {"uri": "socket://192.0.2.7"},
+            {"languages": (Language.PDF,)},
+            {"members": ("laser", "All")},
+            {"members": ("two words",)},
+        ):
+            with pytest.raises(PermanentFailure):
+                await directory.add(replace(GROUP, **wrong), None)
+        assert await directory.printer("all") is None
 
     async def test_unknown_printers_are_none(self, directory: Directory) -> None:
         assert await directory.printer("nobody") is None

@@ -21,6 +21,7 @@ ADA = Person(
     full_name="Ada King, Gräfin von Lovelace",
     administrator=True,
     quota=5_000_000,
+    groups=("analysts", "engine builders", "gräfinnen"),
 )
 GRACE = Person(name="grace.hopper", addresses=("grace@example.com",))
 
@@ -215,3 +216,20 @@ class PeopleContract:
             Person(name="Ada", addresses=("ADA@example.com", "ada@Example.com"), full_name=" Ada "), "sesame"
         )
         assert await people.person("ada") == Person(name="ada", addresses=("ada@example.com",), full_name="Ada")
+
+    async def test_groups_are_asked_by_any_address(self, people: People) -> None:
+        await people.add(ADA, "sesame")
+        await people.add(GRACE, "sesame")
+        for address in ("ada@example.com", "Countess@Example.COM"):
+            assert await people.groups(address) == frozenset(ADA.groups)
+        for address in ("grace@example.com", "nobody@example.com", "", "*", "ada"):
+            assert await people.groups(address) == frozenset()
+        await people.replace(replace(ADA, groups=("poets",)))
+        assert await people.groups("ada@example.com") == {"poets"}
+
+    async def test_groups_have_one_form(self, people: People) -> None:
+        await people.add(replace(ADA, groups=(" Engine  Builders", "engine builders", "ANALYSTS")), "sesame")
+        assert await people.groups("ada@example.com") == {"engine builders", "analysts"}
+        for name in ("", " ", "a\nb", "x" * 257):
+            with pytest.raises(PermanentFailure, match="group"):
+                await people.replace(replace(ADA, groups=(name,)))
