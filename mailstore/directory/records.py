@@ -111,6 +111,11 @@ class Printer:
         return bool(self.uri)
 
     @property
+    def polls(self) -> bool:
+        """It fetches its mail by POP3."""
+        return not (self.uri or self.members)
+
+    @property
     def is_group(self) -> bool:
         """It has rules and addresses of its own, and no maildrop."""
         return bool(self.members)
