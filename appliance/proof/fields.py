@@ -16,27 +16,31 @@ from mailstore import address, header
 from mailstore.failure import PermanentFailure
 
 _FIELD = re.compile(rb"([!-9;-~]++)[ \t]*+:([^\r\n]*+(?:\r\n[ \t][^\r\n]*+)*+)\r\n")
+_BLANKS = re.compile(rb"[ \t]++")
 _FIELDS = 5000
 _AUTHOR = 16 * 1024
 """Octets of a From field."""
+_LIST = 64 * 1024
+"""Octets of a To or Cc field."""
 _NAMED = 1000
 """Mailboxes of To and Cc that are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field as it came: `name` to the colon, blanks before that left out, `content` behind it without its CRLF."""
+    """One field: `name` in lower case, `content` behind the colon and `octets` as they came, without the last CRLF."""
 
     name: bytes
     content: bytes
-
-    @property
-    def key(self) -> bytes:
-        return self.name.lower()
+    octets: bytes
 
     @property
     def unfolded(self) -> bytes:
         return self.content.replace(b"\r\n", b"")
+
+    def relaxed(self, content: bytes) -> bytes:
+        """With `content` in its place, in the canonicalization of RFC 6376 section 3.4.2, without a CRLF."""
+        return self.name + b":" + _BLANKS.sub(b" ", content.replace(b"\r\n", b"")).strip(b" ")
 
 
 def fields(block: bytes) -> Sequence[Field] | None:
@@ -47,7 +51,7 @@ def fields(block: bytes) -> Sequence[Field] | None:
         match = _FIELD.match(block, position)
         if match is None or len(found) == _FIELDS:
             return None
-        found.append(Field(match[1], match[2]))
+        found.append(Field(match[1].lower(), match[2], match[0][:-2]))
         position = match.end()
     return found
 
@@ -63,7 +67,7 @@ def author(block: bytes) -> str:
 
 def named(contents: Sequence[bytes]) -> frozenset[str]:
     """The canonical addresses that unfolded To and Cc fields name; what cannot be read names nobody."""
-    boxes = (box for content in contents for box in _mailboxes(content, groups=True))
+    boxes = (box for content in contents if len(content) <= _LIST for box in _mailboxes(content, groups=True))
     return frozenset(box for box in islice(boxes, _NAMED) if box)
 
 

@@ -45,7 +45,7 @@ class DkimFinding:
     reason: str = ""
     digest: bytes = b""  # SHA-256 of its b= value without blanks: by this it is known again
     names: frozenset[str] = frozenset()  # canonical addresses of the signed To and Cc fields
-    aligned: bool = False  # with the From author's domain (what DMARC calls so), whatever the result
+    aligned: bool = False  # with the From author's domain, as DMARC means it; asked where it passed or may pass later
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ class Findings:
 
     author: str = ""  # the one From author, canonical; "" where there is none, or more than one
     spf: SpfFinding | None = None  # None: not asked (an insider, a login, behind a mail server)
-    spf_aligned: bool = False  # its domain with the From author's, whatever the result
+    spf_aligned: bool = False  # its domain with the From author's; asked where it passed or may pass later
     dkim: tuple[DkimFinding, ...] = ()
     arc: ArcFinding | None = None
     dmarc: DmarcFinding | None = None
