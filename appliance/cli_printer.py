@@ -9,10 +9,11 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from appliance import policy, shell
+from appliance import shell
 from appliance.described import printer_file
 from appliance.desk import COMMAND_LINE, Desk, Missing
 from appliance.policy import parse_rule
+from appliance.supposing import Supposed
 from mailstore.config import Settings
 from mailstore.directory.records import Language, Printer, WhenUncertain
 
@@ -227,13 +228,11 @@ def why(
 ) -> None:
     """Say whether a sender may print, and which rule says so.  Exit status 0 for yes, 77 for no."""
     settings: Settings = context.obj.settings()
-
-    printer = _at_desk(settings, lambda desk: desk.printer(COMMAND_LINE, name)).printer
-    remedy = f"allow with: printpost printer set {printer.name} --allow {{}}"
-    insiders = policy.insiders(settings.site.networks, settings.smtp.behind)
-    may, told = policy.why(printer, sender=sender, client_ip=ip, networks=insiders, remedy=remedy)
-    typer.echo(told)
-    raise typer.Exit(0 if may else os.EX_NOPERM)
+    supposed = Supposed(sender=sender, ip=ip)
+    remedy = f"allow with: printpost printer set {name} --allow {{}}"
+    answer = _at_desk(settings, lambda desk: desk.try_sender(COMMAND_LINE, name, supposed, remedy=remedy))
+    typer.echo(answer.sentence)
+    raise typer.Exit(0 if answer.allowed else os.EX_TEMPFAIL if answer.uncertain else os.EX_NOPERM)
 
 
 def _at_desk(settings: Settings, act: Callable[[Desk], Coroutine[Any, Any, T]]) -> T:

@@ -16,11 +16,12 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from appliance import policy, testpage
+from appliance import groups, policy, testpage
 from appliance.peer import Network
 from appliance.rights import Act, NotAllowed, demand, may, may_have, own
+from appliance.supposing import Answer, AskSpf, Supposed, facts_of
 from mailstore.config import Settings
-from mailstore.directory.contract import Directory
+from mailstore.directory.contract import Directory, People
 from mailstore.directory.entry import checked
 from mailstore.directory.records import Person, Printer
 from mailstore.directory.turn import our_turn
@@ -94,10 +95,20 @@ Changes = Mapping[str, Any] | Callable[[Printer], Mapping[str, Any]]
 class Desk:
     """Every call may raise `NotAllowed`, `Missing`, another `PermanentFailure`, or `TransientFailure`."""
 
-    def __init__(self, settings: Settings, store: Store, directory: Directory) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        directory: Directory,
+        people: People | None = None,
+        spf: AskSpf | None = None,
+    ) -> None:
+        """`people` and `spf` are asked about senders whom somebody tries; without them nothing is known of those."""
         self._settings = settings
         self._store = store
         self._directory = directory
+        self._people = people
+        self._spf = spf
 
     # -- seeing
 
@@ -151,18 +162,21 @@ class Desk:
         )
 
     async def try_sender(
-        self, person: Person, name: str, sender: str, *, client_ip: str = "", authenticated: str = ""
-    ) -> tuple[bool, str]:
-        """What the door would say to this sender, in one sentence; by the function that the door asks."""
+        self, person: Person, name: str, supposed: Supposed, *, remedy: str = "the rule {} would allow it"
+    ) -> Answer:
+        """What the door would say to such a mail, in one sentence; by the function that the door asks.
+
+        `remedy` says how a rule that would help is given.
+        """
         printer = await self._existing(name)
         demand(person, Act.OPERATE, printer)
-        return policy.why(
-            printer,
-            sender=sender,
-            client_ip=client_ip,
-            networks=self._insiders,
-            authenticated=authenticated,
+        known = await facts_of(
+            supposed, self._insiders, behind=self._settings.smtp.behind, people=self._people, spf=self._spf
         )
+        entries = await self._entries() if printer.members else {}
+        members = [entries[name] for name in printer.members if name in entries]
+        verdict, sentence = policy.why(printer, known, members, connected=supposed.connected, remedy=remedy)
+        return Answer(verdict=verdict, sentence=sentence)
 
     # -- settings
 
@@ -172,6 +186,7 @@ class Desk:
         _check_rules(printer)
         made = checked(printer)
         async with our_turn(self._settings.store.folder):
+            await self._check_members(person, made)
             await self._directory.add(made, password)
             await self._store.changed()
         return made
@@ -191,6 +206,8 @@ class Desk:
             fields = changes(printer) if callable(changes) else changes
             changed = checked(dataclasses.replace(printer, **fields))
             _check_rules(changed)
+            groups.check_kind(printer, changed)
+            await self._check_members(person, changed, printer.members)
             if changed != printer:
                 await self._directory.replace(changed)
                 await self._store.changed()
@@ -203,6 +220,7 @@ class Desk:
         async with our_turn(self._settings.store.folder):
             left = any(row.messages for row in await self._store.waiting() if row.printer == name)
             if not left or await self._directory.printer(name):
+                groups.check_unused(name, await self._directory.printers())
                 await self._directory.remove((await self._existing(name)).name)
             await self._store.changed()  # before the jobs go: from now on nobody takes mail for it
             await self._store.forget_printer(name)
@@ -213,6 +231,7 @@ class Desk:
         await self._settable(person, name)
         async with our_turn(self._settings.store.folder):
             printer = await self._settable(person, name)
+            groups.demand_printer(printer, "has no password, for nothing fetches its mail")
             if printer.drained_by_bridge:
                 text = f"{printer.name} has a device address and does not poll: it needs no password"
                 raise PermanentFailure("5.5.1", text)
@@ -223,14 +242,16 @@ class Desk:
     # -- operating
 
     async def set_paused(self, person: Person, name: str, paused: bool) -> None:
-        await self._store.set_paused((await self._operated(person, name)).name, paused)
+        await self._store.set_paused((await self._operated(person, name, "has nothing waiting")).name, paused)
 
     async def set_accepting(self, person: Person, name: str, accepting: bool) -> None:
-        await self._store.set_accepting((await self._operated(person, name)).name, accepting)
+        await self._store.set_accepting(
+            (await self._operated(person, name, "takes what its members take")).name, accepting
+        )
 
     async def test_page(self, person: Person, name: str) -> int:
         """A page about the printer, through its maildrop like any job; returns the job's number."""
-        printer = await self._operated(person, name)
+        printer = await self._operated(person, name, "prints nothing itself")
         now = time.time()
         message = testpage.message(printer, self._settings, asked_by=person.name, at=now)
         draft = await self._store.draft(len(message))
@@ -278,13 +299,9 @@ class Desk:
         job, _ = await self._job(person, number)
         printer = await self._existing(job.printer)
         if not may(person, Act.OPERATE, printer):  # the rules of today count for a sender, not those of the first time
-            verdict = policy.judge(
-                printer,
-                sender=job.sender,
-                client_ip="0.0.0.0",  # noqa: S104 - an address nobody has
-                networks=self._insiders,
-                authenticated=job.sender,
-            )
+            supposed = Supposed(sender=job.sender, login=True)
+            known = await facts_of(supposed, (), behind="", people=self._people, spf=None)
+            verdict = policy.judge(printer, known)
             if not verdict.allowed:
                 raise NotAllowed(f"job {number} is not printed again: {verdict.sentence}")
         return await self._store.print_again(number, person.name)
@@ -308,10 +325,18 @@ class Desk:
         except TransientFailure:
             return {}
 
-    async def _operated(self, person: Person, name: str) -> Printer:
+    async def _operated(self, person: Person, name: str, group: str) -> Printer:
+        """Raises `PermanentFailure` for a group, of which the words `group` say what it has not."""
         printer = await self._existing(name)
         demand(person, Act.OPERATE, printer)
+        groups.demand_printer(printer, group)
         return printer
+
+    async def _check_members(self, person: Person, group: Printer, before: Collection[str] = ()) -> None:
+        """Raises as `groups.check`.  In our turn, so that no member goes meanwhile."""
+        if group.is_group:
+            self._directory.forget()
+            groups.check(person, group, before, await self._directory.printers())
 
     async def _settable(self, person: Person, name: str) -> Printer:
         printer = await self._existing(name)

@@ -14,6 +14,7 @@ from typing import Final
 
 from appliance import policy
 from appliance.peer import plain_ip
+from appliance.proof.result import Result
 from appliance.smtp.client import Client
 from appliance.smtp.destination import TOO_OFTEN, Destination, Wanted
 from appliance.smtp.limits import Allowance
@@ -53,13 +54,18 @@ async def _find(site: Site, client: Client, wanted: Wanted) -> Destination | Rep
 async def _printer(site: Site, client: Client, wanted: Wanted, printer: Printer) -> Destination | Reply:
     verdict = policy.judge(
         printer,
-        sender=wanted.sender,
-        client_ip=client.ip,
-        networks=site.insiders,
-        authenticated=wanted.sender if client.login else "",  # `transaction.begin` let him have no other
+        policy.Facts(
+            sender=wanted.sender,
+            ip=plain_ip(client.ip),
+            insider=client.insider,
+            # `transaction.begin` let him have no other sender
+            login=frozenset((addresses.canonical(wanted.sender),)) if client.login else frozenset(),
+            spf=Result.NONE,
+        ),
     )
     if not verdict.allowed:
-        return Reply(code=550, status=verdict.status, text=verdict.sentence, reason="not-allowed")
+        text = verdict.sentence if verdict.allowed is False else policy.NOT_PROVED
+        return Reply(code=550, status="5.7.1", text=text, reason="not-allowed")
     if wanted.declared > printer.quota:
         return Reply(code=552, status="5.2.3", text="larger than this printer's mailbox", reason="quota")
     accepting, octets = await site.store.standing(printer.name)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 
 from appliance import described
 from appliance.rights import Act, may
+from appliance.supposing import Supposed
 from appliance.web.body import Body, MadeJob, Password, left_out, part
 from appliance.web.login import Me
 from appliance.web.problem import WRONG_BODY, problems
@@ -163,7 +164,5 @@ async def may_print(
     """Whether a sender may print: what SMTP would say."""
     if sender or login:
         sender = parse_path(f"<{sender}>", utf8=True, null_allowed=False).address
-    allowed, sentence = await site.desk.try_sender(
-        person, name, sender, client_ip=ip, authenticated=sender if login else ""
-    )
-    return Verdict(allowed=allowed, sentence=sentence)
+    answer = await site.desk.try_sender(person, name, Supposed(sender=sender, ip=ip, login=login))
+    return Verdict(allowed=answer.allowed, sentence=answer.sentence)

@@ -18,6 +18,7 @@ from appliance import facts
 from appliance.doctor.network import own_interfaces
 from appliance.peer import plain_ip
 from appliance.rights import Act, demand, may
+from appliance.supposing import Supposed
 from appliance.web.job_rows import LABELS, rows
 from appliance.web.login import Me
 from appliance.web.pages import flash, page, sentence
@@ -106,14 +107,9 @@ async def _tried(site: Site, person: Person, name: str, sender: str, where: Wher
         errors["ip"] = sentence(failure.text)
     if errors:
         return Trial(sender=sender, where=where, ip=ip, errors=errors)
-    allowed, verdict = await site.desk.try_sender(
-        person,
-        name,
-        sender,
-        client_ip=ip if where is Where.IP else "",
-        authenticated=sender if where is Where.LOGIN else "",
-    )
-    return Trial(sender=sender, where=where, ip=ip, allowed=allowed, verdict=f"{verdict}.")
+    supposed = Supposed(sender=sender, ip=ip if where is Where.IP else "", login=where is Where.LOGIN)
+    answer = await site.desk.try_sender(person, name, supposed)
+    return Trial(sender=sender, where=where, ip=ip, allowed=answer.allowed, verdict=f"{answer.sentence}.")
 
 
 async def _show(request: Request, site: Site, person: Person, name: str, trial: Trial, status: int = 200) -> Response:

@@ -35,6 +35,7 @@ TRUST: dict[str, str] = {
 _KINDS: dict[Kind, str] = {
     Kind.ADDRESS: "mail sent from {value}",
     Kind.DOMAIN: "mail sent from any address at {value}",
+    Kind.GROUP: "everybody in the group {value} of the directory",
     Kind.AUTHOR: "mail whose From field names {value}",
     Kind.IP: "mail that comes from {value}, whoever sends it",
     Kind.AUTHENTICATED: "everybody who sends with a user name and password",

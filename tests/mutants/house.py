@@ -10,18 +10,15 @@ HOUSE: Final = (
     Defence(
         name="closed by default",
         why="A printer that nobody has opened prints for nobody.",
-        file="appliance/policy.py",
-        text="    return _unmatched(allow, who, trust, anybody_inside=bool(known))\n",
-        instead=(
-            "    return Verdict(\n"
-            '        allowed=True, status="2.1.5", sentence="may print", rule="", trust=trust, advice=_REFUSED\n    )\n'
-        ),
+        file="appliance/policy/verdict.py",
+        text="    answer: Answer = False\n    best:",
+        instead="    answer: Answer = not allow\n    best:",
         test="tests/test_policy.py::test_closed_by_default_and_the_advice_says_how_to_open",
     ),
     Defence(
         name="deny before allow",
         why="Whom a rule refuses no other rule lets in.",
-        file="appliance/policy.py",
+        file="appliance/policy/verdict.py",
         text="    for rule in deny:\n",
         instead="    for rule in deny[:0]:\n",
         test="tests/test_policy.py::test_deny_comes_first_and_needs_no_proof",
@@ -29,17 +26,17 @@ HOUSE: Final = (
     Defence(
         name="addresses must be proved",
         why="An envelope sender costs nothing to write: a claim lets nobody print.",
-        file="appliance/policy.py",
-        text="return bool(self.address) and (self.insider or self.authenticated)",
-        instead="return bool(self.address)",
-        test="tests/test_policy.py::test_outside_the_networks_no_address_is_proved",
+        file="appliance/policy/mail.py",
+        text="if self.own or facts.spf is Result.PASS:",
+        instead="if self.own or facts.spf is not None:",
+        test="tests/test_policy.py::test_outside_the_networks_a_claim_is_no_proof",
     ),
     Defence(
         name="a rule that cannot be read refuses",
         why="A rule with a typing error may have been meant to keep somebody out.",
-        file="appliance/policy.py",
-        text="deny = [parse_rule(text) for text in printer.deny]",
-        instead='deny = [parse_rule(text) for text in printer.deny if "*" in text]',
+        file="appliance/policy/verdict.py",
+        text="deny, allow = parsed(printer.deny), parsed(printer.allow)",
+        instead="deny, allow = parsed(()), parsed(printer.allow)",
         test="tests/test_policy.py::test_an_entry_that_cannot_be_read_refuses_everybody",
     ),
     Defence(
