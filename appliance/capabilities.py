@@ -32,6 +32,7 @@ from mailstore.store.contract import Store
 MOST = 1000
 """Addresses of one printer that let anybody print at a time."""
 MOST_JOBS = 1_000_000
+_TRUST = "verified"  # of what comes by such an address
 _LOCAL_PART = 64  # octets, RFC 5321 section 4.5.3.1.1
 _LONGEST = timedelta(days=36525)
 _PERIOD = re.compile(r"([1-9][0-9]{0,5}) ?(m|min|minutes?|h|hours?|d|days?|w|weeks?)")
@@ -85,13 +86,15 @@ class Capabilities:
         """A new address of the printer or group `name`.
 
         `expires_at` in seconds since the epoch, 0.0: never; `max_jobs`, `max_pages` 0: any number.  Raises
-        `PermanentFailure` ("5.5.4") for what can't be meant, or if the printer has `MOST` such addresses.
+        `PermanentFailure` ("5.5.4") for what can't be meant, or if the printer has `MOST` such addresses;
+        "5.5.1" if it takes no such mail.
         """
         printer = await self._settable(person, name)
         wanted = values.check(note.strip(), values.read_text)
         for most in (max_jobs, max_pages):
             if not 0 <= most <= MOST_JOBS:
                 raise PermanentFailure("5.5.4", f"a limit of jobs or pages is 1 to {MOST_JOBS}, or 0 for none")
+        await self._demand_paper(printer)
         base, now = _base(printer), time.time()
         if expires_at and expires_at <= now:
             raise PermanentFailure("5.5.4", "that time is over already: choose one that is to come")
@@ -133,6 +136,17 @@ class Capabilities:
         found = _of_number(await self.listed(person, name), number)
         await self._store.revoke_capability(found.id, person.name)
         return found
+
+    async def _demand_paper(self, printer: Printer) -> None:
+        """Raises `PermanentFailure` ("5.5.1") if nothing that comes by such an address could be given to it."""
+        members = [await self._directory.printer(member) for member in printer.members]
+        for one in (printer, *(member for member in members if member is not None)):
+            if not (one.drained_by_bridge or one.is_group or one.takes_raw(_TRUST)):
+                raise PermanentFailure(
+                    "5.5.1",
+                    f"{one.name} polls its mailbox and gets its mail as it came, of insiders alone: "
+                    "let verified mail through raw first, or choose another printer",
+                )
 
     async def _settable(self, person: Person, name: str) -> Printer:
         printer = await self._directory.printer(name.lower())

@@ -90,7 +90,7 @@ async def give_address(
     try:
         given = await _those(site).make(person, name, note=note, expires_at=ends, **limits)
     except PermanentFailure as failure:
-        if failure.status != "5.5.4":
+        if not failure.status.startswith("5.5."):  # no such printer, not allowed
             raise
         return _form(request, name.lower(), typed, {"": sentence(failure.text)})
     back = f"/printers/{given.capability.printer}"
