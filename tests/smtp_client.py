@@ -36,16 +36,20 @@ PRINTERS = (
 
 ADA = Person(name="ada", addresses=("ada@example.com", "ada.lovelace@example.com"), quota=100_000)
 ROOT = Person(name="root", addresses=("root@example.com",), administrator=True, quota=1_000_000)
+NO_DNS = ("127.0.0.1:9",)
+"""Where no name server is: strangers cannot be proved, for now."""
 PASSWORDS = {"ada": "correct horse", "root": "battery staple"}
 
 
 def settings(folder: Path, **smtp: Any) -> Settings:
     networks, domains = smtp.pop("networks", ("127.0.0.0/8",)), smtp.pop("domains", ("example.com",))
     anywhere = {"listen": "127.0.0.1:0"}
+    proof = {"dns": smtp.pop("dns", NO_DNS), "dns_wait": 0.2, "forwarders": smtp.pop("forwarders", ())}
     return Settings.model_validate(
         {
             "site": {"hostname": "mail.example.com", "domains": domains, "networks": networks},
             "smtp": anywhere | smtp,
+            "proof": proof,
             "submission": anywhere,
             "submissions": anywhere,
             "store": {"url": f"sqlite:{folder}"},

@@ -36,7 +36,7 @@ async def taken(store: Store, *pieces: bytes, binary: bool = True, limits: Limit
     for piece in pieces:
         intake.write(memoryview(piece))
     try:
-        intake.finish(to_print=True)
+        intake.finish()
     except PermanentFailure:
         await draft.discard()
         raise
@@ -128,5 +128,5 @@ async def test_chunks_of_one_octet_cost_linear_time(store: Store) -> None:
 )
 async def test_who_is_not_answered(store: Store, fields: bytes, automatic: bool) -> None:
     intake = await taken(store, fields + BINARY + b"\r\n" + POSTSCRIPT)
-    assert intake.automatic is automatic
+    assert intake.heading.automatic is automatic
     await intake.draft.discard()

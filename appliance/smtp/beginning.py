@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from appliance.smtp.client import Client
 from appliance.smtp.destination import Wanted
+from appliance.smtp.evidence import gather
 from appliance.smtp.reply import Reply
 from appliance.smtp.site import Site
 from appliance.smtp.transaction import RECIPIENT_OK, Transaction, too_large
@@ -31,6 +32,7 @@ def begin(site: Site, client: Client, argument: str) -> Transaction | Reply:
     return Transaction(
         site=site,
         client=client,
+        evidence=gather(site, client, path.address),
         reverse_path=path.address,
         declared=said.size,
         body=said.body,
@@ -75,4 +77,4 @@ def wanted(transaction: Transaction, argument: str) -> Wanted | Reply:
         return Reply(
             code=452, status="4.5.3", text="too many recipients, send the rest again", reason="too-many-recipients"
         )
-    return Wanted(address=given, key=key, sender=transaction.reverse_path, declared=transaction.declared, said=said)
+    return Wanted(address=given, key=key, declared=transaction.declared, said=said)

@@ -1,55 +1,95 @@
 """A recipient as a value: as it was asked for, and as it was accepted.
 
-Security: `address` is a stranger's spelling that the grammar let through; everything else is the directory's word.
+Security: `address` is a stranger's spelling that the grammar let through; everything else is the directory's word.  A
+token stands in `key` alone, which is compared and neither shown, kept nor logged.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from typing import Final
 
-from appliance import policy, trace
+from appliance.policy import Verdict
 from appliance.smtp.reply import Reply
-from mailstore.directory.records import Person, Printer
+from mailstore.directory.records import NO_LIMITS, Person, Printer, PrintLimits
+from mailstore.options import Options
 from mailstore.parameters import RcptParameters
 from mailstore.store.contract import Recipient
+
+_NO_OPTIONS: Final = Options()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
-    """A recipient that was accepted: one printer, or people."""
+    """A recipient that was accepted: a printer, a group of them, or people."""
 
-    address: str  # as given
-    key: str  # canonical, by which the same recipient is known again
-    trust: policy.Trust
+    address: str  # as given, without a token
+    key: str  # canonical, as given, by which the same recipient is known again
     said: RcptParameters
-    printer: Printer | None = None
+    printer: Printer | None = None  # or the group, by whose rules it was judged
+    members: tuple[Printer, ...] = ()  # what prints: the printer itself, or those of the group
+    verdict: Verdict | None = None  # of `printer`, as far as it has come
+    options: Options = _NO_OPTIONS
+    capability: int = 0  # the number of the one that it came by
     people: tuple[Person, ...] = ()
     postmaster: bool = False
 
     @property
     def quota(self) -> int:
         """Octets that its mailbox has in all, the smallest if there are several."""
-        return self.printer.quota if self.printer else min(person.quota for person in self.people)
+        return min(owner.quota for owner in self.owners)
 
-    def maildrops(self, reverse_path: str) -> list[Recipient]:
-        fields = trace.return_path(reverse_path) + trace.delivered_to(self.address)
-        owners = [(person.maildrop, person.quota) for person in self.people]
-        if self.printer is not None:
-            owners = [(self.printer.name, self.printer.quota)]
-        polls = self.printer is not None and not self.printer.drained_by_bridge
-        return [
-            Recipient(
-                maildrop=maildrop,
-                address=self.address,
-                quota=quota,
-                fields=fields,
-                reason="job-fetchable" if polls else "job-queued",
-                notify=self.said.notify,
-                orcpt=self.said.orcpt,
-            )
-            for maildrop, quota in owners
-        ]
+    @property
+    def owners(self) -> tuple[Printer | Person, ...]:
+        """Of the maildrops that get it."""
+        return (*self.members, *self.people)
+
+    @property
+    def open(self) -> bool:
+        """Nobody can say yet whether it is accepted."""
+        return self.verdict is not None and self.verdict.allowed is None
+
+    @property
+    def own_addresses(self) -> frozenset[str]:
+        """What a mail to it must not have been delivered to before, nor come from."""
+        if self.printer is None:
+            return frozenset()
+        return frozenset(address for printer in (self.printer, *self.members) for address in printer.addresses)
+
+
+def maildrops(recipients: Iterable[Destination], fields: Callable[[Destination], bytes]) -> list[Recipient]:
+    """Who gets the message: a printer that is reached twice in the same way once.
+
+    `fields` are those that stand before what is kept.
+    """
+    made: dict[tuple[str, Options], Recipient] = {}
+    for recipient in recipients:
+        said = recipient.said
+        for owner in recipient.owners:
+            polls = isinstance(owner, Printer) and not owner.drained_by_bridge
+            name = owner.name if isinstance(owner, Printer) else owner.maildrop
+            if (name, recipient.options) not in made:
+                made[name, recipient.options] = Recipient(
+                    maildrop=name,
+                    address=recipient.address,
+                    quota=owner.quota,
+                    fields=fields(recipient),
+                    reason="job-fetchable" if polls else "job-queued",
+                    notify=said.notify,
+                    orcpt=said.orcpt,
+                    limits=limits_of(recipient.printer, owner) if isinstance(owner, Printer) else NO_LIMITS,
+                    capability=recipient.capability,
+                )
+    return list(made.values())
+
+
+def limits_of(printer: Printer | None, member: Printer) -> PrintLimits:
+    """What holds for a job of `member` that was sent to `printer`: of a group's limit and its own the stricter one."""
+    if printer is None or printer is member or printer.limits == NO_LIMITS:
+        return member.limits
+    ours, theirs = asdict(printer.limits), asdict(member.limits)
+    return PrintLimits(**{key: min(filter(None, (ours[key], theirs[key])), default=0) for key in ours})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +98,6 @@ class Wanted:
 
     address: str
     key: str
-    sender: str  # the reverse-path
     declared: int  # SIZE, 0 if none
     said: RcptParameters
 

@@ -1,34 +1,56 @@
 """A message on its way from the data sink to its draft: the header looked at and cleaned, our trace field put in front.
 
 Security: the header is kept in memory until it ends, up to a limit; behind it every block goes straight to the draft,
-to the survey, and of BINARYMIME to what counts its lines, all of which bound what they keep.  After the first failure
-nothing is taken any more.
+to the survey, to a digest, and of BINARYMIME to what counts its lines, all of which bound what they keep.  After the
+first failure nothing is taken any more: what a verdict on the header refuses is never stored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 
+from appliance.smtp import heading
+from appliance.smtp.heading import Heading
 from appliance.smtp.limits import Limits
 from mailstore import header, mime
 from mailstore.documents import Document, Surveyor
 from mailstore.failure import Failure, PermanentFailure
+from mailstore.partial import part_of
 from mailstore.reencode import Reencoder
 from mailstore.store.contract import Draft
+from mailstore.store.splitting import Part
 
 _AT_ONCE = 64 * 1024  # octets made into lines, so that they stay in the processor's cache
+
+Onlooker = Callable[[bytes | memoryview], None]
+"""Gets what stands behind the header, beginning with the empty line, cut anywhere; good until it returns."""
 
 
 class Intake:
     """One message.  `write` takes its octets, unstuffed, cut anywhere, never ending within a CRLF."""
 
-    def __init__(self, draft: Draft, *, trace: bytes, hostname: str, limits: Limits, binary: bool = False) -> None:
+    def __init__(
+        self,
+        draft: Draft,
+        *,
+        trace: bytes,
+        hostname: str,
+        limits: Limits,
+        binary: bool = False,
+        to_print: bool = True,
+        judged: Callable[[Heading], Onlooker | None] | None = None,
+    ) -> None:
+        """`judged` is called when the header has ended; what it raises (`Failure`) refuses the message."""
         self.draft = draft
         self.failure: Failure | None = None
-        self.subject = ""
-        self.message_id = ""
-        self.automatic = False  # a program wrote it, so it is not answered
+        self.heading = Heading(block=b"", subject="", message_id="")  # until it has come
+        self.part: Part | None = None  # what it says of being one, where it is to be printed
         self.pop3_octets = 0  # of BINARYMIME, made into lines
+        self._to_print = to_print
+        self._judged = judged
+        self._onlooker: Onlooker | None = None
+        self._digest = hashlib.sha256() if to_print else None
         self._trace = trace
         self._hostname = hostname
         self._limits = limits
@@ -49,10 +71,15 @@ class Intake:
         except Failure as failure:
             self.failure = failure
 
-    def finish(self, *, to_print: bool) -> Sequence[Document]:
+    @property
+    def content(self) -> bytes:
+        """Digest of what stands behind the header; b"" where the same mail could not be told from another like it."""
+        return self._digest.digest() if self._digest is not None and self.heading.message_id else b""
+
+    def finish(self) -> Sequence[Document]:
         """All octets have come.  Raises the first failure.
 
-        Raises `PermanentFailure` ("5.6.1") if nothing is printable that is `to_print`.
+        Raises `PermanentFailure` ("5.6.1") if nothing is printable that is to be printed; of a part nobody can tell.
         """
         if self.failure is None and self._header is not None:
             header_only, self._header = bytes(self._header), None
@@ -60,7 +87,7 @@ class Intake:
         if self.failure is not None:
             raise self.failure
         documents = self._survey.close()
-        if to_print and not documents:
+        if self._to_print and not documents and self.part is None:
             raise self._survey.refusal()
         if self._reencoder is not None:
             self.pop3_octets += len(self._reencoder.end())
@@ -85,19 +112,34 @@ class Intake:
         hops = self._limits.hops
         if header.received(block, hops + 1) > hops:  # RFC 5321 section 6.3
             raise PermanentFailure("5.4.6", f"the message has passed more than {hops} servers: a mail loop")
-        self.subject = header.subject(block)
-        self.message_id = header.message_id(block)
-        self.automatic = _automatic(block)
+        self.heading = heading.read(block)
+        if self._to_print and self.heading.partial:
+            self.part = part_of(block)
+        if self._judged is not None:
+            self._onlooker = self._judged(self.heading)
+        if not self.heading.message_id:
+            self._digest = None
         # RFC 8601 section 5: nobody else may speak in our name.
         block = header.without_results_of(block, self._hostname)
         self.draft.write(self._trace)
         self._count(self._trace)
-        self._pass_on(block + rest)
+        self._keep(block + rest)
+        self._look_at(rest)
 
     def _pass_on(self, octets: bytes | memoryview) -> None:
+        self._keep(octets)
+        self._look_at(octets)
+
+    def _keep(self, octets: bytes | memoryview) -> None:
         self.draft.write(octets)
         self._survey.feed(octets)
         self._count(octets)
+
+    def _look_at(self, octets: bytes | memoryview) -> None:
+        if self._digest is not None:
+            self._digest.update(octets)
+        if self._onlooker is not None:
+            self._onlooker(octets)
 
     def _count(self, octets: bytes | memoryview) -> None:
         """Add what POP3 will send for `octets`."""
@@ -109,22 +151,3 @@ class Intake:
     def _bound(self, octets: int) -> None:
         if octets > self._limits.header:
             raise PermanentFailure("5.3.4", f"the header is longer than {self._limits.header} octets")
-
-
-_NOT_ANSWERED = frozenset({b"bulk", b"list", b"junk"})
-
-
-def _automatic(block: bytes) -> bool:
-    """Whether a program or a mailing list sent this, which is not answered (RFC 3834 section 2).
-
-    The field's own section 5 says "no" for people; what cannot be read is no "no".  Precedence is older than it.
-    """
-    for field in header.find(block, "auto-submitted", "precedence", "list-id"):
-        if field.name == b"list-id":
-            return True
-        if field.name == b"precedence":
-            if field.value.lower() in _NOT_ANSWERED:
-                return True
-        elif header.parameters(field.value)[0] != "no":
-            return True
-    return False

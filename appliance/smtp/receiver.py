@@ -121,6 +121,7 @@ class Receiver:
         await self._empty.wait()
         while tasks := self._tasks | self._handshakes:
             await asyncio.wait(tasks)
+        await self.site.mailauth.close()
 
 
 def talks_already(transport: asyncio.Transport) -> bool:

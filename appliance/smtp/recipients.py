@@ -2,88 +2,165 @@
 
 Security: there is no relaying to switch off.  A recipient is somebody whom the directory has under one of our domains,
 looked up by an address that the grammar let through, or it is refused; nothing else can enter a transaction.  Strangers
-cannot tell people from nobody: without a login they are not even looked up.  The postmaster has to be reachable for
-everybody (RFC 5321 section 4.5.1), so what he gets is small and rare; strangers use up neither what people of the site
-may send him nor the last of his room.
+cannot tell people from nobody: without a login they are not even looked up.  Nor can they tell a token that never was
+from one that is over, and each wrong one makes them slower, as a wrong password does.  The postmaster has to be
+reachable for everybody (RFC 5321 section 4.5.1), so what he gets is small and rare; strangers use up neither what
+people of the site may send him nor the last of his room.
 """
 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Final
 
-from appliance import policy
+import structlog
+
 from appliance.peer import plain_ip
-from appliance.proof.result import Result
 from appliance.smtp.client import Client
-from appliance.smtp.destination import TOO_OFTEN, Destination, Wanted
+from appliance.smtp.destination import TOO_OFTEN, Destination, Wanted, limits_of
+from appliance.smtp.evidence import Evidence, refused
 from appliance.smtp.limits import Allowance
 from appliance.smtp.reply import Reply, refusal
 from appliance.smtp.site import Site
 from mailstore import address as addresses
-from mailstore.directory.records import Person, Printer
+from mailstore import options
+from mailstore.directory.records import Person, Printer, PrintLimits
 from mailstore.failure import Failure
+from mailstore.store.admission import Capability
 
 ROLES: Final = frozenset({"postmaster", "abuse"})  # RFC 5321 section 4.5.1, RFC 2142 section 4
+NO_TOKEN: Final = Reply(
+    code=550, status="5.7.1", text="this address does not let anybody print (any more)", reason="not-allowed"
+)
+
+log = structlog.get_logger()
 
 
-async def find(site: Site, client: Client, wanted: Wanted) -> Destination | Reply:
+async def find(evidence: Evidence, wanted: Wanted) -> Destination | Reply:
     """The recipient, or why he is refused."""
     try:
-        return await _find(site, client, wanted)
+        return await _find(evidence, wanted)
     except Failure as failure:
         return refusal(failure, permanent=550)
 
 
-async def _find(site: Site, client: Client, wanted: Wanted) -> Destination | Reply:
+async def _find(evidence: Evidence, wanted: Wanted) -> Destination | Reply:
+    site, client = evidence.site, evidence.client
     if wanted.key.rpartition("@")[0] in ROLES:
         return await _postmaster(site, client, wanted)
-    plain, _ = addresses.split_subaddress(wanted.key)
+    plain, details = addresses.split_subaddress(wanted.key)
     printer = await site.directory.printer_by_address(plain)
     if printer is not None:
-        return await _printer(site, client, wanted, printer)
+        return await _printer(evidence, wanted, printer, options.read(details))
     if client.login is None:
         return Reply(code=550, status="5.1.1", text="no such printer here", reason="unknown-recipient")
     assert site.people is not None
     person = await site.people.person_by_address(plain)
     if person is None or not person.local:  # the others have a mail server of their own
         return Reply(code=550, status="5.1.1", text="no such printer or person here", reason="unknown-recipient")
-    return await _person(site, client, wanted, person)
+    return await _person(site, wanted, person)
 
 
-async def _printer(site: Site, client: Client, wanted: Wanted, printer: Printer) -> Destination | Reply:
-    verdict = policy.judge(
-        printer,
-        policy.Facts(
-            sender=wanted.sender,
-            ip=plain_ip(client.ip),
-            insider=client.insider,
-            # `transaction.begin` let him have no other sender
-            login=frozenset((addresses.canonical(wanted.sender),)) if client.login else frozenset(),
-            spf=Result.NONE,
-        ),
+async def _printer(
+    evidence: Evidence, wanted: Wanted, printer: Printer, said: options.Subaddress
+) -> Destination | Reply:
+    site = evidence.site
+    capability = None
+    if said.token:
+        capability = await _capability(site, evidence.client, printer, said.token)
+        if capability is None:
+            return NO_TOKEN
+    members = await _members(site, printer)
+    if not members:
+        return Reply(code=550, status="5.1.1", text="this group has no printer now", reason="unknown-recipient")
+    found = Destination(
+        address=options.without_token(wanted.address),
+        key=wanted.key,
+        said=replace(wanted.said, orcpt=options.without_token(wanted.said.orcpt)),
+        printer=printer,
+        members=members,
+        options=said.options,
+        capability=capability.id if capability else 0,
     )
-    if not verdict.allowed:
-        text = verdict.sentence if verdict.allowed is False else policy.NOT_PROVED
-        return Reply(code=550, status="5.7.1", text=text, reason="not-allowed")
-    if wanted.declared > printer.quota:
+    if addresses.split_subaddress(addresses.canonical(evidence.reverse_path))[0] in found.own_addresses:
+        return Reply(code=550, status="5.4.6", text="a printer does not print for itself: a mail loop", reason="loop")
+    verdict = await evidence.judge(printer, members, token=capability is not None)
+    if verdict.allowed is False:
+        return refused(verdict)
+    for member in members:
+        full = await _no_room(site, member, wanted.declared)
+        if full := full or await _no_more(site, limits_of(printer, member), member, verdict.proved, wanted.declared):
+            return full
+    # The reserve of disk is asked for by DATA, before the client sends anything.
+    return replace(found, verdict=verdict)
+
+
+async def _members(site: Site, printer: Printer) -> tuple[Printer, ...]:
+    """What prints: the printer itself, or those of the group that there are."""
+    if not printer.is_group:
+        return (printer,)
+    members = []
+    for name in printer.members:
+        member = await site.directory.printer(name)
+        if member is None or member.is_group:
+            log.warning("group names what is no printer", group=printer.name, member=name)
+        else:
+            members.append(member)
+    return tuple(members)
+
+
+async def _capability(site: Site, client: Client, printer: Printer, token: str) -> Capability | None:
+    """What the token lets its holder do, if it does; a wrong one is a guess like that of a password.
+
+    Raises `TransientFailure` after too many of them.
+    """
+    async with site.guesses.trying(client.ip, f"+{printer.name}") as trial:
+        known = await site.store.capability(options.token_digest(token))
+        if known is None or known.printer != printer.name or known.why_not(time.time()):
+            log.info("token refused", client=client.ip, printer=printer.name, capability=known.id if known else 0)
+            return None
+        trial.right()
+        return known
+
+
+async def _no_room(site: Site, printer: Printer, declared: int) -> Reply | None:
+    if declared > printer.quota:
         return Reply(code=552, status="5.2.3", text="larger than this printer's mailbox", reason="quota")
     accepting, octets = await site.store.standing(printer.name)
     if not accepting:
         return Reply(code=450, status="4.2.1", text="the printer takes no jobs now", reason="not-accepting")
-    if octets + wanted.declared > printer.quota:
+    if octets + declared > printer.quota:
         return Reply(code=452, status="4.2.2", text="the printer's mailbox is full", reason="quota")
-    # The reserve of disk is asked for by DATA, before the client sends anything.
-    return Destination(address=wanted.address, key=wanted.key, trust=verdict.trust, said=wanted.said, printer=printer)
+    return None
 
 
-async def _person(site: Site, client: Client, wanted: Wanted, person: Person) -> Destination | Reply:
+async def _no_more(site: Site, limits: PrintLimits, printer: Printer, proved: str, declared: int) -> Reply | None:
+    """Which limit of an hour one more job would pass; the store asks again when the message has come."""
+    bounds = [("this printer has had its", "", limits.jobs, limits.octets)]
+    if proved:
+        bounds.append(("you have had your", proved, limits.sender_jobs, limits.sender_octets))
+    for who, sender, jobs, octets in bounds:
+        if not (jobs or octets):
+            continue
+        used = await site.store.usage(printer.name, sender)
+        text = ""
+        if jobs and used.jobs >= jobs:
+            text = f"{who} {jobs} jobs of this hour, send it again later"
+        elif octets and used.octets + declared > octets:
+            text = f"{who} {octets} octets of this hour, send it again later"
+        if text:
+            return Reply(code=450, status="4.7.1", text=text, reason="limit-reached")
+    return None
+
+
+async def _person(site: Site, wanted: Wanted, person: Person) -> Destination | Reply:
     if wanted.declared > person.quota:
         return Reply(code=552, status="5.2.3", text="larger than this person's mailbox", reason="quota")
     _, octets = await site.store.standing(person.maildrop)
     if octets + wanted.declared > person.quota:
         return Reply(code=452, status="4.2.2", text="this person's mailbox is full", reason="quota")
-    return Destination(address=wanted.address, key=wanted.key, trust=_trust(client), said=wanted.said, people=(person,))
+    return Destination(address=wanted.address, key=wanted.key, said=wanted.said, people=(person,))
 
 
 async def _postmaster(site: Site, client: Client, wanted: Wanted) -> Destination | Reply:
@@ -108,15 +185,10 @@ async def _postmaster(site: Site, client: Client, wanted: Wanted) -> Destination
     return Destination(
         address=wanted.address,
         key=wanted.key,
-        trust=_trust(client),
         said=wanted.said,
         people=tuple(with_room),
         postmaster=True,
     )
-
-
-def _trust(client: Client) -> policy.Trust:
-    return policy.Trust.INSIDER if client.inside else policy.Trust.STRANGER
 
 
 def allowance(site: Site, client: Client) -> Allowance:

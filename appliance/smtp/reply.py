@@ -7,11 +7,14 @@ and never passes 512 octets (RFC 5321 section 4.5.3.1.5).
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from mailstore.failure import Failure, TransientFailure
+from mailstore.store.admission import Accepted
+from mailstore.store.splitting import Part, SplitMail
 
 _UNSAYABLE = re.compile(r"[^ -~\u00a0-\U0010ffff]|[\ud800-\udfff]")
 
@@ -19,6 +22,9 @@ REASONS = (
     "unknown-recipient",
     "relaying-denied",
     "not-allowed",
+    "dmarc",
+    "dns",
+    "limit-reached",
     "not-accepting",
     "too-large",
     "quota",
@@ -70,13 +76,25 @@ _REASONS = {
     "4.2.2": "quota",
     "4.3.1": "disk",
     "4.4.3": "directory",
+    "4.7.0": "rate-limited",
+    "4.7.1": "limit-reached",
     "5.2.3": "quota",
     "5.3.4": "too-large",
     "5.4.6": "loop",
     "5.6.0": "malformed",
     "5.6.1": "not-printable",
+    "5.7.1": "not-allowed",
 }
-_CODES = {"4.2.1": 450, "4.2.2": 452, "4.3.1": 452, "5.2.3": 552, "5.3.4": 552}
+_CODES = {
+    "4.2.1": 450,
+    "4.2.2": 452,
+    "4.3.1": 452,
+    "4.7.0": 450,
+    "4.7.1": 450,
+    "5.2.3": 552,
+    "5.3.4": 552,
+    "5.7.1": 550,
+}
 
 
 def refusal(failure: Failure, *, permanent: int = 554, reason: str = "") -> Reply:
@@ -90,14 +108,24 @@ def refusal(failure: Failure, *, permanent: int = 554, reason: str = "") -> Repl
     )
 
 
-def accepted(jobs: list[int]) -> Reply:
+def accepted(jobs: Sequence[Accepted]) -> Reply:
     """The one reply that makes us answerable for a message."""
-    if not jobs:
-        text = "accepted"  # by people, which makes no job
-    elif len(jobs) == 1:
-        text = f"accepted as job {jobs[0]}"
-    elif len(jobs) <= 20:
-        text = f"accepted as jobs {', '.join(map(str, jobs))}"
-    else:
-        text = f"accepted as {len(jobs)} jobs, {min(jobs)} to {max(jobs)}"
-    return Reply(code=250, status="2.0.0", text=text)
+    new = [int(job) for job in jobs if not job.earlier]
+    earlier = [int(job) for job in jobs if job.earlier]
+    said = [f"as {_jobs(new)}"] if new else []
+    said += [f"before as {_jobs(earlier)}"] if earlier else []
+    return Reply(code=250, status="2.0.0", text=" and ".join(["accepted", *said]).replace(" and", "", 1))
+
+
+def _jobs(numbers: list[int]) -> str:
+    if len(numbers) == 1:
+        return f"job {numbers[0]}"
+    if len(numbers) <= 20:
+        return f"jobs {', '.join(map(str, numbers))}"
+    return f"{len(numbers)} jobs, {min(numbers)} to {max(numbers)}"
+
+
+def taken_as_part(split: SplitMail, part: Part) -> Reply:
+    """Of a part of a split mail."""
+    of = f" of {split.total}" if split.total else ""
+    return Reply(code=250, status="2.0.0", text=f"accepted as part {part.number}{of} of job {split.job_id}")

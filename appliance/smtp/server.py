@@ -19,6 +19,7 @@ import structlog
 
 from appliance.balancer import read_header
 from appliance.guessing import Guesses
+from appliance.mailauth import MailAuth
 from appliance.peer import Address, Network, plain_ip, within
 from appliance.smtp.connection import Connection
 from appliance.smtp.door import SMTP, SUBMISSION, SUBMISSIONS, Door
@@ -142,6 +143,7 @@ async def start_smtp(
             people=people,
             certificate=certificate,
             limits=limits,
+            mailauth=MailAuth(settings),
             guesses=guesses or Guesses(settings.limits.password_guesses),
             pace=Pace(limits.messages_per_minute),
             postmaster=Allowance(hourly, each),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from appliance import policy
 from appliance.guessing import Guesses
+from appliance.mailauth import MailAuth
 from appliance.peer import Network, plain_ip, within
 from appliance.smtp.client import Client
 from appliance.smtp.limits import Allowance, Limits, Pace
@@ -28,7 +29,8 @@ class Site:
     people: People | None  # None: nobody can log in
     certificate: Certificate | None  # None: TLS is not offered
     limits: Limits
-    guesses: Guesses  # wrong passwords, also those at other ports
+    mailauth: MailAuth
+    guesses: Guesses  # wrong passwords, also those at other ports, and wrong tokens
     pace: Pace  # of clients who are neither of the site nor logged in; `paced` asks it
     postmaster: Allowance  # what people of the site may send him
     postmaster_strangers: Allowance  # what everybody else may, who uses up nothing of theirs

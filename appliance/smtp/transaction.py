@@ -9,31 +9,39 @@ from __future__ import annotations
 import itertools
 import secrets
 import time
-from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
 from prometheus_client import Counter, Histogram
 
 from appliance import trace
+from appliance.mailauth import Examination
 from appliance.peer import plain_ip
+from appliance.policy import Verdict
 from appliance.smtp.chunksink import ChunkSink
 from appliance.smtp.client import Client
+from appliance.smtp.conclusion import Conclusion, concluded
 from appliance.smtp.datasink import DataSink
-from appliance.smtp.destination import TOO_OFTEN, Destination
-from appliance.smtp.intake import Intake
+from appliance.smtp.destination import TOO_OFTEN, Destination, maildrops
+from appliance.smtp.evidence import Evidence
+from appliance.smtp.heading import Heading, refuse_loop
+from appliance.smtp.intake import Intake, Onlooker
 from appliance.smtp.recipients import allowance
-from appliance.smtp.reply import REASONS, Reply, accepted, refusal
+from appliance.smtp.reply import REASONS, Reply, accepted, refusal, taken_as_part
 from appliance.smtp.site import Site
-from mailstore.failure import Failure
-from mailstore.store.contract import Envelope
+from mailstore.documents import Document
+from mailstore.failure import Failure, PermanentFailure, TransientFailure
+from mailstore.store.contract import Envelope, Recipient
+from mailstore.store.splitting import SplitLimits
 
 ACCEPTED = Counter("printpost_smtp_messages_accepted_total", "Messages answered with 250 at the end of data")
 REJECTED = Counter(
     "printpost_smtp_messages_rejected_total", "Senders, recipients and messages refused, by reason", ["reason"]
 )
 RECEIVED = Counter("printpost_jobs_received_total", "Jobs accepted by SMTP", ["printer"])
+DUPLICATES = Counter("printpost_jobs_duplicate_total", "Jobs that were not made, because the same mail came before")
 SIZE = Histogram(
     "printpost_job_size_bytes", "Size of accepted messages", buckets=[4096 * 4**power for power in range(10)]
 )
@@ -50,6 +58,7 @@ class Transaction:
 
     site: Site
     client: Client
+    evidence: Evidence
     reverse_path: str
     declared: int  # SIZE, 0 if none
     body: str
@@ -61,6 +70,7 @@ class Transaction:
     recipients: list[Destination] = field(default_factory=list)
     sink: DataSink | ChunkSink | None = None
     intake: Intake | None = None
+    examination: Examination | None = None  # of signatures, while the message comes
 
     @property
     def room(self) -> bool:
@@ -76,10 +86,20 @@ class Transaction:
     def add(self, found: Destination) -> Reply:
         if self.recipients and (found.postmaster or self.recipients[0].postmaster):
             return _ALONE
+        if self.recipients and (found.open or self.recipients[0].open):
+            return _OPEN  # one reply at the end of data must be true for all
         if found.people and any(known.people == found.people for known in self.recipients):
             return RECIPIENT_OK  # by another of his addresses: one mail is enough
+        if found.verdict and any(
+            known.verdict and known.verdict.trust != found.verdict.trust for known in self.recipients
+        ):
+            return _OTHERWISE  # a message at rest has one trust
         self.recipients.append(found)
         return RECIPIENT_OK
+
+    @property
+    def to_print(self) -> bool:
+        return any(recipient.printer for recipient in self.recipients)
 
     @property
     def binary(self) -> bool:
@@ -113,8 +133,33 @@ class Transaction:
             at=time.time(),
         )
         limits = self.site.limits
-        self.intake = intake = Intake(draft, trace=received, hostname=hostname, limits=limits, binary=self.binary)
+        self.intake = intake = Intake(
+            draft,
+            trace=received,
+            hostname=hostname,
+            limits=limits,
+            binary=self.binary,
+            to_print=self.to_print,
+            judged=self._header_ended if self.to_print else None,
+        )
         return intake
+
+    def _header_ended(self, heading: Heading) -> Onlooker | None:
+        """The verdict that waited for the header, and what looks on from here.  Raises what refuses the message."""
+        refuse_loop(heading, frozenset().union(*(recipient.own_addresses for recipient in self.recipients)))
+        first = self.recipients[0]
+        if not (self.evidence.examined or first.open):
+            return None
+        examination = self.site.mailauth.examine(heading.block)
+        if first.open:
+            verdict = self.evidence.judge_author(first, examination.author)
+            if verdict.allowed is False:
+                raise _failure(verdict)
+            self.recipients[0] = replace(first, verdict=verdict)
+        if not self.evidence.examined:
+            return None
+        self.examination = examination
+        return examination.feed
 
     @property
     def spoiled(self) -> bool:
@@ -145,48 +190,88 @@ class Transaction:
         if self.sink.fault:
             text = f"the message holds {self.sink.fault.value}; lines end with both"
             return Reply(code=550, status="5.6.0", text=text, reason="line-ends")
-        printers = [recipient.printer.name for recipient in self.recipients if recipient.printer]
-        documents = intake.finish(to_print=bool(printers))
+        documents = intake.finish()
         if self.recipients[0].postmaster and not self._may_bother_the_postmaster():
             return TOO_OFTEN
+        conclusion = await concluded(self.evidence, self.recipients, self.examination)
+        if isinstance(conclusion, Reply):
+            return conclusion
+        return_path = trace.return_path(self.reverse_path)
+        recipients = maildrops(self.recipients, lambda one: conclusion.fields(one, return_path))
+        envelope = self._envelope(intake, conclusion, documents)
+        if intake.part is not None:
+            return await self._keep_part(intake, envelope, recipients)
+        return await self._keep(intake, envelope, recipients)
+
+    def _envelope(self, intake: Intake, conclusion: Conclusion, documents: Sequence[Document]) -> Envelope:
         login = self.client.login
-        envelope = Envelope(
+        return Envelope(
             reverse_path=self.reverse_path,
             client_ip=self.client.ip,
             helo=self.client.helo,
-            trust=self.recipients[0].trust,  # the client's, the same for all
+            trust=conclusion.trust,
             smtputf8=self.smtputf8,
             body=self.body,
             login=login.name if login else "",
-            # A login's own address is proved; a network proves none.
-            answerable=login is not None and not intake.automatic,
-            name=intake.subject,
-            header_message_id=intake.message_id,
+            answerable=conclusion.answerable and not intake.heading.automatic,
+            name=intake.heading.subject,
+            header_message_id=intake.heading.message_id,
             documents=len(documents),
             pop3_octets=intake.pop3_octets,
             envid=self.envid,
             ret=self.ret,
             submitter=self.submitter,
+            proof=conclusion.proof,
+            proved=conclusion.proved,
+            content=intake.content,
+            signatures=conclusion.signatures,
         )
+
+    async def _keep(self, intake: Intake, envelope: Envelope, recipients: Sequence[Recipient]) -> Reply:
+        """Instant 1."""
         octets = intake.draft.octets
-        maildrops = [maildrop for recipient in self.recipients for maildrop in recipient.maildrops(self.reverse_path)]
-        numbers = await self.site.store.accept(intake.draft, envelope, maildrops)
-        jobs = [number for number, maildrop in zip(numbers, maildrops, strict=True) if maildrop.maildrop in printers]
+        numbers = await self.site.store.accept(intake.draft, envelope, recipients)
+        printers = {member.name for recipient in self.recipients for member in recipient.members}
+        made = [
+            (number, recipient.maildrop)
+            for number, recipient in zip(numbers, recipients, strict=True)
+            if recipient.maildrop in printers
+        ]
         ACCEPTED.inc()
         SIZE.observe(octets)
-        for printer in printers:
-            RECEIVED.labels(printer).inc()
+        for number, printer in made:
+            if number.earlier:
+                DUPLICATES.inc()
+            else:
+                RECEIVED.labels(printer).inc()
         log.info(
             "mail accepted",
             id=self.id,
-            jobs=jobs,
-            printers=printers,
+            jobs=[int(number) for number, _ in made if not number.earlier],
+            earlier=[int(number) for number, _ in made if number.earlier],
+            printers=[printer for _, printer in made],
             sender=self.reverse_path,
             client=self.client.ip,
+            trust=envelope.trust,
+            proof=envelope.proof,
             octets=octets,
-            documents=len(documents),
+            documents=envelope.documents,
         )
-        return accepted(jobs)
+        return accepted([number for number, _ in made])
+
+    async def _keep_part(self, intake: Intake, envelope: Envelope, recipients: Sequence[Recipient]) -> Reply:
+        """Instant 1 of a part of a split mail: nobody has judged the whole yet, and nothing of it prints."""
+        assert intake.part is not None
+        if not envelope.proved:
+            return _UNPROVED_PART
+        if len(recipients) > 1:
+            return _PART_ALONE
+        given = self.site.settings.limits
+        limits = SplitLimits(parts=given.partial_parts, octets=given.partial_size, seconds=given.partial_wait)
+        split = await self.site.store.accept_part(intake.draft, envelope, recipients[0], intake.part, limits)
+        ACCEPTED.inc()
+        log.info("part accepted", id=self.id, job=split.job_id, part=intake.part.number, sender=self.reverse_path)
+        return taken_as_part(split, intake.part)
 
     def _may_bother_the_postmaster(self) -> bool:
         return allowance(self.site, self.client).take(plain_ip(self.client.ip), time.monotonic())
@@ -211,8 +296,37 @@ _ALONE = Reply(
     text="mail to the postmaster goes alone, send the rest again",
     reason="too-many-recipients",
 )
+_OPEN = Reply(
+    code=452,
+    status="4.5.3",
+    text="what the message says decides here, so it goes to this printer alone; send the rest again",
+    reason="too-many-recipients",
+)
+_OTHERWISE = Reply(
+    code=452,
+    status="4.5.3",
+    text="this recipient is judged in another way than those before, send it again by itself",
+    reason="too-many-recipients",
+)
+_UNPROVED_PART = Reply(
+    code=550,
+    status="5.7.1",
+    text="parts of a split mail (message/partial) are taken from proved senders only; send it whole",
+    reason="not-allowed",
+)
+_PART_ALONE = Reply(
+    code=550,
+    status="5.6.1",
+    text="a part of a split mail (message/partial) goes to one printer only",
+    reason="not-printable",
+)
 INTERNAL = Reply(code=451, status="4.3.0", text="something went wrong here, try again later", reason="internal")
 
 
 def too_large(limit: int) -> Reply:
     return Reply(code=552, status="5.3.4", text=f"a message may have {limit} octets at most", reason="too-large")
+
+
+def _failure(verdict: Verdict) -> Failure:
+    kind = TransientFailure if verdict.status.startswith("4") else PermanentFailure
+    return kind(verdict.status, verdict.sentence)

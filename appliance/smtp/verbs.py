@@ -165,7 +165,7 @@ def rcpt(dialogue: Dialogue, argument: str) -> Step:
 
 async def _rcpt(transaction: Transaction, argument: str) -> Reply:
     asked = wanted(transaction, argument)
-    found = asked if isinstance(asked, Reply) else await find(transaction.site, transaction.client, asked)
+    found = asked if isinstance(asked, Reply) else await find(transaction.evidence, asked)
     reply = found if isinstance(found, Reply) else transaction.add(found)
     if reply.refused:
         transaction.log_refused("recipient refused", reply)
