@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 
 import typer
 
-from appliance import shell
-from appliance.described import printer_file
+from appliance import cli_settings, shell
+from appliance.described import DescribedPrinterFile, printer_file
 from appliance.desk import COMMAND_LINE, Desk, Missing
-from appliance.policy import parse_rule
 from appliance.supposing import Supposed
 from mailstore.config import Settings
 from mailstore.directory.records import Language, Printer, WhenUncertain
@@ -77,29 +77,44 @@ def add(
     netmask: Netmask = None,
     gateway: Gateway = None,
     hardware_address: HardwareAddress = None,
+    member: cli_settings.Members = None,
+    limit: cli_settings.Limits = None,
+    unverified_ok: cli_settings.UnverifiedOk = None,
+    raw: cli_settings.RawFrom = None,
+    alias: cli_settings.Aliases = None,
     password_stdin: PasswordStdin = False,
 ) -> None:
-    """Make a printer.  Without a rule nobody may print on it yet."""
+    """Make a printer, or a group of printers.  Without a rule nobody may print on it yet."""
     settings: Settings = context.obj.settings()
     name = name.lower()
-    changes = _changes(
+    changes = cli_settings.given(
         uri=uri, languages=language, allow=allow, deny=deny, sysadmin=sysadmin, service_person=service_person,
         key_user=key_user, poll_interval=poll_interval, plain_from=plain_from, when_uncertain=when_uncertain,
         tell_printed=tell_printed, pjl=pjl, location=location, model=model, network_address=network_address,
-        netmask=netmask, gateway=gateway, hardware_address=hardware_address,
+        netmask=netmask, gateway=gateway, hardware_address=hardware_address, members=member,
+        unverified_ok=unverified_ok, raw=raw,
     )  # fmt: skip
+    cli_settings.check_rules(*changes.get("allow", ()), *changes.get("deny", ()))
     printer = Printer(name=name, addresses=tuple(f"{name}@{domain}" for domain in settings.domains), **changes)
+    printer = replace(
+        printer,
+        addresses=cli_settings.addresses(printer, alias, None),
+        limits=cli_settings.limits(printer.limits, limit),
+    )
     password = shell.read_password() if password_stdin else None
     made = ""
-    if password is None and not printer.drained_by_bridge:
+    if password is None and printer.polls:
         password = made = secrets.token_urlsafe(12)
 
     _at_desk(settings, lambda desk: desk.add(COMMAND_LINE, printer, password))
-    typer.echo(f"{printer.addresses[0]} prints on {printer.uri or 'whatever polls its mailbox'}.")
+    where = ", ".join(printer.members) or printer.uri or "whatever polls its mailbox"
+    typer.echo(f"{printer.addresses[0]} prints on {where}.")
     if made:
         typer.echo(f"Its POP3 user name is {name}, its password {made} (shown only now).")
     if not printer.allow:
         typer.echo(f"Nobody may print on it yet; say who: printpost printer set {name} --allow ada@example.com")
+    for sentence in cli_settings.warnings(printer):
+        typer.echo(sentence)
 
 
 @app.command("set")
@@ -127,21 +142,33 @@ def set_(
     netmask: Netmask = None,
     gateway: Gateway = None,
     hardware_address: HardwareAddress = None,
+    member: cli_settings.Members = None,
+    limit: cli_settings.Limits = None,
+    unverified_ok: cli_settings.UnverifiedOk = None,
+    raw: cli_settings.RawFrom = None,
+    alias: cli_settings.Aliases = None,
+    forget_alias: cli_settings.ForgetAliases = None,
 ) -> None:
-    """Change what is named.  --allow and --deny add to the rules there are; other options replace what was there."""
-    changes = _changes(
+    """Change what is named.  --allow, --deny, --limit and --alias add to what there is; other options replace it."""
+    changes = cli_settings.given(
         uri=uri, languages=language, sysadmin=sysadmin, service_person=service_person, key_user=key_user,
         poll_interval=poll_interval, plain_from=plain_from, when_uncertain=when_uncertain, tell_printed=tell_printed,
         pjl=pjl, location=location, model=model, network_address=network_address, netmask=netmask, gateway=gateway,
-        hardware_address=hardware_address,
+        hardware_address=hardware_address, members=member, unverified_ok=unverified_ok, raw=raw,
     )  # fmt: skip
-    if not (changes or allow or deny or forget):
+    if not any((changes, allow, deny, forget, limit, alias, forget_alias)):
         shell.fail("nothing to change; see printpost printer set --help", 2)
 
     def fields(printer: Printer) -> dict[str, Any]:
-        return changes | _rules(printer, allow, deny, forget)
+        more = {
+            "addresses": cli_settings.addresses(printer, alias, forget_alias),
+            "limits": cli_settings.limits(printer.limits, limit),
+        }
+        return changes | more | cli_settings.rules(printer, allow, deny, forget)
 
-    _at_desk(context.obj.settings(), lambda desk: desk.change(COMMAND_LINE, name, "", fields))
+    changed = _at_desk(context.obj.settings(), lambda desk: desk.change(COMMAND_LINE, name, "", fields))
+    for sentence in cli_settings.warnings(changed) if unverified_ok or raw else ():
+        typer.echo(sentence)
 
 
 @app.command("list")
@@ -155,7 +182,7 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
     shell.show_table(
         ("NAME", "ADDRESS", "DEVICE", "LANGUAGES", "STATE", "WAITING"),
         [
-            (p["name"], p["addresses"][0], p["uri"] or "polls", ",".join(p["languages"]), p["state"], p["waiting"])
+            (p["name"], p["addresses"][0], _device(p), ",".join(p["languages"]), p["state"], p["waiting"])
             for p in printers
         ],
         "There is no printer yet; make one: printpost printer add NAME --uri socket://HOST:9100 --allow ADDRESS",
@@ -169,7 +196,13 @@ def show(context: typer.Context, name: Name, as_json: Json = False) -> None:
     if as_json:
         shell.show_json(printer)
     else:
-        shell.show_fields([(key.replace("_", " "), value) for key, value in printer.items()])
+        shown = printer | {"limits": [f"{limit}={number}" for limit, number in printer["limits"].items()]}
+        shell.show_fields([(key.replace("_", " "), value) for key, value in shown.items()])
+
+
+def _device(printer: DescribedPrinterFile) -> str:
+    members = len(printer["members"])
+    return (f"group of {members}" if members else "") or printer["uri"] or "polls"
 
 
 @app.command()
@@ -244,31 +277,3 @@ def _at_desk(settings: Settings, act: Callable[[Desk], Coroutine[Any, Any, T]]) 
                 shell.fail(f"{missing.text}; printpost printer list shows those there are", os.EX_NOUSER)
 
     return shell.run(work())
-
-
-def _rules(
-    printer: Printer, allow: list[str] | None, deny: list[str] | None, forget: list[str] | None
-) -> dict[str, Any]:
-    """The rules of `printer` with some more and some less.  Raises `PermanentFailure` for one that cannot be meant."""
-    for rule in (*(allow or ()), *(deny or ())):
-        parse_rule(rule)
-    for rule in forget or ():
-        if rule not in (*printer.allow, *printer.deny):
-            shell.fail(f"{printer.name} has no rule {rule}; printpost printer show {printer.name}", os.EX_DATAERR)
-    gone = set(forget or ())
-    return {
-        "allow": tuple(dict.fromkeys(rule for rule in (*printer.allow, *(allow or ())) if rule not in gone)),
-        "deny": tuple(dict.fromkeys(rule for rule in (*printer.deny, *(deny or ())) if rule not in gone)),
-    }
-
-
-def _changes(**options: Any) -> dict[str, Any]:
-    """The options given, as fields of a Printer.  Raises `PermanentFailure` for a rule that cannot be meant."""
-    changes: dict[str, Any] = {}
-    for key, value in options.items():
-        if value is None:
-            continue
-        changes[key] = tuple(item for item in value if item) if isinstance(value, list) else value
-    for rule in (*changes.get("allow", ()), *changes.get("deny", ())):
-        parse_rule(rule)
-    return changes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -13,6 +14,7 @@ from appliance.desk import COMMAND_LINE, Missing
 from appliance.register import Register
 from mailstore.config import Settings
 from mailstore.directory.records import Person
+from mailstore.directory.values import check, read_group
 
 T = TypeVar("T")
 
@@ -24,6 +26,9 @@ Mail = Annotated[
     typer.Option("--mail", help="An address of the user, the one to show first; may be repeated."),
 ]
 FullName = Annotated[str | None, typer.Option("--name", help="The full name.")]
+Groups = Annotated[
+    list[str] | None, typer.Option("--group", help="A group he is in, for rules like group:teachers; may be repeated.")
+]
 PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -35,6 +40,7 @@ def add(
     mail: Mail = None,
     full_name: FullName = None,
     administrator: Annotated[bool, typer.Option("--administrator", help="May do everything.")] = False,
+    group: Groups = None,
     password_stdin: PasswordStdin = False,
 ) -> None:
     """Make a user; without --mail, of the address NAME@ each of our domains."""
@@ -45,6 +51,7 @@ def add(
         addresses=tuple(mail or (f"{name}@{domain}" for domain in settings.domains)),
         full_name=full_name or "",
         administrator=administrator,
+        groups=tuple(group or ()),
     )
     given = shell.read_password() if password_stdin else ""
     password = _in_register(settings, lambda register: register.add(COMMAND_LINE, person, given))
@@ -61,14 +68,30 @@ def set_(
     administrator: Annotated[
         bool | None, typer.Option("--administrator/--no-administrator", help="May do everything.")
     ] = None,
+    group: Groups = None,
+    forget_group: Annotated[
+        list[str] | None, typer.Option("--forget-group", help="A group he is no longer in; may be repeated.")
+    ] = None,
 ) -> None:
-    """Change what is named.  --mail replaces all addresses."""
+    """Change what is named.  --mail replaces all addresses, --group adds to the groups he is in."""
     given = {"addresses": tuple(mail) if mail else None, "full_name": full_name, "administrator": administrator}
     changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    if not changes:
+    if not (changes or group or forget_group):
         shell.fail("nothing to change; see printpost user set --help", 2)
 
-    _in_register(context.obj.settings(), lambda register: register.change(COMMAND_LINE, name, "", changes))
+    def fields(person: Person) -> dict[str, Any]:
+        return changes | {"groups": _groups(person, group, forget_group)}
+
+    _in_register(context.obj.settings(), lambda register: register.change(COMMAND_LINE, name, "", fields))
+
+
+def _groups(person: Person, more: list[str] | None, less: list[str] | None) -> tuple[str, ...]:
+    """The groups of `person` with some more and some less.  Raises `PermanentFailure` for what is no group's name."""
+    added, gone = ([check(name, read_group) for name in names or ()] for names in (more, less))
+    for name in gone:
+        if name not in person.groups:
+            shell.fail(f"{person.name} is in no group {name}; printpost user show {person.name}", os.EX_DATAERR)
+    return tuple(dict.fromkeys(name for name in (*person.groups, *added) if name not in gone))
 
 
 @app.command("list")
@@ -84,21 +107,26 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
         shell.show_json([described.person(user) for user in users])
         return
     shell.show_table(
-        ("NAME", "ADDRESS", "FULL NAME", "ADMINISTRATOR"),
-        [(user.name, user.addresses[0], user.full_name, "yes" if user.administrator else "") for user in users],
+        ("NAME", "ADDRESS", "FULL NAME", "ADMINISTRATOR", "GROUPS"),
+        [
+            (user.name, user.addresses[0], user.full_name, "yes" if user.administrator else "", ", ".join(user.groups))
+            for user in users
+        ],
         "There is no user yet; make one: printpost user add NAME --mail ADDRESS --administrator",
     )
 
 
 @app.command()
 def show(context: typer.Context, name: Name, as_json: Json = False) -> None:
-    """Show one user, also of the site's directory."""
+    """Show one user with his groups, also of the site's directory."""
 
     async def work() -> Person:
         async with shell.opened_people(context.obj.settings()) as (_, people):
             if (person := await people.person(name)) is None:
                 shell.fail(f"there is no user {name}; printpost user list shows those there are", os.EX_NOUSER)
-            return person
+            if person.local or not person.addresses:
+                return person
+            return replace(person, groups=tuple(sorted(await people.groups(person.addresses[0]))))
 
     user = described.person(shell.run(work()))
     if as_json:

@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 
 from appliance.desk import Standing
 from mailstore.condition import PRINTER_STATES
+from mailstore.directory.entry import named_limits
 from mailstore.directory.records import Person
 from mailstore.job import Job
 from mailstore.store.contract import JobEvent
@@ -36,6 +37,8 @@ class DescribedJob(TypedDict):
     attempts: int
     delivery_proof: str
     trust: str
+    proof: str  # what proved the sender, "" for nothing
+    proved: str  # the address that it proved
     login: str
     received_at: str | None
     completed_at: str | None
@@ -65,6 +68,7 @@ class DescribedPrinter(TypedDict):
     sysadmin: list[str]
     service_person: list[str]
     key_user: list[str]
+    members: list[str]  # names of printers, of a group
     state: str  # printer-state
     state_reasons: list[str]  # printer-state-reasons
     detail: str
@@ -90,6 +94,9 @@ class DescribedPrinterFile(DescribedPrinter):
     when_uncertain: str
     tell_printed: bool
     pjl: bool
+    limits: dict[str, int]  # by the names that --limit takes, those that there are
+    unverified_ok: bool
+    raw: str
     network_address: str
     netmask: str
     gateway: str
@@ -106,6 +113,7 @@ class DescribedPerson(TypedDict):
     administrator: bool
     local: bool
     quota: int
+    groups: list[str]  # of our own user
     revision: str  # to be sent back with a change
 
 
@@ -156,6 +164,8 @@ def job(one: Job) -> DescribedJob:
         attempts=one.attempts,
         delivery_proof=one.delivery_proof.value,
         trust=one.trust,
+        proof=one.proof.value,
+        proved=one.proved,
         login=one.login,
         received_at=moment(one.received_at),
         completed_at=moment(one.completed_at),
@@ -177,6 +187,7 @@ def printer(standing: Standing) -> DescribedPrinter:
         sysadmin=list(one.sysadmin),
         service_person=list(one.service_person),
         key_user=list(one.key_user),
+        members=list(one.members),
         state=standing.condition,
         state_reasons=list(state.state_reasons),
         detail=state.detail,
@@ -204,6 +215,9 @@ def printer_file(standing: Standing) -> DescribedPrinterFile:
         when_uncertain=one.when_uncertain.value,
         tell_printed=one.tell_printed,
         pjl=one.pjl,
+        limits=named_limits(one.limits),
+        unverified_ok=one.unverified_ok,
+        raw=one.raw.value,
         network_address=one.network_address,
         netmask=one.netmask,
         gateway=one.gateway,
@@ -223,7 +237,7 @@ def status(
     room: int,
 ) -> DescribedStatus:
     """`standings`: none while nothing is known of the printers."""
-    conditions = Counter(one.condition for one in standings)
+    conditions = Counter(one.condition for one in standings if not one.printer.is_group)
     return DescribedStatus(
         version=version,
         trouble=trouble,
@@ -245,5 +259,6 @@ def person(one: Person) -> DescribedPerson:
         administrator=one.administrator,
         local=one.local,
         quota=one.quota,
+        groups=list(one.groups),
         revision=one.revision,
     )

@@ -46,7 +46,8 @@ class StoreGauges(Collector):
         known = {printer.name for printer in self._printers}
         self._waiting = [row for row in await self._store.waiting() if row.printer in known or any(row.states.values())]
         states = {state.printer: state for state in await self._store.printer_states()}
-        self._states = [states.get(name, PrinterState(printer=name)) for name in (one.name for one in self._printers)]
+        names = (one.name for one in self._printers if not one.is_group)
+        self._states = [states.get(name, PrinterState(printer=name)) for name in names]
         self._uncertain = await self._count_uncertain()
         self._outgoing = await self._store.outgoing()
         self._free, self._used = await self._store.free_octets(), await self._store.used_octets()
@@ -132,23 +133,29 @@ def _maildrops(waiting: Sequence[Waiting], printers: Sequence[Printer]) -> Itera
         "printpost_mailbox_quota_bytes",
         "Octets that the maildrop may hold.",
         ("printer",),
-        (((printer.name,), printer.quota) for printer in printers),
+        (((printer.name,), printer.quota) for printer in printers if not printer.is_group),
     )
 
 
 def _printers(printers: Sequence[Printer]) -> Iterator[GaugeMetricFamily]:
     yield _gauge(
         "printpost_printer_info",
-        "One for each printer.",
+        "One for each printer, and for each group of printers.",
         ("printer", "model", "location", "transport"),
-        (((one.name, one.model, one.location, "socket" if one.drained_by_bridge else "pop3"), 1) for one in printers),
+        (((one.name, one.model, one.location, _transport(one)), 1) for one in printers),
     )
     yield _gauge(
         "printpost_printer_poll_interval_seconds",
         "How often the printer is to poll.",
         ("printer",),
-        (((one.name,), one.poll_interval) for one in printers if not one.drained_by_bridge),
+        (((one.name,), one.poll_interval) for one in printers if one.polls),
     )
+
+
+def _transport(printer: Printer) -> str:
+    if printer.is_group:
+        return "group"
+    return "pop3" if printer.polls else "socket"
 
 
 def _conditions(states: Sequence[PrinterState], waiting: Sequence[Waiting]) -> Iterator[GaugeMetricFamily]:
@@ -189,7 +196,7 @@ def _rhythm(states: Sequence[PrinterState], printers: Sequence[Printer]) -> Iter
         ("printer",),
         (((one.printer,), one.last_poll) for one in states if one.last_poll),
     )
-    polling = {printer.name for printer in printers if not printer.drained_by_bridge}
+    polling = {printer.name for printer in printers if printer.polls}
     yield _gauge(
         "printpost_printer_poll_gap_seconds",
         "Time between the printer's logins of late, a running average; none until it polled twice.",

@@ -7,7 +7,7 @@ password, is out of every session, and so is whoever bore a name that becomes on
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from appliance.desk import COMMAND_LINE, Conflict, Missing
@@ -20,6 +20,8 @@ from mailstore.directory.records import MAILDROP_OF_PERSON, Person
 from mailstore.directory.turn import our_turn
 from mailstore.failure import PermanentFailure
 from mailstore.store.contract import Store
+
+Changes = Mapping[str, Any] | Callable[[Person], Mapping[str, Any]]
 
 
 class Register:
@@ -51,10 +53,10 @@ class Register:
             await self._store.end_sessions(person.name.lower())
         return secret
 
-    async def change(self, by: Person, name: str, seen: str, changes: Mapping[str, Any]) -> Person:
+    async def change(self, by: Person, name: str, seen: str, changes: Changes) -> Person:
         """Change one of whom `by` has seen the revision `seen` ("": whichever).  Raises `Conflict`.
 
-        Returns him as he is stored.
+        `changes` are fields of a `Person`, or what makes them of him as he is.  Returns him as he is stored.
         """
         demand(by, Act.MANAGE)
         async with our_turn(self._settings.store.folder):
@@ -62,7 +64,8 @@ class Register:
             person = await self._own(name)
             if seen and seen != person.revision:
                 raise Conflict(person)
-            changed = checked(dataclasses.replace(person, **changes))
+            fields = changes(person) if callable(changes) else changes
+            changed = checked(dataclasses.replace(person, **fields))
             if person.administrator and not changed.administrator:
                 await self._demand_another(by, person, "nobody takes this right from himself")
             if changed != person:

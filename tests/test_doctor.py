@@ -558,9 +558,10 @@ def test_a_password_in_clear(section: dict[str, str], clear: bool) -> None:
     ("entry", "words"),
     [
         ({"allow": ()}, "nobody may print"),
-        ({"allow": ("group:staff",)}, "a rule cannot be read"),
+        ({"allow": ("staff",)}, "a rule cannot be read"),
         ({"allow": ("@example.com",), "deny": ("ip:nonsense",)}, "a rule cannot be read"),
         ({"allow": ("ip:0.0.0.0/0",)}, "everybody on the net may print"),
+        ({"unverified_ok": True}, "nothing has to be proved"),
         ({"uri": "", "plain_from": ("0.0.0.0/0",)}, "in clear from anywhere"),
         ({"uri": "", "plain_from": ("::/0", "192.0.2.7/32")}, "in clear from anywhere"),
     ],

@@ -36,6 +36,7 @@ async def printers(house: House) -> AsyncIterator[Finding]:
         subject = f"printer {printer.name}"
         troubles = [
             *settings(printer),
+            *members(printer, house.printers),
             *(fares(printer, states.get(printer.name, PrinterState(printer=printer.name)), now) if store else ()),
             *(waits(printer, waiting[printer.name], now) if printer.name in waiting else ()),
             *facts.warnings(printer, own),
@@ -68,11 +69,31 @@ def settings(printer: Printer) -> list[str]:
             f"everybody on the net may print, by its rules of ip: printpost printer set {name} --allow with your own"
             " networks, and --forget for those"
         )
-    if not printer.drained_by_bridge and _everywhere(printer.plain_from):
+    if printer.unverified_ok and printer.allow:
+        found.append(
+            "whoever writes an allowed sender's address into his mail may print, for nothing has to be proved:"
+            f" printpost printer set {name} --no-unverified-ok"
+        )
+    if printer.polls and _everywhere(printer.plain_from):
         found.append(
             "its password may come in clear from anywhere, where others can read it: printpost printer set"
             f" {name} --plain-from with the printer's own address"
         )
+    return found
+
+
+def members(group: Printer, printers: Sequence[Printer]) -> list[str]:
+    """What is wrong with the printers that a group names."""
+    known = {printer.name: printer for printer in printers}
+    missing = [name for name in group.members if name not in known]
+    groups = [name for name in group.members if name in known and known[name].is_group]
+    rest = [f"--member {name}" for name in group.members if name not in {*missing, *groups}]
+    remedy = f"printpost printer {'set' if rest else 'remove'} {' '.join((group.name, *rest))}"
+    found = []
+    if missing:
+        found.append(f"its members {', '.join(missing)} are no printers, and nothing is printed there: {remedy}")
+    if groups:
+        found.append(f"its members {', '.join(groups)} are groups, and nothing is printed there: {remedy}")
     return found
 
 
@@ -87,7 +108,9 @@ def _everywhere(networks: Iterable[str]) -> bool:
 
 
 def fares(printer: Printer, state: PrinterState, now: float) -> list[str]:
-    """What is wrong by what the store knows."""
+    """What is wrong by what the store knows; of a group it knows nothing."""
+    if printer.is_group:
+        return []
     name, found = printer.name, []
     if state.paused:
         found.append(f"it is paused: printpost printer resume {name}")

@@ -48,8 +48,10 @@ class Accounts:
     delay: float  # seconds that a "no" takes in all
 
     async def printer(self, name: str) -> Printer | None:
+        """A group has no maildrop, so it is like one that does not exist."""
         name = name.lower()
-        return await (self.directory.printer_by_address(name) if "@" in name else self.directory.printer(name))
+        found = await (self.directory.printer_by_address(name) if "@" in name else self.directory.printer(name))
+        return None if found is None or found.is_group else found
 
     async def find(self, name: str) -> Account | None:
         if (printer := await self.printer(name)) or self.people is None:

@@ -55,7 +55,7 @@ class Rhythm:
             try:
                 async with asyncio.timeout(_PATIENCE):
                     printers = await self._directory.printers()
-                self._largest = max((one.poll_interval for one in printers if not one.drained_by_bridge), default=0)
+                self._largest = max((one.poll_interval for one in printers if one.polls), default=0)
             except (TransientFailure, TimeoutError):
                 pass
         return self._largest

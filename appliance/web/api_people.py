@@ -32,6 +32,7 @@ class NewPerson(Body):
     password: str = Field("", description="empty: one is made up")
     full_name: str = ""
     administrator: bool = False
+    groups: list[str] = Field(default_factory=list, description="for rules like group:teachers")
 
 
 class PersonChange(Body):
@@ -40,6 +41,7 @@ class PersonChange(Body):
     addresses: Addresses = left_out()
     full_name: str = left_out()
     administrator: bool = left_out()
+    groups: list[str] = left_out("all groups that he is in")
     revision: str = Field("", description="the revision that was read; another one now is a conflict (409)")
 
 

@@ -7,7 +7,7 @@ for every right; bodies are checked by their models, values by the directory's r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from fastapi import Query
 from pydantic import BaseModel, Field
@@ -20,10 +20,12 @@ from appliance.web.login import Me
 from appliance.web.problem import WRONG_BODY, problems
 from appliance.web.site import Here
 from mailstore.address import parse_path
-from mailstore.directory.records import Language, Printer, WhenUncertain
+from mailstore.directory.entry import with_limits
+from mailstore.directory.records import NO_LIMITS, Language, Printer, Raw, WhenUncertain
 
 router = part("/printers", "printers")
 _ONE = problems(404, 422)
+LimitName = Literal["jobs", "octets", "pages", "sender-jobs", "sender-octets", "sender-pages", "job-pages"]
 _MINE = _ONE | problems(403)
 
 
@@ -44,12 +46,25 @@ class PrinterSettings(Body):
     when_uncertain: WhenUncertain = left_out()
     tell_printed: bool = left_out("tell senders that their jobs were printed")
     pjl: bool = left_out("it speaks PJL and is asked how it fares")
+    members: list[str] = left_out("names of the printers of the group that this is; a printer has none")
+    limits: dict[LimitName, Annotated[int, Field(ge=0)]] = left_out(
+        "all limits: jobs and octets count by the hour, pages by the day, job-pages of one job; 0 is none"
+    )
+    unverified_ok: bool = left_out("senders that are allowed need not prove that they sent")
+    raw: Raw = left_out("whose documents may reach it as they came")
     location: str = left_out()
     model: str = left_out()
     network_address: str = left_out()
     netmask: str = left_out()
     gateway: str = left_out()
     hardware_address: str = left_out()
+
+    def settings(self, *without: str) -> dict[str, Any]:
+        """What was sent, as fields of a `Printer`."""
+        given = self.given(*without)
+        if "limits" in given:
+            given["limits"] = with_limits(NO_LIMITS, given["limits"])
+        return given
 
 
 class PrinterChange(PrinterSettings):
@@ -82,7 +97,7 @@ async def list_printers(person: Me, site: Here) -> Sequence[described.DescribedP
 async def add_printer(person: Me, site: Here, new: NewPrinter) -> described.DescribedPrinterFile:
     """Make a printer.  Nobody may print on it without a rule."""
     name = new.name.lower()
-    given = new.given("name", "password")
+    given = new.settings("name", "password")
     given.setdefault("addresses", tuple(f"{name}@{domain}" for domain in site.settings.domains))
     password = new.password if "password" in new.model_fields_set else None
     made = await site.desk.add(person, Printer(name=name, **given), password)
@@ -102,7 +117,7 @@ async def get_printer(person: Me, site: Here, name: str) -> described.DescribedP
 @router.patch("/{name}", responses=_MINE | problems(409, *WRONG_BODY))
 async def change_printer(person: Me, site: Here, name: str, change: PrinterChange) -> described.DescribedPrinterFile:
     """Change settings.  They count from the next mail, poll and notice on."""
-    await site.desk.change(person, name, change.revision, change.given("revision"))
+    await site.desk.change(person, name, change.revision, change.settings("revision"))
     site.refresh()
     return described.printer_file(await site.desk.printer(person, name))
 

@@ -42,6 +42,7 @@ async def overview(request: Request, site: Here, person: Me, find: str = "") -> 
         "overview.html",
         known=known,
         count=len(standings),
+        by_name={one.printer.name: one for one in standings},
         found=len(found),
         shown=found[:MOST],
         searched=searched,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
@@ -33,6 +33,7 @@ class Typed:
     full_name: str = ""
     addresses: str = ""
     administrator: bool = False
+    groups: str = ""
 
     @classmethod
     def of(cls, person: Person) -> Typed:
@@ -41,11 +42,17 @@ class Typed:
             full_name=person.full_name,
             addresses="\n".join(person.addresses),
             administrator=person.administrator,
+            groups="\n".join(person.groups),
         )
 
-    def settings(self) -> tuple[str, tuple[str, ...], bool]:
-        """Full name, addresses, administrator."""
-        return self.full_name.strip(), tuple(self.addresses.lower().replace(",", " ").split()), self.administrator
+    def settings(self) -> dict[str, Any]:
+        """By the names of a `Person`'s fields."""
+        return {
+            "full_name": self.full_name.strip(),
+            "addresses": tuple(self.addresses.lower().replace(",", " ").split()),
+            "administrator": self.administrator,
+            "groups": tuple(line.strip() for line in self.groups.splitlines() if line.strip()),
+        }
 
 
 @router.get("/people")
@@ -73,10 +80,10 @@ async def add_person(
     full_name: Annotated[str, Form()] = "",
     addresses: Annotated[str, Form()] = "",
     administrator: Annotated[str, Form()] = "",
+    groups: Annotated[str, Form()] = "",
 ) -> Response:
-    typed = Typed(name=name, full_name=full_name, addresses=addresses, administrator=bool(administrator))
-    given, listed, rights = typed.settings()
-    made = Person(name=name.strip().lower(), addresses=listed, full_name=given, administrator=rights)
+    typed = Typed(name=name, full_name=full_name, addresses=addresses, administrator=bool(administrator), groups=groups)
+    made = Person(name=name.strip().lower(), **typed.settings())
     errors = _wrong(made)
     if errors:
         return await _form(request, site, None, typed, errors)
@@ -104,13 +111,13 @@ async def change_person(
     full_name: Annotated[str, Form()] = "",
     addresses: Annotated[str, Form()] = "",
     administrator: Annotated[str, Form()] = "",
+    groups: Annotated[str, Form()] = "",
 ) -> Response:
-    typed = Typed(name=name, full_name=full_name, addresses=addresses, administrator=bool(administrator))
-    given, listed, rights = typed.settings()
+    typed = Typed(name=name, full_name=full_name, addresses=addresses, administrator=bool(administrator), groups=groups)
     shown = await site.register.person(me, name)
-    errors = _wrong(dataclasses.replace(shown, addresses=listed, full_name=given))
+    changes = typed.settings()
+    errors = _wrong(dataclasses.replace(shown, **changes))
     if not errors:
-        changes = {"addresses": listed, "full_name": given, "administrator": rights}
         try:
             await site.register.change(me, name, seen, changes)
         except Conflict as conflict:
@@ -198,6 +205,7 @@ def _wrong(person: Person) -> dict[str, str]:
         ("name", values.read_user_name, (person.name,), "Somebody needs a name."),
         ("full_name", values.read_text, (person.full_name,), ""),
         ("addresses", values.read_own_address, person.addresses, "Give at least one address."),
+        ("groups", values.read_group, person.groups, ""),
     )
     for field, read, told, missing in fields:
         if missing and not any(told):

@@ -15,6 +15,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from appliance import facts
+from appliance.desk import Standing
 from appliance.doctor.network import own_interfaces
 from appliance.peer import plain_ip
 from appliance.rights import Act, demand, may
@@ -25,7 +26,9 @@ from appliance.web.pages import flash, page, sentence
 from appliance.web.site import Here, Site
 from appliance.web.words import login, rhythm, rule_in_words
 from mailstore.address import parse_path
-from mailstore.directory.records import Person
+from mailstore.directory.entry import named_limits
+from mailstore.directory.records import Person, Printer
+from mailstore.directory.values import LIMITS
 from mailstore.failure import PermanentFailure
 
 router = APIRouter(include_in_schema=False)
@@ -123,8 +126,10 @@ async def _show(request: Request, site: Site, person: Person, name: str, trial: 
         standing=standing,
         printer=printer,
         operates=operates,
-        rhythm=[] if printer.drained_by_bridge else rhythm(printer, standing.state, now),
-        login=[] if printer.drained_by_bridge else login(printer, standing.state),
+        members=await _members(site, person, printer),
+        rhythm=rhythm(printer, standing.state, now) if printer.polls else [],
+        login=login(printer, standing.state) if printer.polls else [],
+        limits=[f"{number} {LIMITS[name]}" for name, number in named_limits(printer.limits).items()],
         allow=[(rule, rule_in_words(rule)) for rule in printer.allow],
         warnings=facts.warnings(printer, own_interfaces()) if operates else [],
         deny=[(rule, rule_in_words(rule)) for rule in printer.deny],
@@ -133,6 +138,14 @@ async def _show(request: Request, site: Site, person: Person, name: str, trial: 
         LABELS=LABELS,
         silent=await site.reach.silent(),
     )
+
+
+async def _members(site: Site, person: Person, group: Printer) -> list[tuple[str, Standing | None]]:
+    """Names of the group's printers, and how they fare; None: there is no such printer."""
+    if not group.is_group:
+        return []
+    known = {one.printer.name: one for one in await site.desk.printers(person)}
+    return [(name, known.get(name)) for name in group.members]
 
 
 @router.post("/printers/{name}/{wish}")

@@ -16,7 +16,8 @@ from typing import Any
 
 from appliance import policy
 from mailstore.directory import values
-from mailstore.directory.records import Language, Printer, WhenUncertain
+from mailstore.directory.entry import named_limits, with_limits
+from mailstore.directory.records import NO_LIMITS, Language, Printer, PrintLimits, Raw, WhenUncertain
 from mailstore.failure import PermanentFailure
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -207,6 +208,26 @@ def _uncertain(text: str) -> WhenUncertain:
         raise ValueError("choose one of the three") from None
 
 
+def _raw(text: str) -> Raw:
+    try:
+        return Raw(text)
+    except ValueError:
+        raise ValueError("choose one of those that are offered") from None
+
+
+def _limits(text: str) -> PrintLimits:
+    numbers: dict[str, int] = {}
+    for line in _lines(text):
+        name, number = values.read_limit(line.replace(" ", ""))
+        if numbers.setdefault(name, number) != number:
+            raise ValueError(f"{name} stands there twice: keep one of the two")
+    return with_limits(NO_LIMITS, numbers)
+
+
+def _show_limits(limits: PrintLimits) -> str:
+    return "\n".join(f"{name}={number}" for name, number in named_limits(limits).items())
+
+
 def _sentence(error: Exception) -> str:
     return error.text if isinstance(error, PermanentFailure) else str(error)
 
@@ -216,6 +237,10 @@ _show_lines: Callable[[Iterable[str]], str] = "\n".join
 FIELDS: Mapping[str, Field] = {
     "allow": Field(label="Who may send", read=_each(_rule), show=_show_lines),
     "deny": Field(label="Who may not", read=_each(_rule), show=_show_lines),
+    "members": Field(label="Its printers", read=_each(values.read_name), show=_show_lines),
+    "limits": Field(label="Limits", read=_limits, show=_show_limits),
+    "unverified_ok": Field(label="Nothing to prove", read=bool, show=lambda flag: "on" if flag else ""),
+    "raw": Field(label="As it came", read=_raw, show=lambda choice: choice.value),
     "poll_interval": Field(label="Polls every", read=_number(values.read_poll_interval)),
     "sysadmin": Field(label="SysAdmin", read=_each(values.read_address), show=_show_lines),
     "service_person": Field(label="Service", read=_each(values.read_address), show=_show_lines),

@@ -21,7 +21,7 @@ from appliance.web.printer_form import Difference
 from appliance.web.site import Here, Site
 from mailstore.config_values import split_endpoint
 from mailstore.directory import values
-from mailstore.directory.records import Language, Person, Printer, WhenUncertain
+from mailstore.directory.records import Language, Person, Printer, Raw, WhenUncertain
 from mailstore.failure import Failure, TransientFailure
 
 router = APIRouter(include_in_schema=False)
@@ -40,18 +40,25 @@ UNCERTAIN: dict[WhenUncertain, str] = {
     WhenUncertain.REPRINT: "print it again under a banner that says so",
     WhenUncertain.PRINTED: "count it as printed",
 }
+RAW: dict[Raw, str] = {
+    Raw.NOBODY: "nobody's: every document is made anew",
+    Raw.INSIDER: "those from inside: with a login, or from the site's networks",
+    Raw.VERIFIED: "also those from outside whose sender is proved",
+    Raw.STRANGER: "everybody's, with every command that is in them",
+}
 
 
 @router.get("/printers/new")
-async def new_page(request: Request, site: Here, _: Administrator) -> Response:
+async def new_page(request: Request, site: Here, _: Administrator, group: bool = False) -> Response:
     form = printer_form.texts(Printer(name="", addresses=()))
-    return await _new_form(request, site, "", form)
+    return await _new_form(request, site, "", form, group=group)
 
 
 @router.post("/printers/new")
 async def add(request: Request, site: Here, person: Administrator) -> Response:
     pairs = (await request.form()).multi_items()
     typed = printer_form.filled(pairs)
+    group = "members" in typed
     name = next((value.strip().lower() for key, value in pairs if key == "name" and isinstance(value, str)), "")
     if not typed.get("addresses", "").strip():
         typed["addresses"] = "\n".join(f"{name}@{domain}" for domain in site.settings.domains)
@@ -61,16 +68,18 @@ async def add(request: Request, site: Here, person: Administrator) -> Response:
     if why := _wrong_name(name):
         errors["name"] = why
         errors.pop("addresses", None)
+    if group and not reading.changes.get("members") and "members" not in errors:
+        errors["members"] = "name at least one printer"
     if errors:
-        return await _new_form(request, site, name, typed, errors, 422)
+        return await _new_form(request, site, name, typed, errors, 422, group=group)
     try:
         made = await site.desk.add(person, Printer(**{"name": name, **reading.changes}))
     except Failure as failure:
         errors, status = _refused(failure)
         if "addresses" in errors:  # which this form makes of the name
             errors["name"] = errors.pop("addresses")
-        return await _new_form(request, site, name, typed, errors, status)
-    if made.drained_by_bridge:
+        return await _new_form(request, site, name, typed, errors, status, group=group)
+    if not made.polls:
         flash(request, f"{made.name} is there: mail to {made.addresses[0]} is printed.")
         return RedirectResponse(f"/printers/{made.name}", 303)
     return await _new_password(request, site, person, made.name)
@@ -91,10 +100,13 @@ async def _new_form(
     form: Mapping[str, str],
     errors: Mapping[str, str] | None = None,
     status: int = 200,
+    *,
+    group: bool = False,
 ) -> Response:
     return page(
         request,
         "printer_new.html",
+        group=group,
         status=status,
         name=name,
         form=form,
@@ -141,7 +153,8 @@ def _refused(failure: Failure) -> tuple[dict[str, str], int]:
     """What the directory said to the whole of it, by field, and the status."""
     if isinstance(failure, TransientFailure):
         return {"": sentence(f"nothing can be saved now: {failure.text}. What you typed is kept here; try again")}, 503
-    return {"addresses" if failure.status.startswith("5.1.") else "": sentence(failure.text)}, 422
+    field = "addresses" if failure.status.startswith("5.1.") else "members" if " member" in failure.text else ""
+    return {field: sentence(failure.text)}, 422
 
 
 def _sentences(errors: Mapping[str, str] | None) -> dict[str, str]:
@@ -177,6 +190,7 @@ async def _form(
         "conflict": conflict,
         "LANGUAGES": LANGUAGES,
         "uncertain": [(choice.value, words) for choice, words in UNCERTAIN.items()],
+        "raw": [(choice.value, words) for choice, words in RAW.items() if not (printer.polls and choice is Raw.NOBODY)],
         "silent": await site.reach.silent(),
     }
     return page(request, "printer_settings.html", status=status, **context)
@@ -204,7 +218,7 @@ async def _new_password(request: Request, site: Site, person: Person, name: str)
 async def confirm_removal(request: Request, site: Here, person: Administrator, name: str) -> Response:
     standing = await site.desk.printer(person, name)
     waiting = standing.jobs_waiting
-    lost = "Its settings" if standing.printer.drained_by_bridge else "Its settings and its password"
+    lost = "Its settings and its password" if standing.printer.polls else "Its settings"
     jobs = f" {waiting} {'job that waits is' if waiting == 1 else 'jobs that wait are'} canceled." if waiting else ""
     return page(
         request,

@@ -109,7 +109,7 @@ def to_attributes(printer: Printer) -> dict[str, list[str]]:
         "printpostTellPrinted": ["TRUE"] if printer.tell_printed else [],
         "printpostPJL": ["TRUE"] if printer.pjl else [],
         "printpostMember": list(printer.members),
-        "printpostLimit": [f"{name}={number}" for name, number in limits_of(printer).items()],
+        "printpostLimit": [f"{name}={number}" for name, number in named_limits(printer.limits).items()],
         "printpostUnverifiedOk": ["TRUE"] if printer.unverified_ok else [],
         "printpostRaw": [printer.raw.value] if printer.raw is not Raw.INSIDER else [],
         "ipHostNumber": [printer.network_address] if printer.network_address else [],
@@ -119,9 +119,9 @@ def to_attributes(printer: Printer) -> dict[str, list[str]]:
     }
 
 
-def limits_of(printer: Printer) -> dict[str, int]:
-    """The limits that the printer has, by the names they have for people."""
-    numbers = {name: getattr(printer.limits, name.replace("-", "_")) for name in LIMITS}
+def named_limits(limits: PrintLimits) -> dict[str, int]:
+    """The limits that there are, by the names they have for people."""
+    numbers = {name: getattr(limits, name.replace("-", "_")) for name in LIMITS}
     return {name: number for name, number in numbers.items() if number}
 
 
@@ -234,9 +234,9 @@ def _limits(source: Source) -> PrintLimits:
 
 
 def _checked_limits(printer: Printer) -> PrintLimits:
-    numbers = {
-        name: check(str(number), partial(read_limit_number, name=name)) for name, number in limits_of(printer).items()
-    }
+    numbers = named_limits(printer.limits)
+    for name, number in numbers.items():
+        check(str(number), partial(read_limit_number, name=name))
     return with_limits(NO_LIMITS, numbers)
 
 

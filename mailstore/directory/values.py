@@ -194,17 +194,17 @@ def read_group(value: str) -> str:
     return name
 
 
-def read_limit(value: str) -> tuple[str, int]:
+def read_limit(value: str, least: int = 1) -> tuple[str, int]:
     """`jobs=100`: which limit, and how much."""
     name, sign, number = value.lower().partition("=")
     if not sign or name not in LIMITS:
         raise ValueError(f"{_shown(value)} is not a limit: write it like jobs=100; there are {', '.join(LIMITS)}")
-    return name, read_limit_number(number, name)
+    return name, read_limit_number(number, name, least)
 
 
-def read_limit_number(value: str, name: str) -> int:
-    """Of the limit `name`; none is 0."""
-    return _number(value, 1, 1 << 50, f"a limit of {name}", LIMITS[name])
+def read_limit_number(value: str, name: str, least: int = 1) -> int:
+    """Of the limit `name`; to have none of this name is 0."""
+    return _number(value, least, 1 << 50, f"a limit of {name}", LIMITS[name])
 
 
 def read_poll_interval(value: str) -> int:
