@@ -140,7 +140,7 @@ async def test_why(up: House) -> None:
     assert eve.status == outside.status == os.EX_NOPERM
     assert "may not print" in eve.out
     assert "eve@example.com" in eve.out
-    assert "networks" in outside.out
+    assert "but SPF of the sender says none" in outside.out
 
 
 ERRORS = [

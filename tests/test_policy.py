@@ -27,6 +27,7 @@ from appliance.proof.result import Proven, Result
 from mailstore.directory.records import Printer, Raw
 from mailstore.failure import PermanentFailure
 from mailstore.job import Proof
+from tests.policy_table import ROWS, Row
 
 NETWORKS = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 INSIDE = Facts(sender="ada@example.com", ip=ip_address("10.1.2.3"), insider=True)
@@ -234,3 +235,39 @@ def test_who_may_be_answered(facts: Facts, expected: bool) -> None:
 def test_behind_another_server_nobody_is_of_the_site_by_his_address() -> None:
     assert insiders(NETWORKS, "") == NETWORKS
     assert insiders(NETWORKS, "mta") == insiders(NETWORKS, "nat") == ()
+
+
+# -- the table
+
+
+def test_the_table_is_long_and_no_row_is_there_twice() -> None:
+    assert len(ROWS) >= 100
+    assert len({row.name for row in ROWS}) == len(ROWS)
+    assert len({replace(row, name="") for row in ROWS}) == len(ROWS)
+    assert {parse_rule(rule).kind for row in ROWS for rule in row.allow if ":e" not in rule and "{" not in rule} == {
+        *Kind
+    } - {Kind.IP}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_the_table(row: Row) -> None:
+    entry, members, wanted = row.printer(), row.group(), row.expected
+    decided = None
+    for moment, facts in row.steps():
+        verdict = judge(entry, facts, members)
+        if decided is None and verdict.allowed is not None:
+            decided = moment
+        assert verdict.allowed in ((None,) if decided is None else (wanted.allowed,))
+        assert (verdict.allowed is None) == bool(verdict.wants)
+        assert not verdict.wants & {Want.SPF, Want.GROUPS}
+    assert (decided, verdict.moment) == (wanted.moment, wanted.moment)
+    status = "2.1.5" if wanted.allowed else wanted.status
+    assert verdict.status == status
+    assert not wanted.allowed or (verdict.trust, verdict.proof) == (wanted.trust, wanted.proof)
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if not row.expected.allowed], ids=lambda row: row.name)
+def test_what_a_stranger_is_told_names_nobody(row: Row) -> None:
+    verdict = judge(row.printer(), row.facts(), row.group())
+    assert "@" not in verdict.sentence
+    assert not any(rule in verdict.sentence for rule in (*row.allow, *row.deny) if rule != "*")
