@@ -10,6 +10,7 @@ import typer
 
 from appliance import described, shell
 from appliance.desk import COMMAND_LINE, Desk
+from appliance.web.words import TRUST, sender_in_words
 from mailstore.job import REASONS, Job, JobState
 from mailstore.store.contract import JobEvent
 
@@ -65,7 +66,8 @@ def show(context: typer.Context, number: Number, as_json: Json = False) -> None:
     shell.show_fields(
         [
             ("job", job.id), ("printer", job.printer), ("state", job.state.value), ("why", plain(job)),
-            ("from", job.sender or "<>"), ("name", job.name), ("octets", job.octets), ("documents", job.documents),
+            ("from", job.sender or "<>"), ("sender", sender_in_words(job)), ("trust", TRUST.get(job.trust, job.trust)),
+            ("to", job.recipient), ("name", job.name), ("octets", job.octets), ("documents", job.documents),
             ("pages", job.pages or ""), ("attempts", job.attempts), ("delivery proof", job.delivery_proof.value),
             ("received", shell.clock(job.received_at)), ("ended", shell.clock(job.completed_at)),
             ("kept until", shell.clock(kept_until)),

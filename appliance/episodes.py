@@ -23,6 +23,8 @@ FLAPPING = 3600.0
 """Seconds between two notices of one printer for the same reason."""
 FAILED_JOBS = 10
 """Failed jobs of one printer of which its people are told one by one within `FAILED_WITHIN`."""
+HELD_JOBS = 1
+"""The same of jobs that are held for a limit: whoever looks at one sees the others."""
 FAILED_WITHIN = 3600.0
 """Seconds."""
 
@@ -121,7 +123,10 @@ def _all_clear(standing: Standing, one: Occurrence) -> list[News]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failures:
-    """A printer's failed jobs of late.  A restart forgets them: its people know by then that something is wrong."""
+    """A printer's failed jobs of late, or those that were held.
+
+    A restart forgets them: its people know by then that something is wrong.
+    """
 
     told: tuple[float, ...] = ()  # when its people were told of one, within `FAILED_WITHIN`
     more: int = 0  # of which they were not
@@ -131,7 +136,7 @@ class Failures:
 def one_failed(failures: Failures, one: Occurrence, now: float) -> tuple[Failures, bool]:
     """A job failed.  Whether the printer's people are told of it now; else it counts among the rest."""
     told = _of_late(failures, now)
-    if len(told) < FAILED_JOBS:
+    if len(told) < _singly(one):
         return replace(failures, told=(*told, now)), True
     return Failures(told=told, more=failures.more + 1, latest=one), False
 
@@ -139,9 +144,13 @@ def one_failed(failures: Failures, one: Occurrence, now: float) -> tuple[Failure
 def the_rest(failures: Failures, now: float) -> tuple[Failures, Occurrence | None, int]:
     """What is to be told of the rest by now: its latest occurrence, and how many stand behind it."""
     told = _of_late(failures, now)
-    if failures.latest is None or len(told) >= FAILED_JOBS:
+    if failures.latest is None or len(told) >= _singly(failures.latest):
         return failures, None, 0
     return Failures(told=(*told, now)), failures.latest, failures.more - 1
+
+
+def _singly(one: Occurrence) -> int:
+    return HELD_JOBS if one.occasion is Occasion.HELD else FAILED_JOBS
 
 
 def _of_late(failures: Failures, now: float) -> tuple[float, ...]:

@@ -2,8 +2,9 @@
 
 PhaserLink's notices: *On Error* (aborted, uncertain) for the Service person and for the sender, *Job Printed* for the
 sender where the printer's entry says so, and a printer's conditions with their all-clear for Service and Key User.
+A job that is held for a limit is the sender's and the Key User's, whom the sender is told to ask.
 SysAdmin stands in where an entry names no Service person, and postmaster where it names nobody.  Everybody gets a mail
-of his own, in which no other recipient is named, and at most one of each occurrence.
+of his own, in which else no other recipient is named, and at most one of each occurrence.
 
 Security: names, senders and details are strangers' text: all of it passes `header.clean` here and is encoded in
 `appliance.letter`, and each piece is cut, so that no notice outgrows 8 KiB.  Only senders whose address was proved at
@@ -27,7 +28,7 @@ from mailstore import header
 from mailstore.address import canonical
 from mailstore.condition import in_words
 from mailstore.directory.records import Printer, WhenUncertain
-from mailstore.job import REASONS, REPRINTS, Job
+from mailstore.job import REASONS, REPRINTS, Job, JobState
 from mailstore.store.outbox import Occasion, Occurrence, OutgoingMail
 
 DAY = 86400.0
@@ -35,6 +36,7 @@ KEPT = {
     Occasion.COMPLETED: DAY,
     Occasion.ABORTED: 3 * DAY,
     Occasion.UNCERTAIN: 3 * DAY,
+    Occasion.HELD: 3 * DAY,
     Occasion.STOPPED: 3 * DAY,
     Occasion.CLEAR: DAY,
 }
@@ -94,12 +96,14 @@ _ADVICE = {
     "document-password-error": "Save the document without a password and send it again.",
     "document-format-error": "Make the document anew, best as PDF, and send it again.",
     "unsupported-document-format": "Send it again as PDF.",
+    "job-incoming": "Send all its parts again; they must come from the same address, in any order.",
     "document-unprintable-error": "See whether the document has pages that are not empty, and send it again.",
 }
 _VAGUE = ("aborted-by-system", "job-suspended", "job-completed-with-warnings")
 _SUBJECTS = {
     Occasion.ABORTED: "Not printed on {printer}: {name}",
     Occasion.UNCERTAIN: "Perhaps not printed on {printer}: {name}",
+    Occasion.HELD: "Held on {printer}: {name}",
     Occasion.COMPLETED: "Printed on {printer}: {name}",
 }
 # RFC 3834 section 2, RFC 5230 section 4.6: behind these sits no person who waits for an answer.
@@ -122,19 +126,25 @@ def answerable(job: Job) -> bool:
 
 def audience(occasion: Occasion, printer: Printer, postmaster: str, sender: str) -> dict[str, Audience]:
     """Who hears of it, by address; `sender` is "" unless he may be answered."""
-    responsible = printer.service_person or printer.sysadmin or (postmaster,)
+    responsible = _responsible(printer, postmaster)
     staff: tuple[str, ...] = ()
     if occasion in (Occasion.STOPPED, Occasion.CLEAR):
         staff = (*responsible, *printer.key_user)
     elif occasion in (Occasion.ABORTED, Occasion.UNCERTAIN):
         staff = responsible
+    elif occasion is Occasion.HELD:
+        staff = printer.key_user or responsible
     found = dict.fromkeys(_once(staff), Audience.STAFF)
-    wanted = occasion in (Occasion.ABORTED, Occasion.UNCERTAIN) or (
+    wanted = occasion in (Occasion.ABORTED, Occasion.UNCERTAIN, Occasion.HELD) or (
         occasion is Occasion.COMPLETED and printer.tell_printed
     )
     if sender and wanted and canonical(sender) not in map(canonical, found):
         found[sender] = Audience.SENDER
     return found
+
+
+def _responsible(printer: Printer, postmaster: str) -> tuple[str, ...]:
+    return printer.service_person or printer.sysadmin or (postmaster,)
 
 
 def _once(addresses: Iterable[str]) -> Iterable[str]:
@@ -167,9 +177,9 @@ def about_job(
     kept_until: float = 0.0,
     more: int = 0,
 ) -> OutgoingMail:
-    """ABORTED, UNCERTAIN or COMPLETED, for one recipient; `kept_until` is 0.0 if it cannot be printed again.
+    """ABORTED, UNCERTAIN, HELD or COMPLETED, for one recipient; `kept_until` is 0.0 if it cannot be printed again.
 
-    `more`: so many other jobs of the printer failed of which he was not told.
+    `more`: so many other jobs of the printer failed, or were held, of which he was not told.
     """
     name = header.clean(job.name, 80) or f"job {job.id}"
     facts = [
@@ -182,7 +192,11 @@ def about_job(
     text = _text(
         _happened(occurrence, job),
         facts,
-        [*_to_do(head, occurrence, job, printer, audience), _again(job, kept_until, audience), *_rest(printer, more)],
+        [
+            *_to_do(head, occurrence, job, printer, audience),
+            _again(job, kept_until, audience),
+            *_rest(occurrence, printer, more),
+        ],
     )
     letter = Letter(
         name=f"Printpost on {head.hostname}",
@@ -240,8 +254,12 @@ def _mail(letter: Letter, occurrence: Occurrence, now: float) -> OutgoingMail:
 def _happened(occurrence: Occurrence, job: Job) -> str:
     telling = next((word for word in occurrence.reasons if word in REASONS and word not in _VAGUE), "")
     match occurrence.occasion:
+        case Occasion.ABORTED if telling == "job-incoming":
+            return f"Job {job.id} could not be printed: some of its parts did not come."
         case Occasion.ABORTED:
             return f"Job {job.id} could not be printed: {REASONS.get(telling, 'it was given up')}."
+        case Occasion.HELD:
+            return f"Job {job.id} is held: it would pass a limit of pages."
         case Occasion.UNCERTAIN:
             return f"Nobody can know whether job {job.id} was printed: the connection was lost while it was being sent."
         case _:
@@ -257,6 +275,16 @@ def _to_do(head: Letterhead, occurrence: Occurrence, job: Job, printer: Printer,
         case Occasion.ABORTED:
             advice = [_ADVICE[word] for word in occurrence.reasons if word in _ADVICE]
             return [*(advice or ["Send it again later."]), *links]
+        case Occasion.HELD if staff:
+            return [
+                "It waits until somebody decides; jobs behind it go on.",
+                f"Print it: printpost job release {job.id}",
+                f"Do not print it: printpost job cancel {job.id}",
+                *links,
+            ]
+        case Occasion.HELD:
+            whom = (printer.key_user or _responsible(printer, head.postmaster))[0]
+            return [f"It waits until somebody releases it. Ask {whom}, or send fewer pages."]
         case Occasion.UNCERTAIN if printer.when_uncertain is WhenUncertain.REPRINT and job.attempts < REPRINTS:
             return ["It is printed again under a page that says POSSIBLE DUPLICATE.", *links]
         case Occasion.UNCERTAIN if printer.when_uncertain is WhenUncertain.PRINTED:
@@ -285,11 +313,14 @@ def _and_more(more: int) -> str:
     return f" and {more} more" if more else ""
 
 
-def _rest(printer: Printer, more: int) -> list[str]:
+def _rest(occurrence: Occurrence, printer: Printer, more: int) -> list[str]:
     if not more:
         return []
     jobs = "Another job" if more == 1 else f"{more} other jobs"
-    return [f"{jobs} failed there within the hour before: printpost job list --printer {printer.name}"]
+    happened, only = "failed", ""
+    if occurrence.occasion is Occasion.HELD:
+        happened, only = "was held" if more == 1 else "were held", f" --state {JobState.PENDING_HELD.value}"
+    return [f"{jobs} {happened} there within the hour before: printpost job list --printer {printer.name}{only}"]
 
 
 def _link(head: Letterhead, path: str) -> str:

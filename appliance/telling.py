@@ -31,7 +31,7 @@ from mailstore.config_values import split_endpoint
 from mailstore.directory.contract import Directory
 from mailstore.directory.records import Printer
 from mailstore.failure import Failure, PermanentFailure, TransientFailure
-from mailstore.job import Job
+from mailstore.job import Job, JobState
 from mailstore.store.contract import Store
 from mailstore.store.outbox import Occasion, Occurrence, OutgoingMail
 
@@ -76,6 +76,10 @@ def _loopback(host: str) -> bool:
         return host == "localhost"
 
 
+_Series = tuple[str, bool]
+"""Jobs of a printer of which people are told together: those that failed, or (True) those that were held."""
+
+
 @dataclass(slots=True)
 class _Round:
     """What one look finds."""
@@ -84,7 +88,7 @@ class _Round:
     told: list[Occurrence] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
     standings: dict[str, Standing] = field(default_factory=dict)
-    failures: dict[str, Failures] = field(default_factory=dict)
+    failures: dict[_Series, Failures] = field(default_factory=dict)
     gone: list[str] = field(default_factory=list)  # printers
     due: float = math.inf
 
@@ -111,7 +115,7 @@ class Teller:
         self._clock = clock
         self._bell = asyncio.Event()
         self._standings: dict[str, Standing] = {}
-        self._failures: dict[str, Failures] = {}
+        self._failures: dict[_Series, Failures] = {}
         self._undone = 0
 
     def ring(self) -> None:
@@ -143,7 +147,7 @@ class Teller:
         by_printer: dict[str, list[Occurrence]] = {}
         for one in occurrences:
             by_printer.setdefault(one.printer, []).append(one)
-        for name, failures in self._failures.items():
+        for (name, _), failures in self._failures.items():
             if failures.more:
                 by_printer.setdefault(name, [])
         for name, of_one in by_printer.items():
@@ -166,7 +170,8 @@ class Teller:
         self._failures |= found.failures
         for name in found.gone:
             self._standings.pop(name, None)
-            self._failures.pop(name, None)
+            for held in (False, True):
+                self._failures.pop((name, held), None)
         for kind in found.kinds:
             NOTICES.labels(kind).inc()
         if found.mails:
@@ -183,7 +188,8 @@ class Teller:
         for one in occurrences:
             if one.job_id:
                 await self._of_job(made, one, printer)
-        await self._of_the_rest(made, printer)
+        for held in (False, True):
+            await self._of_the_rest(made, printer, held=held)
         conditions = [one for one in occurrences if not one.job_id]
         if conditions:
             await self._of_conditions(made, conditions, printer)
@@ -201,25 +207,30 @@ class Teller:
         job = await self._store.job(one.job_id)
         if job is None or notices.is_notice(self._head, job):  # its record may have outlived its keep
             return
+        if one.occasion is Occasion.HELD and job.state is not JobState.PENDING_HELD:
+            return  # somebody was quicker
         sender = job.sender if notices.answerable(job) else ""
         audience = notices.audience(one.occasion, printer, self._head.postmaster, sender)
         if Audience.SENDER in audience.values() and await self._machine_made(job):
             audience = notices.audience(one.occasion, printer, self._head.postmaster, "")
         if Audience.STAFF in audience.values():
-            known = made.failures.get(printer.name) or self._failures.get(printer.name, Failures())
-            made.failures[printer.name], now_told = episodes.one_failed(known, one, self._clock())
+            series = (printer.name, one.occasion is Occasion.HELD)
+            known = made.failures.get(series) or self._failures.get(series, Failures())
+            made.failures[series], now_told = episodes.one_failed(known, one, self._clock())
             if not now_told:
                 audience = {to: part for to, part in audience.items() if part is not Audience.STAFF}
         await self._compose(made, one, job, printer, audience)
 
-    async def _of_the_rest(self, made: _Round, printer: Printer) -> None:
-        """When the time of the first few is over, one mail of all the jobs that failed meanwhile."""
-        known = made.failures.get(printer.name) or self._failures.get(printer.name, Failures())
+    async def _of_the_rest(self, made: _Round, printer: Printer, *, held: bool) -> None:
+        """When the time of the first few is over, one mail of all the jobs that failed, or were held, meanwhile."""
+        series = (printer.name, held)
+        known = made.failures.get(series) or self._failures.get(series, Failures())
         failures, latest, more = episodes.the_rest(known, self._clock())
         if latest is None:
             return
-        made.failures[printer.name] = failures
-        if (job := await self._store.job(latest.job_id)) is not None:
+        made.failures[series] = failures
+        job = await self._store.job(latest.job_id)
+        if job is not None and (not held or job.state is JobState.PENDING_HELD):
             audience = notices.audience(latest.occasion, printer, self._head.postmaster, "")
             await self._compose(made, latest, job, printer, audience, more)
 

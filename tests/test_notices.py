@@ -19,7 +19,7 @@ from appliance.episodes import News
 from appliance.notices import Audience, Letterhead
 from mailstore import header
 from mailstore.directory.records import Printer, WhenUncertain
-from mailstore.job import REPRINTS, DeliveryProof, Job, JobState
+from mailstore.job import REASONS, REPRINTS, DeliveryProof, Job, JobState
 from mailstore.store.outbox import Occasion, Occurrence, OutgoingMail
 
 HEAD = Letterhead(hostname="mail.example.com", sender="postmaster@example.com", postmaster="postmaster@example.com")
@@ -107,6 +107,7 @@ def text_of(message: EmailMessage) -> str:
     [
         (Occasion.ABORTED, {"sam@example.com": "staff", "ada@example.com": "sender"}),
         (Occasion.UNCERTAIN, {"sam@example.com": "staff", "ada@example.com": "sender"}),
+        (Occasion.HELD, {"kim@example.com": "staff", "ada@example.com": "sender"}),
         (Occasion.COMPLETED, {}),
         (Occasion.STOPPED, {"sam@example.com": "staff", "kim@example.com": "staff"}),
         (Occasion.CLEAR, {"sam@example.com": "staff", "kim@example.com": "staff"}),
@@ -122,7 +123,7 @@ def test_job_printed_is_for_the_sender_alone_and_only_where_the_entry_says_so() 
     assert notices.audience(Occasion.COMPLETED, entry, "", "") == {}
 
 
-@pytest.mark.parametrize("occasion", [Occasion.ABORTED, Occasion.STOPPED])
+@pytest.mark.parametrize("occasion", [Occasion.ABORTED, Occasion.STOPPED, Occasion.HELD])
 def test_sysadmin_stands_in_for_service_and_postmaster_for_nobody(occasion: Occasion) -> None:
     without = replace(PRINTER, service_person=(), key_user=())
     assert [*notices.audience(occasion, without, "postmaster@example.com", "")] == ["root@example.com"]
@@ -227,6 +228,51 @@ def test_a_job_that_broke_too_often_is_not_said_to_be_printed_again() -> None:
     _, text = told(happened, broken, printer=replace(PRINTER, when_uncertain=WhenUncertain.REPRINT))
     assert "printed again under" not in text
     assert "printpost job retry 17" in text
+
+
+LIMIT = "with 12 pages it would pass the printer's limit of 10 pages a day"
+
+
+def test_a_held_job_names_the_limit_and_whom_to_ask() -> None:
+    happened = occurrence(Occasion.HELD, "account-limit-reached", detail=LIMIT)
+    message, text = told(happened, audience=Audience.SENDER, to="ada@example.com")
+    assert message["subject"] == "Held on phaser360: Report"
+    assert text.startswith("Job 17 is held: it would pass a limit of pages.\n")
+    plain = " ".join(text.split())
+    assert LIMIT in plain
+    assert "Ask kim@example.com" in plain
+    assert "printpost job" not in text
+    nobody = replace(PRINTER, key_user=(), service_person=(), sysadmin=())
+    assert "Ask postmaster@example.com" in told(happened, printer=nobody, audience=Audience.SENDER)[1]
+
+
+def test_staff_can_release_a_held_job() -> None:
+    happened = occurrence(Occasion.HELD, "account-limit-reached", detail=LIMIT)
+    _, text = told(happened, more=2)
+    for said in ("printpost job release 17", "printpost job cancel 17", "2 other jobs were held there"):
+        assert said in text
+    assert "--state pending-held" in text
+    assert "Another job was held there" in told(happened, more=1)[1]
+    assert "Another job failed there" in told(occurrence(Occasion.ABORTED, *FAULTS), more=1)[1]
+
+
+def test_split_mail_that_was_given_up_names_its_id() -> None:
+    detail = "parts 2 and 3 of 3 of the split mail <big.1@client.example.com> did not come within 72 hours"
+    happened = occurrence(Occasion.ABORTED, "aborted-by-system", "job-incoming", detail=detail)
+    _, text = told(happened)
+    assert text.startswith("Job 17 could not be printed: some of its parts did not come.\n")
+    assert "<big.1@client.example.com>" in text
+    assert "Send all its parts again" in text
+    assert "still to come" not in text
+
+
+@pytest.mark.parametrize("reason", sorted(REASONS))
+def test_every_reason_of_an_aborted_job_reads_well(reason: str) -> None:
+    _, text = told(occurrence(Occasion.ABORTED, "aborted-by-system", reason, detail="because of this"))
+    first = text.partition("\n\n")[0]
+    assert first.startswith("Job 17 could not be printed: ")
+    assert first.endswith(".")
+    assert "because of this" in text
 
 
 def test_a_printed_job_in_words() -> None:

@@ -54,7 +54,7 @@ def wishes(job: Job, *, operated: bool, kept_until: float, now: float) -> list[W
         found += [Wish.PRINTED, Wish.REPRINT]
     if operated and job.state is JobState.PENDING:
         found.append(Wish.HOLD)
-    if operated and job.state is JobState.PENDING_HELD:
+    if operated and job.state is JobState.PENDING_HELD and "job-incoming" not in job.reasons:
         found.append(Wish.RELEASE)
     if not job.state.ended:
         found.append(Wish.CANCEL)

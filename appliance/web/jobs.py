@@ -18,7 +18,7 @@ from appliance.web.job_rows import LABELS, Row, Wish, rows, wishes
 from appliance.web.login import Me, own_path
 from appliance.web.pages import flash, page
 from appliance.web.site import Here, Site
-from appliance.web.words import PROOFS, TRUST, event_in_words
+from appliance.web.words import PROOFS, TRUST, event_in_words, sender_in_words
 from mailstore.failure import TransientFailure
 from mailstore.job import Job, JobState
 
@@ -100,6 +100,7 @@ async def job_page(request: Request, site: Here, person: Me, number: Annotated[i
         proof=PROOFS[file.job.delivery_proof],
         trace=[(event.at, event_in_words(event.text)) for event in file.trace],
         trust=TRUST.get(file.job.trust, file.job.trust),
+        proved=sender_in_words(file.job),
     )
 
 

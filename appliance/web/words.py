@@ -11,7 +11,7 @@ import re
 from appliance.policy import Kind, Trust, parse_rule
 from mailstore.directory.records import Printer
 from mailstore.failure import PermanentFailure
-from mailstore.job import REASONS, DeliveryProof, JobState
+from mailstore.job import REASONS, DeliveryProof, Job, JobState, Proof
 from mailstore.store.contract import PrinterState
 
 PROOFS: dict[DeliveryProof, str] = {
@@ -32,6 +32,17 @@ TRUST: dict[str, str] = {
 }
 """What was concluded at receipt; it decides what reaches the printer."""
 
+SENDER_PROOFS: dict[Proof, str] = {
+    Proof.LOGIN: "proved by a login, whose own address it is",
+    Proof.NETWORK: "a client in the site's own networks gave it, and the site answers for its people",
+    Proof.TOKEN: "nobody's address is proved: it came to an address that was given away",
+    Proof.SPF: "proved by SPF: its domain lets the computer send that it came from",
+    Proof.DKIM: "proved by DKIM: its domain signed the mail",
+    Proof.ARC: "proved by ARC: a forwarder that the site trusts saw the proof",
+    Proof.NONE: "not proved",
+}
+"""How it is known who sent a job."""
+
 _KINDS: dict[Kind, str] = {
     Kind.ADDRESS: "mail sent from {value}",
     Kind.DOMAIN: "mail sent from any address at {value}",
@@ -41,6 +52,12 @@ _KINDS: dict[Kind, str] = {
     Kind.AUTHENTICATED: "everybody who sends with a user name and password",
     Kind.ANYONE: "everybody who proves the address he sends from",
 }
+
+
+def sender_in_words(job: Job) -> str:
+    """Whose address is proved, and by what."""
+    words = SENDER_PROOFS[job.proof]
+    return f"{job.proved}, {words}" if job.proved else words
 
 
 def rule_in_words(text: str) -> str:
