@@ -26,6 +26,7 @@ from appliance.proof.body import BodyHashes
 from appliance.proof.dns import Resolver
 from appliance.proof.fields import Field, author, fields
 from appliance.proof.result import ArcFinding, DkimFinding, DmarcFinding, Findings, Result, SpfFinding
+from appliance.proof.spf import check_host
 from appliance.proof.tags import Malformed
 from mailstore.config import Settings
 from mailstore.failure import TransientFailure
@@ -81,8 +82,6 @@ class MailAuth:
 
     async def _check_host(self, asked: _SpfKey) -> SpfFinding:
         ip, helo, reverse_path = asked
-        from appliance.proof.spf import check_host  # noqa: PLC0415
-
         found = await check_host(self._resolver, ip=ip, helo=helo, reverse_path=reverse_path)
         RESULTS.labels("spf", found.result.value).inc()
         if found.result is not Result.TEMPERROR:
