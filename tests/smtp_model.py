@@ -108,7 +108,7 @@ class Model:
         if len(self.recipients) >= LIMITS.recipients:
             return 452
         if refused or not self.sender or (address in COLLEAGUES and not self.sender.endswith("@example.com")):
-            return 550  # the null reverse-path proves no sender
+            return 550  # the null reverse-path names no sender
         self.recipients.add(key)
         return 250
 

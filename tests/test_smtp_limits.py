@@ -11,6 +11,7 @@ from appliance.smtp.limits import Allowance, Gate, Limits, Pace, Patience
 from appliance.smtp.reply import REASONS, Reply, accepted, refusal
 from mailstore.config import Settings
 from mailstore.failure import PermanentFailure, TransientFailure
+from mailstore.store.admission import Accepted
 
 
 def test_an_address_a_network_and_all_have_their_number() -> None:
@@ -160,8 +161,19 @@ def test_refusals() -> None:
         assert refusal(kind(status, "")).reason in REASONS
 
 
+def jobs(*numbers: int, earlier: bool = False) -> list[Accepted]:
+    made = [Accepted(number) for number in numbers]
+    for each in made:
+        each.earlier = earlier
+    return made
+
+
 def test_jobs_of_many_recipients_fit_into_a_reply() -> None:
     assert accepted([]).text == "accepted"  # by people
-    assert accepted([17]).text == "accepted as job 17"
-    assert accepted([17, 18]).text == "accepted as jobs 17, 18"
-    assert accepted(list(range(1, 101))).text == "accepted as 100 jobs, 1 to 100"
+    assert accepted(jobs(17)).text == "accepted as job 17"
+    assert accepted(jobs(17, 18)).text == "accepted as jobs 17, 18"
+    assert accepted(jobs(*range(1, 101))).text == "accepted as 100 jobs, 1 to 100"
+    assert accepted(jobs(5, earlier=True)).text == "accepted before as job 5"
+    assert accepted([*jobs(9, 10), *jobs(5, earlier=True)]).text == "accepted as jobs 9, 10 and before as job 5"
+    long = accepted([*jobs(*range(10**12, 10**12 + 20)), *jobs(*range(10**11, 10**11 + 20), earlier=True)])
+    assert len(long.octets()) == len(long.text) + len("250 2.0.0 \r\n")

@@ -29,7 +29,7 @@ from tests.smtp_model import BARE, COLLEAGUES, LIMITS, REJECTED_ALWAYS, Model
 pytestmark = pytest.mark.slow
 
 BINARY = b"\r\nContent-Type: application/postscript\r\nContent-Transfer-Encoding: binary\r\n\r\n%!PS\r\n"
-ANYBODY = ("phaser360@example.com", "PHASER360@example.com", "phaser360+copies=2@example.com")
+ANYBODY = ("phaser360@example.com", "PHASER360@example.com", "Phaser360@EXAMPLE.com")
 
 ENDS = {
     "QUIT": 221,
@@ -126,7 +126,9 @@ class Machine(RuleBasedStateMachine):
             self.model.reset()
             return
         numbers = [int(number) for number in re.findall(r"\d+", text.partition("accepted as job")[2])]
-        assert len(numbers) == len(self.model.recipients), text
+        # A printer that was named by two of its addresses prints once.
+        printers = {address.replace("color@", "colour@") for address in self.model.recipients}
+        assert len(numbers) == len(printers), text
         self.jobs += len(numbers)
         for number in numbers:
             trace, _, kept = self._await(self._stored(number)).partition(b"Subject: x\r\n")

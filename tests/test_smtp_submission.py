@@ -441,9 +441,9 @@ async def test_nobody_sends_as_a_printer_whatever_the_sites_own_directory_says(h
         (b"Auto-Submitted: no\r\n", True),
         (b"Auto-Submitted: NO (typed by Ada)\r\nPrecedence: first-class\r\n", True),
         (b"Auto-Submitted: auto-generated\r\n", False),
-        (b'auto-submitted:\r\n auto-replied; owner-email="ada@example.com"\r\n', False),
+        (b'auto-submitted:\r\n auto-notified; owner-email="ada@example.com"\r\n', False),
         (b"Auto-Submitted:\r\n", False),
-        (b"Auto-Submitted: no\r\nAuto-Submitted: auto-replied\r\n", False),
+        (b"Auto-Submitted: no\r\nAuto-Submitted: auto-generated\r\n", False),
         (b"Precedence: Bulk\r\n", False),
         (b"Precedence: list\r\n", False),
         (b"Precedence:junk \r\n", False),
@@ -512,7 +512,9 @@ async def test_people_write_to_people_and_printers(house: Site, receiver: Receiv
         await client.ask("RSET")
     assert len(await house.store.jobs()) == before
     (kept,) = await waiting(house, ADA.maildrop)
-    assert kept.startswith(b"Return-Path: <root@example.com>\r\nDelivered-To: Ada+films@example.com\r\nReceived: ")
+    results = b"Authentication-Results: mail.example.com;\r\n\tauth=pass smtp.auth=root\r\n"
+    begin = b"Return-Path: <root@example.com>\r\nDelivered-To: Ada+films@example.com\r\n"
+    assert kept.startswith(begin + results + b"Received: ")
     assert kept.endswith(film)
     async with submission(house, receiver) as client:
         answer = await client.mail(film, "ada@example.com", "members@example.com")

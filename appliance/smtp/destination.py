@@ -59,18 +59,18 @@ class Destination:
 
 
 def maildrops(recipients: Iterable[Destination], fields: Callable[[Destination], bytes]) -> list[Recipient]:
-    """Who gets the message: a printer that is reached twice in the same way once.
+    """Who gets the message, each once: one printer may be reached by several addresses and groups.
 
     `fields` are those that stand before what is kept.
     """
-    made: dict[tuple[str, Options], Recipient] = {}
+    made: dict[str, Recipient] = {}
     for recipient in recipients:
         said = recipient.said
         for owner in recipient.owners:
             polls = isinstance(owner, Printer) and not owner.drained_by_bridge
             name = owner.name if isinstance(owner, Printer) else owner.maildrop
-            if (name, recipient.options) not in made:
-                made[name, recipient.options] = Recipient(
+            if name not in made:
+                made[name] = Recipient(
                     maildrop=name,
                     address=recipient.address,
                     quota=owner.quota,

@@ -137,20 +137,20 @@ async def _no_room(site: Site, printer: Printer, declared: int) -> Reply | None:
 
 async def _no_more(site: Site, limits: PrintLimits, printer: Printer, proved: str, declared: int) -> Reply | None:
     """Which limit of an hour one more job would pass; the store asks again when the message has come."""
-    bounds = [("this printer has had its", "", limits.jobs, limits.octets)]
-    if proved:
-        bounds.append(("you have had your", proved, limits.sender_jobs, limits.sender_octets))
-    for who, sender, jobs, octets in bounds:
-        if not (jobs or octets):
+    for whom, sender, most_jobs, most_octets in (
+        ("everybody together", "", limits.jobs, limits.octets),
+        ("one sender", proved, limits.sender_jobs, limits.sender_octets),
+    ):
+        if not (most_jobs or most_octets) or (whom == "one sender" and not sender):
             continue
+        if most_octets and declared > most_octets:
+            text = f"larger than all that the printer takes from {whom} in an hour"
+            return Reply(code=552, status="5.3.4", text=text, reason="too-large")
         used = await site.store.usage(printer.name, sender)
-        text = ""
-        if jobs and used.jobs >= jobs:
-            text = f"{who} {jobs} jobs of this hour, send it again later"
-        elif octets and used.octets + declared > octets:
-            text = f"{who} {octets} octets of this hour, send it again later"
-        if text:
-            return Reply(code=450, status="4.7.1", text=text, reason="limit-reached")
+        for what, most, would in (("jobs", most_jobs, used.jobs + 1), ("octets", most_octets, used.octets + declared)):
+            if most and would > most:
+                text = f"the printer takes no more {what} from {whom} within this hour, try again later"
+                return Reply(code=450, status="4.7.1", text=text, reason="limit-reached")
     return None
 
 

@@ -120,7 +120,7 @@ def accepted(jobs: Sequence[Accepted]) -> Reply:
 def _jobs(numbers: list[int]) -> str:
     if len(numbers) == 1:
         return f"job {numbers[0]}"
-    if len(numbers) <= 20:
+    if len(numbers) <= 12:
         return f"jobs {', '.join(map(str, numbers))}"
     return f"{len(numbers)} jobs, {min(numbers)} to {max(numbers)}"
 

@@ -90,10 +90,11 @@ class Transaction:
             return _OPEN  # one reply at the end of data must be true for all
         if found.people and any(known.people == found.people for known in self.recipients):
             return RECIPIENT_OK  # by another of his addresses: one mail is enough
-        if found.verdict and any(
-            known.verdict and known.verdict.trust != found.verdict.trust for known in self.recipients
-        ):
-            return _OTHERWISE  # a message at rest has one trust
+        for known in self.recipients:
+            if known.verdict and found.verdict and known.verdict.trust != found.verdict.trust:
+                return _OTHERWISE  # a message at rest has one trust
+            if known.options != found.options and not set(known.members).isdisjoint(found.members):
+                return _OTHER_OPTIONS
         self.recipients.append(found)
         return RECIPIENT_OK
 
@@ -307,6 +308,12 @@ _OTHERWISE = Reply(
     status="4.5.3",
     text="this recipient is judged in another way than those before, send it again by itself",
     reason="too-many-recipients",
+)
+_OTHER_OPTIONS = Reply(
+    code=550,
+    status="5.1.4",
+    text="the message goes to this printer already, with other options; a mail prints on a printer once",
+    reason="malformed",
 )
 _UNPROVED_PART = Reply(
     code=550,
