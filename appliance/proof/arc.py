@@ -17,11 +17,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from appliance.proof.authres import said
-from appliance.proof.dkim import Questions, prove
 from appliance.proof.fields import Field
 from appliance.proof.key import RSA, Unproved, check, key
 from appliance.proof.result import ArcFinding, Result
-from appliance.proof.signature import Signature, read, without_value
+from appliance.proof.signature import Questions, Signature, prove, read, without_value
 from appliance.proof.tags import Malformed, base64, domain, tags
 from mailstore.failure import TransientFailure
 

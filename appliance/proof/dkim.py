@@ -9,22 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
 
 from appliance.proof.fields import Field
-from appliance.proof.key import Unproved, check, key
+from appliance.proof.key import Unproved
 from appliance.proof.result import DkimFinding, Result
-from appliance.proof.signature import Signature, claimed, read
+from appliance.proof.signature import Questions, Signature, claimed, prove, read
 from mailstore.failure import TransientFailure
 
 LOOKED_AT = 5
 _PRESENT = 50
-
-
-class Questions(Protocol):
-    """The DNS, as far as it is asked here.  Raises `TransientFailure` where it does not answer."""
-
-    async def txt(self, name: str) -> Sequence[bytes]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +75,3 @@ async def verify(resolver: Questions, one: Candidate, digests: Mapping[str, byte
     except TransientFailure as failure:
         return one.finding(Result.TEMPERROR, failure.text)
     return one.finding(Result.PASS)
-
-
-async def prove(resolver: Questions, signature: Signature, digests: Mapping[str, bytes]) -> None:
-    """Raises `Unproved`, or `TransientFailure` where the DNS does not answer."""
-    if digests[signature.body] != signature.body_hash:
-        raise Unproved(Result.FAIL, "the body was changed")
-    public = key(await resolver.txt(signature.key_name), signature.kind)
-    host = signature.identity.rpartition("@")[2].lower()
-    if public.strict and host and host != signature.domain:
-        raise Unproved(Result.PERMERROR, "i= is not of the key's own domain")
-    check(public, signature.octets, signature.signed)

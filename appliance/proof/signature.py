@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Protocol
 
 from appliance.proof.body import RELAXED, SIMPLE
 from appliance.proof.fields import Field, named
-from appliance.proof.key import ED25519, RSA, Unproved
+from appliance.proof.key import ED25519, RSA, Unproved, check, key
 from appliance.proof.result import Result
 from appliance.proof.tags import Malformed, base64, domain, number, tags
 
@@ -27,6 +28,12 @@ _ONCE = (
     *(b"mime-version", b"content-type", b"content-transfer-encoding", b"content-disposition"),
 )
 """Fields of which there is one (RFC 5322 section 3.6, RFC 2045): of two, programs differ in which they show."""
+
+
+class Questions(Protocol):
+    """The DNS, as far as it is asked here.  Raises `TransientFailure` where it does not answer."""
+
+    async def txt(self, name: str) -> Sequence[bytes]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,3 +169,14 @@ def without_value(content: bytes) -> bytes:
         if equals and name.strip(b" \t\r\n") == b"b":
             specs[number_] = name + equals
     return b";".join(specs)
+
+
+async def prove(resolver: Questions, signature: Signature, digests: Mapping[str, bytes]) -> None:
+    """Raises `Unproved`, or `TransientFailure` where the DNS does not answer."""
+    if digests[signature.body] != signature.body_hash:
+        raise Unproved(Result.FAIL, "the body was changed")
+    public = key(await resolver.txt(signature.key_name), signature.kind)
+    host = signature.identity.rpartition("@")[2].lower()
+    if public.strict and host and host != signature.domain:
+        raise Unproved(Result.PERMERROR, "i= is not of the key's own domain")
+    check(public, signature.octets, signature.signed)
