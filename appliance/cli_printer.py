@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from collections.abc import Callable, Coroutine
@@ -54,6 +55,11 @@ Model = Annotated[str | None, typer.Option("--model", help="What it is.")]
 PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read its POP3 password from standard input.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+_NOT_OF_A_GROUP = frozenset({
+    "state", "paused", "accepting", "waiting", "poll_gap", "poll_clear", "poll_interval", "quota", "when_uncertain",
+    "pjl", "raw",
+})  # fmt: skip
+
 
 @app.command()
 def add(
@@ -95,18 +101,16 @@ def add(
         unverified_ok=unverified_ok, raw=raw,
     )  # fmt: skip
     cli_settings.check_rules(*changes.get("allow", ()), *changes.get("deny", ()))
-    printer = Printer(name=name, addresses=tuple(f"{name}@{domain}" for domain in settings.domains), **changes)
-    printer = replace(
-        printer,
-        addresses=cli_settings.addresses(printer, alias, None),
-        limits=cli_settings.limits(printer.limits, limit),
+    asked = Printer(name=name, addresses=tuple(f"{name}@{domain}" for domain in settings.domains), **changes)
+    asked = replace(
+        asked, addresses=cli_settings.addresses(asked, alias, None), limits=cli_settings.limits(asked.limits, limit)
     )
     password = shell.read_password() if password_stdin else None
     made = ""
-    if password is None and printer.polls:
+    if password is None and asked.polls:
         password = made = secrets.token_urlsafe(12)
 
-    _at_desk(settings, lambda desk: desk.add(COMMAND_LINE, printer, password))
+    printer = _at_desk(settings, lambda desk: desk.add(COMMAND_LINE, asked, password))
     where = ", ".join(printer.members) or printer.uri or "whatever polls its mailbox"
     typer.echo(f"{printer.addresses[0]} prints on {where}.")
     if made:
@@ -197,7 +201,8 @@ def show(context: typer.Context, name: Name, as_json: Json = False) -> None:
         shell.show_json(printer)
     else:
         shown = printer | {"limits": [f"{limit}={number}" for limit, number in printer["limits"].items()]}
-        shell.show_fields([(key.replace("_", " "), value) for key, value in shown.items()])
+        absent = _NOT_OF_A_GROUP if printer["members"] else ()
+        shell.show_fields([(key.replace("_", " "), value) for key, value in shown.items() if key not in absent])
 
 
 def _device(printer: DescribedPrinterFile) -> str:
@@ -258,21 +263,33 @@ def why(
     name: Name,
     sender: Annotated[str, typer.Option("--from", help="The sender's address.")],
     ip: Annotated[str, typer.Option("--ip", help="Where the mail comes from; default: the site's networks.")] = "",
+    author: Annotated[str | None, typer.Option(help="The author in the From field; default: the sender.")] = None,
+    login: Annotated[bool, typer.Option("--login", help="It is sent with the sender's login.")] = False,
+    signed: Annotated[bool, typer.Option("--signed", help="DKIM of the author's domain signs it.")] = False,
 ) -> None:
-    """Say whether a sender may print, and which rule says so.  Exit status 0 for yes, 77 for no."""
-    settings: Settings = context.obj.settings()
-    supposed = Supposed(sender=sender, ip=ip)
+    """Say whether a sender may print, and which rule says so.
+
+    Exit status 0 for yes, 77 for no, 75 if the DNS would have to answer first.
+    """
+    supposed = Supposed(sender=sender, ip=ip, login=login, author=author, signed=signed)
     remedy = f"allow with: printpost printer set {name} --allow {{}}"
-    answer = _at_desk(settings, lambda desk: desk.try_sender(COMMAND_LINE, name, supposed, remedy=remedy))
+    answer = _at_desk(context.obj.settings(), lambda desk: desk.try_sender(COMMAND_LINE, name, supposed, remedy=remedy))
     typer.echo(answer.sentence)
     raise typer.Exit(0 if answer.allowed else os.EX_TEMPFAIL if answer.uncertain else os.EX_NOPERM)
 
 
 def _at_desk(settings: Settings, act: Callable[[Desk], Coroutine[Any, Any, T]]) -> T:
+    from appliance.mailauth import MailAuth
+    from mailstore.directory.opening import connect_people
+
     async def work() -> T:
-        async with shell.opened(settings) as (store, directory):
+        async with contextlib.AsyncExitStack() as stack:
+            store, directory = await stack.enter_async_context(shell.opened(settings))
+            people, mailauth = connect_people(settings), MailAuth(settings)
+            stack.push_async_callback(people.close)
+            stack.push_async_callback(mailauth.close)
             try:
-                return await act(Desk(settings, store, directory))
+                return await act(Desk(settings, store, directory, people, mailauth.spf))
             except Missing as missing:
                 shell.fail(f"{missing.text}; printpost printer list shows those there are", os.EX_NOUSER)
 

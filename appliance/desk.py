@@ -32,6 +32,7 @@ from mailstore.store.contract import Envelope, JobEvent, PrinterState, Recipient
 COMMAND_LINE = Person(name="the command line", addresses=(), administrator=True)
 """Whoever may read the data folder may do everything."""
 
+_NOT_FETCHED = "has no password, for nothing fetches its mail"  # of a group
 _OLD = 1000  # jobs looked through for somebody's own
 
 
@@ -185,6 +186,8 @@ class Desk:
         demand(person, Act.MANAGE)
         _check_rules(printer)
         made = checked(printer)
+        if password is not None:
+            groups.demand_printer(made, _NOT_FETCHED)
         async with our_turn(self._settings.store.folder):
             await self._check_members(person, made)
             await self._directory.add(made, password)
@@ -204,9 +207,10 @@ class Desk:
             if seen and seen != printer.revision:
                 raise Conflict(printer)
             fields = changes(printer) if callable(changes) else changes
-            changed = checked(dataclasses.replace(printer, **fields))
-            _check_rules(changed)
+            changed = dataclasses.replace(printer, **fields)
             groups.check_kind(printer, changed)
+            changed = checked(changed)
+            _check_rules(changed)
             await self._check_members(person, changed, printer.members)
             if changed != printer:
                 await self._directory.replace(changed)
@@ -231,7 +235,7 @@ class Desk:
         await self._settable(person, name)
         async with our_turn(self._settings.store.folder):
             printer = await self._settable(person, name)
-            groups.demand_printer(printer, "has no password, for nothing fetches its mail")
+            groups.demand_printer(printer, _NOT_FETCHED)
             if printer.drained_by_bridge:
                 text = f"{printer.name} has a device address and does not poll: it needs no password"
                 raise PermanentFailure("5.5.1", text)

@@ -109,6 +109,7 @@ def test_users_come_change_and_go(command: Command, context: shell.Context) -> N
         "administrator": True,
         "local": True,
         "quota": 64 << 20,
+        "groups": [],
     }
     told = shown(command, "user", "show", "ADA")
     assert told == ada | {"revision": told["revision"]}
@@ -288,3 +289,90 @@ def test_pause_and_refuse(command: Command) -> None:
     assert state() == (False, True, "idle")
     for wish in ("pause", "resume", "accept", "refuse"):
         assert command("printer", wish, "nobody").status == os.EX_NOUSER
+
+
+# -- groups, limits, raw and aliases
+
+
+def test_groups_of_people_by_command(command: Command, context: shell.Context) -> None:
+    assert command("user", "add", "ada", "--group", "Teachers", "--group", "head  office").status == 0
+    assert shown(command, "user", "show", "ada")["groups"] == ["teachers", "head office"]
+    assert command("user", "set", "ada", "--group", "choir", "--forget-group", "TEACHERS").status == 0
+    assert looked(context, lambda _, people: people.groups("ada@example.com")) == {"head office", "choir"}
+    assert "head office, choir" in command("user", "list").out
+    wrong = command("user", "set", "ada", "--forget-group", "teachers")
+    assert (wrong.status, wrong.err) == (
+        os.EX_DATAERR,
+        "printpost: ada is in no group teachers; printpost user show ada\n",
+    )
+    unreadable = command("user", "set", "ada", "--group", " ").failure
+    assert unreadable
+    assert "cannot be a group's name" in unreadable.text
+
+
+def test_groups_of_printers_by_command(command: Command) -> None:
+    for name in ("laser", "phaser"):
+        assert command("printer", "add", name, "--uri", "socket://192.0.2.7").status == 0
+    made = command("printer", "add", "all", "--member", "laser", "--member", "PHASER", "--allow", "group:teachers")
+    assert (made.status, made.out) == (0, "all@example.com prints on laser, phaser.\n"), made
+    assert shown(command, "printer", "show", "all")["members"] == ["laser", "phaser"]
+    (row,) = (line.split() for line in command("printer", "list").out.splitlines() if line.startswith("all "))
+    assert row[2:5] == ["group", "of", "2"]
+    assert command("printer", "set", "all", "--member", "laser").status == 0
+    told = command("printer", "show", "all").out.split()
+    assert told[told.index("members") + 1] == "laser"
+    assert not {"state", "poll", "raw"} & set(told)
+    for words, why in (
+        (("set", "all", "--member", "nowhere"), "nowhere is no printer"),
+        (("set", "laser", "--member", "phaser"), "cannot become a group"),
+        (("set", "all", "--uri", "socket://192.0.2.8"), "is a group"),
+        (("add", "more", "--member", "laser", "--language", "pdf"), "speaks what its members speak"),
+        (("password", "all"), "has no password"),
+        (("test", "all"), "do this with a member, laser"),
+        (("remove", "laser"), "take it out first: printpost printer remove all"),
+    ):
+        failure = command("printer", *words).failure
+        assert failure, words
+        assert why in failure.text
+
+
+def test_limits_raw_and_aliases_by_command(command: Command) -> None:
+    laser = ("printer", "add", "laser", "--uri", "socket://192.0.2.7", "--allow", "@example.com")
+    made = command(*laser, "--limit", "jobs=100", "--limit", "sender-pages=5", "--alias", "Colour@example.com")
+    assert (made.status, made.out) == (0, "laser@example.com prints on socket://192.0.2.7:9100.\n")
+    settings = ("printer", "set", "laser")
+    assert command(*settings, "--limit", "jobs=0", "--limit", "job-pages=20", "--alias", "a4@example.com").status == 0
+    told = shown(command, "printer", "show", "laser")
+    assert told["limits"] == {"sender-pages": 5, "job-pages": 20}
+    assert told["addresses"] == ["laser@example.com", "colour@example.com", "a4@example.com"]
+    assert "sender-pages=5, job-pages=20\n" in command("printer", "show", "laser").out
+    assert command(*settings, "--forget-alias", "COLOUR@example.com").status == 0
+    assert shown(command, "printer", "show", "laser")["addresses"] == ["laser@example.com", "a4@example.com"]
+    assert command("printer", "add", "other", "--uri", "socket://192.0.2.8").status == 0
+    for words, why in (
+        (("--limit", "sheets=5"), "is not a limit: write it like jobs=100; there are jobs, octets, pages"),
+        (("--limit", "jobs=-1"), "give 0 to"),
+        (("--alias", "other@example.com"), "is taken by another printer"),
+        (("--alias", "a+b@example.com"), "what follows + is a job's options"),
+        (("--forget-alias", "laser@example.com", "--forget-alias", "a4@example.com"), "needs an address"),
+        (("--uri", "", "--raw", "nobody"), "all that it gets comes raw"),
+    ):
+        failure = command(*settings, *words).failure
+        assert failure, words
+        assert why in failure.text
+    wrong = command(*settings, "--forget-alias", "other@example.com")
+    assert (wrong.status, "laser has no address other@example.com" in wrong.err) == (os.EX_DATAERR, True)
+
+
+def test_what_opens_a_printer_is_told(command: Command) -> None:
+    made = command("printer", "add", "laser", "--uri", "socket://192.0.2.7", "--allow", "*", "--unverified-ok")
+    assert "Anybody can now print on laser who writes an allowed sender's address into his mail" in made.out
+    done = command("printer", "set", "laser", "--raw", "stranger", "--no-unverified-ok")
+    assert (
+        done.out
+        == "Documents of everybody who may print reach laser as they came, with every command that is in them.\n"
+    )
+    told = shown(command, "printer", "show", "laser")
+    assert (told["raw"], told["unverified_ok"]) == ("stranger", False)
+    assert command("printer", "set", "laser", "--raw", "nobody").out == ""
+    assert command("printer", "set", "laser", "--location", "here").out == ""

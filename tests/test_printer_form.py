@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from appliance.web.printer_form import FIELDS, filled, marks, merge, read, read_size, show_size, texts
 from mailstore.directory.entry import checked
-from mailstore.directory.records import Language, Printer, WhenUncertain
+from mailstore.directory.records import Language, Printer, PrintLimits, Raw, WhenUncertain
 
 PRINTER = Printer(name="phaser360", addresses=("phaser360@example.com",))
 
@@ -43,6 +43,10 @@ printers = st.builds(
     poll_interval=st.integers(1, 86400),
     plain_from=several(st.ip_addresses(v=6).map("{}/128".format)),
     quota=st.integers(1, 1 << 50),
+    members=st.just(()),
+    limits=st.builds(PrintLimits, **{field.name: st.integers(0, 1 << 50) for field in fields(PrintLimits)}),
+    unverified_ok=st.booleans(),
+    raw=st.sampled_from([Raw.INSIDER, Raw.VERIFIED, Raw.STRANGER]),
     when_uncertain=st.sampled_from(WhenUncertain),
     tell_printed=st.booleans(),
     pjl=st.booleans(),
