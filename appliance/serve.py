@@ -17,6 +17,7 @@ import structlog
 
 from appliance.gauges import StoreGauges
 from appliance.guessing import Guesses
+from appliance.partial import Assembler
 from appliance.people import first_administrator
 from appliance.pop3.server import start_pop3
 from appliance.reactor import reactor
@@ -69,6 +70,7 @@ async def serve(settings: Settings) -> None:
         certificate = await asyncio.to_thread(open_certificate, settings)
         relay = Relay(settings, kept.store, kept.people)
         teller = Teller(settings, kept.store, kept.directory, queued=relay.ring)
+        assembler = Assembler(settings, kept.store, kept.directory, kept.people)
         open_ports: list[_Listener] = []
         stack.push_async_callback(_close, open_ports)
         store, directory, people = kept.store, kept.directory, kept.people
@@ -81,11 +83,12 @@ async def serve(settings: Settings) -> None:
         open_ports.append(web)
         async with asyncio.TaskGroup() as tasks:
             work: dict[str, Callable[[], Awaitable[None]]] = {
-                "heed": lambda: _heed(kept, relay.ring, teller.ring),
+                "heed": lambda: _heed(kept, relay.ring, teller.ring, assembler.ring),
                 "sweep": lambda: _sweep(kept.store),
                 "welcome": lambda: _welcome(settings, kept, web.url),
                 "certificate": certificate.watch,
                 "notices": teller.run,
+                "split mail": assembler.run,
                 "relay": relay.run,
             }
             chores = [tasks.create_task(_keep_at(name, chore), name=name) for name, chore in work.items()]
@@ -174,7 +177,7 @@ async def _close(listeners: Sequence[_Listener]) -> None:
             raise end
 
 
-async def _heed(kept: _Kept, changed: Callable[[], None], rung: Callable[[], None]) -> None:
+async def _heed(kept: _Kept, changed: Callable[[], None], *rung: Callable[[], None]) -> None:
     """Forget what is remembered of the directory as soon as somebody changed it through Printpost.
 
     `changed` is called after that, `rung` at each ring: every job that comes in rings.
@@ -206,7 +209,8 @@ async def _heed(kept: _Kept, changed: Callable[[], None], rung: Callable[[], Non
         async for name in kept.store.rings():
             if name == "*":  # the others are printers, of which something happened
                 await look()
-            rung()
+            for ring in rung:
+                ring()
 
 
 async def _sweep(store: Store) -> None:

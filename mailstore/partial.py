@@ -77,57 +77,59 @@ def _fields(block: bytes) -> Iterator[bytes]:
 class Joiner:
     """Makes a mail of its parts, fed in the order of their numbers, each cut anywhere.
 
-    `begin` announces a part; `feed` returns what of the whole is known by it.  Neither header may be larger than
-    `limit` octets: `feed` raises `PermanentFailure` ("5.3.4").
+    `begin` announces a part; `feed` returns what of the whole is known by it.  The header inside may go on in the next
+    part.  No header may be larger than `limit` octets: `feed` raises `PermanentFailure` ("5.3.4").
     """
 
-    __slots__ = ("_block", "_first", "_inner", "_limit", "_outer")
+    __slots__ = ("_first", "_inner", "_limit", "_outer")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._first = True
-        self._outer: bytes | None = None
-        self._inner = False
-        self._block: bytearray | None = None
+        self._first: bytes | None = None  # the header of the first part
+        self._outer: bytearray | None = None  # of the part that comes, until it has come
+        self._inner: bytearray | None = bytearray()  # of the mail inside, until it has come
 
     def begin(self) -> None:
         """The next part comes.  Raises `PermanentFailure` ("5.6.0") if the one before had no whole header."""
         self._whole()
-        self._first = self._outer is None
-        self._block, self._inner = bytearray(), False
+        self._outer = bytearray()
 
     def feed(self, octets: bytes) -> bytes:
-        while self._block is not None:
-            seen = len(self._block)
-            self._block += octets
-            end = 0 if self._block.startswith(b"\r\n") else self._block.find(b"\r\n\r\n", max(seen - 3, 0)) + 2
-            if end == 1:  # not found
-                self._bound(len(self._block))
+        if self._outer is not None:
+            ended = self._gather(self._outer, octets)
+            if ended is None:
                 return b""
-            self._bound(end)
-            block, octets = bytes(self._block[:end]), bytes(self._block[end + 2 :])
-            if self._inner:
-                assert self._outer is not None
-                self._block = None
-                return merged(self._outer, block) + b"\r\n" + octets
-            if self._first:
-                self._outer, self._inner, self._block = block, True, bytearray()
-            else:
-                self._block = None
+            block, octets = ended
+            self._outer = None
+            self._first = block if self._first is None else self._first
+        if self._inner is not None:
+            ended = self._gather(self._inner, octets)
+            if ended is None:
+                return b""
+            assert self._first is not None
+            block, octets = ended
+            self._inner = None
+            return merged(self._first, block) + b"\r\n" + octets
         return octets
 
     def end(self) -> bytes:
         """No more comes; returns the header of a mail that has no body.  Raises as `begin` does."""
-        if self._first and self._inner and self._block is not None and self._outer is not None:
-            inner, self._block = bytes(self._block), None
-            return merged(self._outer, inner if inner.endswith(b"\r\n") else inner + b"\r\n") + b"\r\n"
         self._whole()
-        return b""
+        if self._inner is None or self._first is None:
+            return b""
+        inner, self._inner = bytes(self._inner), None
+        return merged(self._first, inner if inner.endswith(b"\r\n") else inner + b"\r\n") + b"\r\n"
+
+    def _gather(self, kept: bytearray, octets: bytes) -> tuple[bytes, bytes] | None:
+        """The header that ends here and what stands behind its empty line; None if it goes on."""
+        seen = len(kept)
+        kept += octets
+        end = 0 if kept.startswith(b"\r\n") else kept.find(b"\r\n\r\n", max(seen - 3, 0)) + 2
+        found = end != 1
+        if (end if found else len(kept)) > self._limit:
+            raise PermanentFailure("5.3.4", f"the header is longer than {self._limit} octets")
+        return (bytes(kept[:end]), bytes(kept[end + 2 :])) if found else None
 
     def _whole(self) -> None:
-        if self._block is not None:
+        if self._outer is not None:
             raise PermanentFailure("5.6.0", "a part of the message ends within its header")
-
-    def _bound(self, octets: int) -> None:
-        if octets > self._limit:
-            raise PermanentFailure("5.3.4", f"the header is longer than {self._limit} octets")

@@ -120,6 +120,12 @@ def test_a_header_that_does_not_end_is_refused() -> None:
         joined([[FIRST], [b"From: x\r\n"]])
 
 
+def test_a_header_inside_may_go_on_in_the_next_part() -> None:
+    cut = INNER.index(b"MIME-Version")
+    parts = [[OUTER + b"\r\n" + INNER[:cut]], [OUTER + b"\r\n" + INNER[cut:] + b"\r\nbody\r\n"]]
+    assert joined(parts) == WHOLE + b"\r\nbody\r\n"
+
+
 @pytest.mark.parametrize("parts", [[[OUTER * 9]], [[OUTER + b"\r\n" + INNER * 9]], [[FIRST], [b"X: y\r\n" * 200]]])
 def test_a_header_is_bounded(parts: list[list[bytes]]) -> None:
     with pytest.raises(PermanentFailure, match="longer than 1000 octets") as refused:
