@@ -157,7 +157,7 @@ def test_every_table_compiles_for_postgresql() -> None:
 def test_the_waiting_line_is_found_by_its_index(tmp_path: Path) -> None:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     schema.migrate(connection)
-    from mailstore.store import jobs, keeping, leases, listing, looking, outgoing
+    from mailstore.store import keeping, leases, listing, looking, outgoing, tracing
 
     for statement, index in [
         (listing.PENDING, "job_unended"),
@@ -166,8 +166,8 @@ def test_the_waiting_line_is_found_by_its_index(tmp_path: Path) -> None:
         (keeping.NAMED, "message_reference"),
         (keeping.EXPIRED, "message_ended"),
         (looking.TRACE, "USING PRIMARY KEY (job_id=?)"),
-        (jobs._LAST_EVENT, "USING PRIMARY KEY (job_id=?)"),
-        (leases.ADD_EVENT, "USING PRIMARY KEY (job_id=?)"),
+        (tracing.LAST, "USING PRIMARY KEY (job_id=?)"),
+        (tracing.ADD, "USING PRIMARY KEY (job_id=?)"),
         (outgoing._DUE, "outgoing_due"),
         (outgoing._STANDING, "COVERING INDEX outgoing_due"),
     ]:

@@ -10,9 +10,10 @@ import sqlalchemy as sa
 from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.job import DeliveryProof, JobState
 from mailstore.store.admission import Accepted
+from mailstore.store.admitting import Admission
+from mailstore.store.arriving import Envelope, Recipient
 from mailstore.store.blobs import Place, Placed
 from mailstore.store.committer import Rows
-from mailstore.store.contract import Envelope, Recipient
 from mailstore.store.listing import is_of_printer
 from mailstore.store.schema import CONTENT, ENTRY, JOB, MAILDROP, MESSAGE
 from mailstore.store.statement import Statement, given, number, storable, word
@@ -22,7 +23,6 @@ _ADD_MESSAGE = Statement(
 )
 _ADD_CONTENT = Statement(sa.insert(CONTENT), "message_id", "data")
 _NEW_JOB: dict[str, Any] = {
-    "state": word(JobState.PENDING),
     "pages": number(0),
     "attempts": number(0),
     "document": number(-1),
@@ -45,7 +45,7 @@ _ADD_ENTRY = Statement(sa.insert(ENTRY), *(column.name for column in ENTRY.c))
 _FILL = Statement(
     sa.update(MAILDROP)
     .where(MAILDROP.c.name == given("which"), MAILDROP.c.octets + given("more") <= given("quota"))
-    .values(octets=MAILDROP.c.octets + given("more"), messages=MAILDROP.c.messages + number(1))
+    .values(octets=MAILDROP.c.octets + given("more"), messages=MAILDROP.c.messages + given("more_messages"))
 )
 _HAS_MAILDROP = Statement(sa.select(MAILDROP.c.octets).where(MAILDROP.c.name == given("which")))
 _ADD_MAILDROP = Statement(sa.insert(MAILDROP), *(column.name for column in MAILDROP.c))
@@ -53,11 +53,33 @@ _ADD_MAILDROP = Statement(sa.insert(MAILDROP), *(column.name for column in MAILD
 
 def accept(
     rows: Rows, placed: Placed, envelope: Envelope, recipients: Sequence[Recipient], store_id: str, now: float
-) -> list[Accepted]:
-    """Instant 1, the rows.  Raises as `fill` does."""
+) -> tuple[list[Accepted], bool]:
+    """Instant 1, the rows; and whether the octets are needed, for no recipient had the mail before.
+
+    Raises as `Store.accept` does.
+    """
+    admission = Admission(rows, envelope, recipients, placed.octets, now)
+    made, fresh = admission.jobs, admission.fresh
+    if not fresh:
+        return [made[recipient.maildrop] for recipient in recipients], False
+    admission.check()
     sent = envelope.pop3_octets or placed.octets
-    for recipient in recipients:
+    for recipient in fresh:
         fill(rows, recipient, sent)
+    message_id = add_message(rows, placed, envelope, len(fresh), now)
+    accepted = []
+    for recipient in recipients:
+        if (job := made.get(recipient.maildrop)) is None:
+            job = add_job(rows, message_id, recipient, now, reason=recipient.reason)
+            add_entry(rows, job, message_id, recipient, sent, store_id)
+            if is_of_printer(recipient.maildrop):
+                made[recipient.maildrop] = job
+        accepted.append(job)
+    admission.took()
+    return accepted, True
+
+
+def add_message(rows: Rows, placed: Placed, envelope: Envelope, waiting: int, now: float) -> int:
     message_id = rows.all(
         _ADD_MESSAGE,
         reverse_path=storable(envelope.reverse_path),
@@ -74,7 +96,7 @@ def accept(
         reference=placed.reference,
         start=placed.start,
         received_at=now,
-        waiting=len(recipients),
+        waiting=waiting,
         ended_at=0.0,
         login=storable(envelope.login),
         answerable=int(envelope.answerable),
@@ -87,16 +109,17 @@ def accept(
     )[0][0]
     if placed.place is Place.INLINE:
         rows.change(_ADD_CONTENT, message_id=message_id, data=placed.data)
-    return [add_job(rows, message_id, recipient, sent, store_id, now) for recipient in recipients]
+    return int(message_id)
 
 
-def fill(rows: Rows, recipient: Recipient, octets: int) -> None:
+def fill(rows: Rows, recipient: Recipient, octets: int, *, messages: int = 1) -> None:
     """Add a message to the sums of the recipient's maildrop; `octets` as POP3 sends it.
 
+    Of no message, but a part of one, the octets alone.
     Raises `TransientFailure` ("4.2.2"), or `PermanentFailure` ("5.2.3") if it would not fit into an empty one either.
     """
-    more = octets + len(recipient.fields)
-    values = {"which": recipient.maildrop, "more": more, "quota": recipient.quota}
+    more = octets + len(recipient.fields) if messages else octets
+    values = {"which": recipient.maildrop, "more": more, "more_messages": messages, "quota": recipient.quota}
     if rows.change(_FILL, **values):
         return
     if rows.one(_HAS_MAILDROP, which=recipient.maildrop) is None:
@@ -108,19 +131,27 @@ def fill(rows: Rows, recipient: Recipient, octets: int) -> None:
     raise TransientFailure("4.2.2", "the mailbox is full, try again later")
 
 
-def add_job(rows: Rows, message_id: int, recipient: Recipient, octets: int, store_id: str, now: float) -> Accepted:
-    """A job and its entry; the message's count and the maildrop's sums are the caller's."""
+def add_job(
+    rows: Rows, message_id: int, recipient: Recipient, now: float, *, reason: str, state: JobState = JobState.PENDING
+) -> Accepted:
+    """A job; its entry, the message's count and the maildrop's sums are the caller's."""
     job_id = rows.all(
         _ADD_JOB,
         message_id=message_id,
         printer=recipient.maildrop,
         recipient=storable(recipient.address),
-        reasons=recipient.reason,
+        state=state.value,
+        reasons=reason,
         received_at=now,
         notify=recipient.notify,
         orcpt=storable(recipient.orcpt),
         capability=recipient.capability,
     )[0][0]
+    return Accepted(job_id)
+
+
+def add_entry(rows: Rows, job_id: int, message_id: int, recipient: Recipient, octets: int, store_id: str) -> None:
+    """The job's message in its maildrop, of `octets` as POP3 sends it without the recipient's fields."""
     rows.change(
         _ADD_ENTRY,
         job_id=job_id,
@@ -133,4 +164,3 @@ def add_job(rows: Rows, message_id: int, recipient: Recipient, octets: int, stor
     )
     if is_of_printer(recipient.maildrop):
         rows.ring(recipient.maildrop)
-    return Accepted(job_id)

@@ -8,7 +8,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from mailstore.store.contract import StoreUnusable
+from mailstore.store.opening import StoreUnusable
 from mailstore.store.place import open_file
 from mailstore.store.schema import migrate
 

@@ -9,47 +9,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
-from mailstore.directory.records import NO_LIMITS, PrintLimits
 from mailstore.job import DeliveryProof, Event, Job
 from mailstore.store.admission import Accepted, Admission
+from mailstore.store.arriving import Draft as Draft
+from mailstore.store.arriving import Envelope as Envelope
+from mailstore.store.arriving import Recipient as Recipient
+from mailstore.store.opening import Role as Role
+from mailstore.store.opening import StoreUnusable as StoreUnusable
 from mailstore.store.outbox import Outbox, Sessions
 from mailstore.store.splitting import SplitMails
-
-
-class Role(StrEnum):
-    """Which process this is.  One appliance and one bridge stand on one embedded store; tools come and go."""
-
-    APPLIANCE = "appliance"
-    BRIDGE = "bridge"
-    TOOL = "tool"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Envelope:
-    """What the SMTP transaction said, and what we concluded at receipt."""
-
-    reverse_path: str
-    client_ip: str
-    helo: str
-    trust: str  # insider, verified or stranger
-    smtputf8: bool = False
-    body: str = "8BITMIME"  # RFC 6152, RFC 3030: 7BIT, 8BITMIME or BINARYMIME
-    login: str = ""  # the user name, if it came by submission
-    answerable: bool = False  # the reverse-path was proved in this very transaction: it may be answered
-    name: str = ""  # the job's name: Subject, decoded and cut
-    header_message_id: str = ""
-    documents: int = 0  # printable parts
-    pop3_octets: int = 0  # as POP3 sends it, where that is not what is kept (BINARYMIME); 0: the same
-    envid: str = ""  # ENVID of RFC 3461 section 4.4, xtext as sent
-    ret: str = ""  # RET of section 4.3: FULL or HDRS, "" if not said
-    submitter: str = ""  # AUTH of RFC 4954 section 5, xtext as sent, "<>" for nobody's, "" if not said
-    proof: str = ""  # what proved the sender, a word of `mailstore.job.Proof`
-    proved: str = ""  # the canonical address that it proved, "" for none: whose limits these are
-    content: bytes = b""  # digest of what stands behind the header; b"": cannot be told from others, never a duplicate
-    signatures: tuple[bytes, ...] = ()  # digests of DKIM signatures by which alone it is proved: each counts once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,21 +30,6 @@ class Origin:
     helo: str
     reverse_path: str
     messages: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipient:
-    """One maildrop that gets the message."""
-
-    maildrop: str  # the printer's name, or `Person.maildrop`: what lies there is mail to be read, and no job
-    address: str  # as given in RCPT TO
-    quota: int  # octets that may wait there
-    fields: bytes  # Return-Path and Delivered-To, CRLF-ended header fields that stand before the stored octets
-    reason: str = "job-queued"  # "job-fetchable" where the printer polls
-    notify: str = ""  # NOTIFY of RFC 3461 section 4.1 in capitals, "" if not said
-    orcpt: str = ""  # ORCPT of section 4.2, xtext as sent
-    limits: PrintLimits = NO_LIMITS  # of the printer; jobs and octets are asked of it here
-    capability: int = 0  # the number of the `Capability` that it came by, 0 for none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,32 +88,8 @@ class JobEvent:
     text: str
 
 
-class StoreUnusable(Exception):
-    """The store can't be opened: wrong kind of disk, not writable, in use, or newer than the program."""
-
-
 class LeaseLost(Exception):
     """Somebody else holds the resource now: stop at once, write nothing more."""
-
-
-class Draft(Protocol):
-    """The octets of a message that is arriving.  Nothing of them is visible, or remains, unless it is accepted."""
-
-    @property
-    def octets(self) -> int: ...
-
-    @property
-    def congested(self) -> bool:
-        """More waits to be written than memory should hold: stop reading from the peer until `drained`."""
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Take octets, without blocking.  The buffer may be reused after the call."""
-
-    async def drained(self) -> None:
-        """Return when not `congested` any more.  Raises `TransientFailure` ("4.3.1" disk full, "4.3.0" else)."""
-
-    async def discard(self) -> None:
-        """Forget the octets.  May be called more than once, and after `accept` it does nothing."""
 
 
 class Maildrop(Protocol):
@@ -202,13 +133,14 @@ class Store(Admission, SplitMails, Outbox, Sessions, Protocol):
 
         What came within the hour before (`admission.DUPLICATE_SECONDS`) from the same reverse-path under the same
         Message-ID with the same `content` for the same printer, and has not ended aborted or canceled, makes no new
-        job: the earlier one's number is returned.  It uses up no limit.
+        job: the earlier one's number is returned.  It uses up no limit, and if no recipient is left nothing is kept.
+        A printer that is named twice makes one job.  People's maildrops have none of this.
 
         Raises `TransientFailure` ("4.2.2") if any maildrop would exceed its quota, ("4.3.1") if the disk is full,
         ("4.7.1") if a limit of jobs or octets an hour would be passed, of the printer, or of the proved sender there;
-        and `PermanentFailure` ("5.2.3") if a maildrop is smaller than the message, ("5.7.1") if a capability is used
-        up, over or revoked, or one of `signatures` was seen before; then nothing is kept.  To be shielded from the
-        client's disconnecting.
+        and `PermanentFailure` ("5.2.3") if a maildrop is smaller than the message, ("5.3.4") if it has more octets than
+        are taken in an hour, ("5.7.1") if a capability is used up, over or revoked, or one of `signatures` came to the
+        same printer before; then nothing is kept.  To be shielded from the client's disconnecting.
         """
 
     async def standing(self, maildrop: str) -> tuple[bool, int]:
@@ -339,7 +271,11 @@ class Store(Admission, SplitMails, Outbox, Sessions, Protocol):
     async def hold(self, job_id: int, by: str) -> bool:
         """`pending` to `pending-held`; the reasons stay, behind `job-hold-until-specified`."""
 
-    async def unhold(self, job_id: int, by: str) -> bool: ...
+    async def unhold(self, job_id: int, by: str) -> bool:
+        """`pending-held` to `pending`; what a limit of pages held passes it from now on (`Job.waived`).
+
+        Raises `PermanentFailure` ("5.3.0") for a split mail whose parts have not all come.
+        """
 
     async def decide(self, job_id: int, by: str, *, printed: bool) -> bool:
         """Of a job in doubt: count it as printed, or print it again under a banner."""

@@ -13,13 +13,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from mailstore.job import TRANSITIONS, DeliveryProof, Event, JobState, sources
-from mailstore.store import leases, listing
+from mailstore.store import leases, listing, tracing
 from mailstore.store.committer import Rows
 from mailstore.store.contract import Lease
 from mailstore.store.listing import among
 from mailstore.store.occurring import occurred
 from mailstore.store.outbox import Occasion
-from mailstore.store.schema import ENTRY, EVENT, JOB, MAILDROP, MESSAGE
+from mailstore.store.schema import ENTRY, JOB, MAILDROP, MESSAGE
 from mailstore.store.statement import Statement, given, number, storable, word
 
 ENDINGS = (Event.COMPLETE, Event.ABORT, Event.CANCEL)
@@ -83,19 +83,8 @@ def sending(rows: Rows, lease: Lease, job_id: int, document: int, now: float) ->
         ours=lease.token,
     )
     for (attempts,) in found:
-        rows.change(
-            leases.ADD_EVENT, job_id=job_id, at=now, text=f"sending: attempt {attempts}, document {document + 1}"
-        )
+        rows.change(tracing.ADD, job_id=job_id, at=now, text=f"sending: attempt {attempts}, document {document + 1}")
     return bool(found)
-
-
-_LAST_EVENT = Statement(
-    sa.select(EVENT.c.text)
-    .where(EVENT.c.job_id == given("job"))
-    .order_by(EVENT.c.id.desc())
-    .limit(number(1))
-    .offset(number(0))
-)
 
 
 @cache
@@ -143,9 +132,9 @@ def move(
     )
     if not found:
         return False
-    told = storable(told_of(event, reasons, detail))
-    if rows.one(_LAST_EVENT, job=job_id) != (told,):  # a printer that is off for months refuses every minute
-        rows.change(leases.ADD_EVENT, job_id=job_id, at=now, text=told)
+    tracing.note_once(
+        rows, job_id, told_of(event, reasons, detail), now
+    )  # a printer off for months refuses every minute
     ((printer,),) = found
     if event is Event.DOUBT:
         occurred(rows, Occasion.UNCERTAIN, printer, reasons, detail, now, job_id)
@@ -161,7 +150,12 @@ def move(
 def _end(event: Event) -> Statement:
     return Statement(
         sa.update(JOB)
-        .where(JOB.c.id == given("job_id"), among(sources(event)), leases.OURS)
+        .where(
+            JOB.c.id == given("job_id"),
+            among(sources(event)),
+            leases.OURS,
+            JOB.c.reasons != word("job-incoming"),  # nobody drains it, and its parts must go with it (`parts`)
+        )
         .values(
             state=word(_target(event)),
             reasons=given("why"),
@@ -259,7 +253,7 @@ def closed(
     now: float,
 ) -> None:
     """What goes with a job's end: the trace, the maildrop entry, the message's count, and what people are told."""
-    rows.change(leases.ADD_EVENT, job_id=job_id, at=now, text=storable(told_of(event, reasons, detail)))
+    rows.change(tracing.ADD, job_id=job_id, at=now, text=storable(told_of(event, reasons, detail)))
     for maildrop, size in rows.all(_TAKE_ENTRY, job=job_id):
         completed = now if event is Event.COMPLETE else 0.0
         rows.change(_EMPTY, which=maildrop, less=size, fewer=1, completed=completed)
@@ -276,7 +270,7 @@ def forget(rows: Rows, printer: str, now: float) -> list[int]:
     for job_id, message_id in rows.all(
         _CANCEL_ALL, of=printer, why=" ".join(reasons), sentence=storable(detail), now=now
     ):
-        rows.change(leases.ADD_EVENT, job_id=job_id, at=now, text=told_of(Event.CANCEL, reasons, detail))
+        rows.change(tracing.ADD, job_id=job_id, at=now, text=told_of(Event.CANCEL, reasons, detail))
         rows.all(_TAKE_ENTRY, job=job_id)
         rows.all(_MESSAGE_ENDED, message=message_id, now=now)
         messages.append(message_id)
@@ -292,7 +286,7 @@ def told_of(event: Event, reasons: Sequence[str], detail: str) -> str:
 def note(rows: Rows, job_id: int, text: str, now: float) -> None:
     """A line in the trace, if there is such a job."""
     if rows.one(listing.ONE_JOB, job=job_id) is not None:
-        rows.change(leases.ADD_EVENT, job_id=job_id, at=now, text=storable(text))
+        rows.change(tracing.ADD, job_id=job_id, at=now, text=storable(text))
 
 
 for _event in Event:  # so that the first job pays for no compiling, and the tests see every statement

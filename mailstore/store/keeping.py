@@ -6,14 +6,14 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import sqlalchemy as sa
 
 from mailstore.failure import TransientFailure
 from mailstore.mime import ACCEPTED
 from mailstore.reencode import Reencoder
-from mailstore.store import sessions
+from mailstore.store import forgetting, sessions
 from mailstore.store.blobs import Blobs, Place, Placed, gone
 from mailstore.store.committer import Committer, Rows, Wanted
 from mailstore.store.drafts import Spool
@@ -182,15 +182,20 @@ class Keeping:
 
         while await self.committer.submit(drop, Wanted.LATER):
             pass
+        await forgetting.sweep(self.committer, self._reader, now)
         await self._reader.run(lambda: self._blobs.tidy(self._named))
         return removed
 
     async def _drop(self, messages: list[int], until: float) -> int:
         dropped = await self.committer.submit(lambda rows: drop_octets(rows, messages, until), Wanted.NOW)
+        await self._remove(dropped)
+        return len(dropped)
+
+    async def _remove(self, dropped: Sequence[Placed]) -> None:
+        """Octets whose rows are gone."""
         for placed in dropped:
             if placed.place is not Place.INLINE:
                 await asyncio.to_thread(self._blobs.remove, placed, erase=self._keep == 0)
-        return len(dropped)
 
     async def _ended(self, messages: list[int]) -> None:
         """Jobs of these messages ended: octets that no other job needs go at once if nothing is to be kept."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from mailstore.job import Event, JobState, advance
+from mailstore.store import tracing
 from mailstore.store.committer import Rows
 from mailstore.store.contract import Lease, LeaseLost, Role
 from mailstore.store.occurring import occurred
 from mailstore.store.outbox import Occasion
-from mailstore.store.schema import EVENT, JOB, LEASE
+from mailstore.store.schema import JOB, LEASE
 from mailstore.store.statement import Statement, given, number, word
 
 MAILDROP = "maildrop:"
@@ -65,17 +66,6 @@ _SETTLE = Statement(
         holder_token=number(0),
     )
 )
-ADD_EVENT = Statement(
-    sa.insert(EVENT).from_select(
-        ["job_id", "id", "at", "text"],
-        sa.select(
-            given("job_id", sa.BigInteger),
-            sa.func.coalesce(sa.func.max(EVENT.c.id), number(0)) + number(1),
-            given("at", sa.Double),
-            given("text", sa.Text),
-        ).where(EVENT.c.job_id == given("job_id", sa.BigInteger)),
-    )
-)
 
 
 def acquire(rows: Rows, resource: str, owner: str, role: Role, now: float, seconds: float) -> Lease | None:
@@ -114,7 +104,7 @@ def settle(rows: Rows, resource: str, now: float, most: int = _ALL) -> int:
             why=reasons,
             sentence=sentence,
         )
-        rows.change(ADD_EVENT, job_id=job_id, at=now, text=sentence or "let go untouched: its holder was lost")
+        rows.change(tracing.ADD, job_id=job_id, at=now, text=sentence or "let go untouched: its holder was lost")
         if event is Event.DOUBT:
             occurred(rows, Occasion.UNCERTAIN, printer, reasons.split(), sentence, now, job_id)
     return len(left)

@@ -18,7 +18,7 @@ import secrets
 import stat
 from pathlib import Path
 
-from mailstore.store.contract import Role, StoreUnusable
+from mailstore.store.opening import Role, StoreUnusable
 from mailstore.store.worker import sync
 
 NETWORK = {

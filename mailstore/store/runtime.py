@@ -15,7 +15,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from mailstore.store.contract import StoreUnusable
+from mailstore.store.opening import StoreUnusable
 from mailstore.store.place import make_folder, shared
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from mailstore.store.contract import StoreUnusable
 from mailstore.store.migrations import MIGRATIONS, Step
+from mailstore.store.opening import StoreUnusable
 
 METADATA = sa.MetaData()
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from mailstore.store.contract import Draft, Envelope, Recipient
+from mailstore.store.arriving import Draft, Envelope, Recipient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +58,8 @@ class SplitMails(Protocol):
     ) -> SplitMail:
         """Instant 1 for a part; returns how its split mail stands then.  Known by `envelope.proved` and the maildrop.
 
-        The first part makes the job.  A part that is there already is not taken twice: the earlier one stays.
+        The first part makes the job.  A part that is there already is not taken twice: the earlier one stays; so does
+        one that came within the hour before and whose whole was put together: then nothing waits for it.
         Raises as `Store.accept` does, and `PermanentFailure` ("5.6.0") if the part contradicts the others (number
         beyond the total, another total), ("5.3.4") if it would pass a limit: then the others stay as they were.
         """

@@ -12,36 +12,36 @@ import time
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from mailstore.failure import TransientFailure
 from mailstore.job import DeliveryProof, Event, Job
-from mailstore.store import accepting, jobs, leases, listing, looking, outgoing, printers
-from mailstore.store.admission import Accepted
+from mailstore.store import capabilities, jobs, leases, listing, looking, outgoing, parts, printers
 from mailstore.store.blobs import Blobs, Placed
+from mailstore.store.capabilities import Capabilities
 from mailstore.store.committer import Committer, Rows, Wanted
 from mailstore.store.connection import connect, open_writer
 from mailstore.store.contract import (
-    Draft,
-    Envelope,
     JobEvent,
     Lease,
     Maildrop,
     Origin,
-    Recipient,
     Role,
     StoreUnusable,
     Waiting,
 )
 from mailstore.store.doorbell import Doorbell
-from mailstore.store.drafts import Spool, SpooledDraft
+from mailstore.store.drafts import Spool
+from mailstore.store.holding import Counting
 from mailstore.store.maildrop import Maildrops
 from mailstore.store.outgoing import Telling
 from mailstore.store.place import RoleLock, open_file, prepare, sync_folder
 from mailstore.store.printers import Printers
-from mailstore.store.promised import Promised
 from mailstore.store.reader import Reader
 from mailstore.store.runtime import runtime_folder
 from mailstore.store.sessions import LoggedIn
+from mailstore.store.splits import Splits
+from mailstore.store.taking import Taking
 from mailstore.store.wishes import Wishes
 
 KEEP_SECONDS = 86400.0
@@ -49,10 +49,10 @@ _PRINTERS_ON_LOOP = 16
 RESERVE_OCTETS = 256 * 1024 * 1024
 
 
-class SqlStore(Wishes, Printers, Telling, LoggedIn, Promised):
+class SqlStore(Taking, Wishes, Splits, Counting, Capabilities, Printers, Telling, LoggedIn):
     """A store that is open.  Made by `open_store`.
 
-    Taking in, draining and looking are here; each other part of the contract has a class and a file of its own.
+    Draining and looking are here; each other part of the contract has a class and a file of its own.
     """
 
     def __init__(
@@ -75,57 +75,9 @@ class SqlStore(Wishes, Printers, Telling, LoggedIn, Promised):
         self._doorbell = doorbell
         self._store_id = store_id
         self._closed = False
-        self._accepting: set[asyncio.Task[list[Accepted]]] = set()
+        self._accepting: set[asyncio.Task[Any]] = set()
         self._maildrops = Maildrops(committer, reader, role, self._read_for_pop3, self._ended)
         self.committer = committer
-
-    # -- taking in
-
-    async def draft(self, expected: int = 0) -> SpooledDraft:
-        return self._spool.draft(expected)
-
-    async def accept(self, draft: Draft, envelope: Envelope, recipients: Sequence[Recipient]) -> Sequence[Accepted]:
-        if not isinstance(draft, SpooledDraft):
-            raise TypeError("a draft of another store")
-        if not recipients:
-            raise ValueError("a message needs a recipient")
-        draft.take()
-        # A caller that is canceled meanwhile must not leave octets without rows, nor take the rows back.
-        if (placed := self._blobs.inline(draft)) is not None:
-            accepted = self._add(placed, envelope, recipients)
-            accepted.add_done_callback(lambda _: draft.close())
-            return await asyncio.shield(accepted)
-        task = asyncio.create_task(self._accept(draft, envelope, recipients))
-        self._accepting.add(task)
-        task.add_done_callback(self._accepted)
-        return await asyncio.shield(task)
-
-    async def _accept(self, draft: SpooledDraft, envelope: Envelope, recipients: Sequence[Recipient]) -> list[Accepted]:
-        try:
-            # Instant 1: the octets durable, then the rows that name them; whoever called may say "250" after that.
-            placed = await self._blobs.keep(draft)
-            try:
-                return await self._add(placed, envelope, recipients)
-            except Exception:
-                await asyncio.to_thread(self._blobs.remove, placed)
-                raise
-            finally:
-                self._blobs.committed(placed)
-        finally:
-            await draft.end()
-
-    def _add(
-        self, placed: Placed, envelope: Envelope, recipients: Sequence[Recipient]
-    ) -> asyncio.Future[list[Accepted]]:
-        now = time.time()
-        return self.committer.submit(
-            lambda rows: accepting.accept(rows, placed, envelope, recipients, self._store_id, now), instant="1"
-        )
-
-    def _accepted(self, task: asyncio.Task[list[Accepted]]) -> None:
-        self._accepting.discard(task)
-        if not task.cancelled():
-            task.exception()  # seen, even if whoever wanted it is gone
 
     async def standing(self, maildrop: str) -> tuple[bool, int]:
         ((accepting, octets),) = self._reader.all(looking.STANDING, which=maildrop)
@@ -258,11 +210,14 @@ class SqlStore(Wishes, Printers, Telling, LoggedIn, Promised):
     async def forget_printer(self, printer: str) -> None:
         now = time.time()
 
-        def work(rows: Rows) -> list[int]:
+        def work(rows: Rows) -> tuple[list[Placed], list[int]]:
             printers.forget_printer(rows, printer)
-            return jobs.forget(rows, printer, now)
+            capabilities.revoke_all(rows, printer, now)
+            return parts.forget(rows, printer, now), jobs.forget(rows, printer, now)
 
-        await self._ended(await self.committer.submit(work))
+        dropped, messages = await self.committer.submit(work)
+        await self._remove(dropped)
+        await self._ended(messages)
 
     async def generation(self) -> int:
         ((value,),) = self._reader.all(looking.META_VALUE, which="generation")

@@ -14,10 +14,11 @@ import sqlalchemy as sa
 
 from mailstore.failure import PermanentFailure
 from mailstore.job import DeliveryProof, Event, IllegalTransition, JobState, advance
-from mailstore.store import accepting, jobs, leases
-from mailstore.store.blobs import Place
+from mailstore.store import accepting, jobs, parts, tracing
+from mailstore.store.blobs import Place, Placed
 from mailstore.store.committer import Rows
 from mailstore.store.contract import Recipient
+from mailstore.store.holding import AGAIN, LIMIT
 from mailstore.store.keeping import Keeping
 from mailstore.store.listing import of_printer
 from mailstore.store.schema import JOB, MESSAGE, PRINTER_STATE
@@ -25,7 +26,6 @@ from mailstore.store.statement import Statement, given, number, storable, word
 
 HELD = "job-hold-until-specified"
 UNKNOWN = "x-delivery-unknown"
-AGAIN = "x-printed-again"
 
 _NO_QUOTA = 1 << 62
 
@@ -42,6 +42,7 @@ _GRANT = Statement(
         reasons=given("why"),
         detail=given("sentence"),
         completed_at=given("ended"),
+        waived=JOB.c.waived + given("let_pass"),
         document=number(-1),
         holder=word(""),
         holder_token=number(0),
@@ -54,6 +55,7 @@ _ENDED = Statement(
         JOB.c.attempts,
         JOB.c.delivery_proof,
         JOB.c.message_id,
+        JOB.c.capability,
         MESSAGE.c.reverse_path,
         sa.case((MESSAGE.c.pop3_octets > number(0), MESSAGE.c.pop3_octets), else_=MESSAGE.c.octets),
         MESSAGE.c.place,
@@ -83,12 +85,13 @@ class _Asked:
         self._rows = rows
         self._job_id = job_id
         self._now = now
+        self.dropped: list[Placed] = []  # octets of parts that went with it
 
     @property
     def in_doubt(self) -> bool:
         return self.state is JobState.PROCESSING_STOPPED and UNKNOWN in self.reasons and not self.holder
 
-    def grant(self, event: Event, reasons: Sequence[str], detail: str, *, told: str = "") -> bool:
+    def grant(self, event: Event, reasons: Sequence[str], detail: str, *, told: str = "", waived: bool = False) -> bool:
         """False if the table has no such arrow.  The trace says `told`, or else the `detail`."""
         try:
             state = advance(self.state, event)
@@ -101,14 +104,17 @@ class _Asked:
             why=" ".join(reasons),
             sentence=storable(detail),
             ended=self._now if state.ended else 0.0,
+            let_pass=int(waived),
         )
         if state.ended:
+            if parts.INCOMING in self.reasons:
+                self.dropped = parts.let_go(self._rows, self._job_id, self._now)
             jobs.closed(
                 self._rows, self._job_id, self.message_id, self.printer, event, reasons, told or detail, self._now
             )
         else:
             text = storable(jobs.told_of(event, reasons, told or detail))
-            self._rows.change(leases.ADD_EVENT, job_id=self._job_id, at=self._now, text=text)
+            self._rows.change(tracing.ADD, job_id=self._job_id, at=self._now, text=text)
         self._rows.ring(self.printer)
         return True
 
@@ -123,8 +129,14 @@ def _hold(asked: _Asked, by: str) -> bool:
 
 
 def _unhold(asked: _Asked, by: str) -> bool:
-    reasons = [reason for reason in asked.reasons if reason != HELD] or ["job-queued"]
-    return asked.grant(Event.UNHOLD, reasons, "", told=f"released by {by}")
+    if parts.INCOMING in asked.reasons:
+        raise PermanentFailure(
+            "5.3.0", "it is a split mail of which parts are still to come; it prints when all are there, or cancel it"
+        )
+    reasons = [reason for reason in asked.reasons if reason not in (HELD, LIMIT)]
+    if waived := LIMIT in asked.reasons:
+        reasons.append("job-queued")
+    return asked.grant(Event.UNHOLD, reasons or ["job-queued"], "", told=f"released by {by}", waived=waived)
 
 
 def _count_as_printed(asked: _Asked, by: str) -> bool:
@@ -141,7 +153,7 @@ def _print_again(rows: Rows, job_id: int, by: str, keep: float, store_id: str, n
     row = rows.one(_ENDED, job=job_id)
     if row is None:
         raise PermanentFailure("5.3.0", f"there is no job {job_id} that has ended")
-    printer, address, attempts, proof, message_id, reverse_path, octets, place, waiting, ended_at = row
+    printer, address, attempts, proof, message_id, capability, reverse_path, octets, place, waiting, ended_at = row
     if place == Place.GONE or (not waiting and ended_at + keep <= now):
         raise PermanentFailure("5.3.0", f"job {job_id} cannot be printed again: its document is kept no longer")
     polls = proof == DeliveryProof.FETCHED or (not attempts and rows.one(_POLLS, of=printer) is not None)
@@ -152,12 +164,14 @@ def _print_again(rows: Rows, job_id: int, by: str, keep: float, store_id: str, n
         # RFC 5321 section 4.4 and RFC 9228 section 2: what they said at receipt went with the old entry.
         fields=f"Return-Path: <{reverse_path}>\r\nDelivered-To: {address}\r\n".encode(),
         reason="job-fetchable" if polls else "job-queued",
+        capability=capability,  # its pages count there; as a job it counted when it came
     )
     accepting.fill(rows, recipient, octets)
-    new = accepting.add_job(rows, message_id, recipient, octets, store_id, now)
+    new = accepting.add_job(rows, message_id, recipient, now, reason=recipient.reason)
+    accepting.add_entry(rows, new, message_id, recipient, octets, store_id)
     rows.change(_NEEDED_AGAIN, message=message_id)
-    rows.change(leases.ADD_EVENT, job_id=job_id, at=now, text=storable(f"printed again as job {new}, by {by}"))
-    rows.change(leases.ADD_EVENT, job_id=new, at=now, text=storable(f"again job {job_id}, by {by}"))
+    rows.change(tracing.ADD, job_id=job_id, at=now, text=storable(f"printed again as job {new}, by {by}"))
+    rows.change(tracing.ADD, job_id=new, at=now, text=storable(f"again job {job_id}, by {by}"))
     return new
 
 
@@ -178,6 +192,12 @@ class Wishes(Keeping):
     async def decide(self, job_id: int, by: str, *, printed: bool) -> bool:
         return await self._wish(job_id, by, _count_as_printed if printed else _reprint)
 
+    async def give_up_split(self, job_id: int, reasons: Sequence[str], detail: str) -> bool:
+        def give_up(asked: _Asked, _: str) -> bool:
+            return parts.INCOMING in asked.reasons and asked.grant(Event.ABORT, reasons, detail)
+
+        return await self._wish(job_id, "", give_up)
+
     async def print_again(self, job_id: int, by: str) -> int:
         now = time.time()
         return await self.committer.submit(
@@ -187,12 +207,13 @@ class Wishes(Keeping):
     async def _wish(self, job_id: int, by: str, wish: Callable[[_Asked, str], bool]) -> bool:
         now = time.time()
 
-        def work(rows: Rows) -> int:
+        def work(rows: Rows) -> _Asked | None:
             row = rows.one(_ASKED, job=job_id)
             asked = _Asked(rows, job_id, row, now) if row else None
-            return asked.message_id if asked and wish(asked, by) else 0
+            return asked if asked and wish(asked, by) else None
 
-        message = await self.committer.submit(work, instant="wish")
-        if message:
-            await self._ended([message])  # if it ended: octets that a job needs stay in any case
-        return bool(message)
+        asked = await self.committer.submit(work, instant="wish")
+        if asked:
+            await self._remove(asked.dropped)
+            await self._ended([asked.message_id])  # if it ended: octets that a job needs stay in any case
+        return bool(asked)

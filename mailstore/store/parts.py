@@ -1,0 +1,233 @@
+"""Split mail as rows: a job without octets, and its parts, each a message that the job needs.
+
+The job's own message holds what the first part said and no octets (`Place.GONE`): until the whole takes its place there
+is nothing to read or to print again.  A row in `split` is there exactly as long as the job is `job-incoming`.
+
+Security: the parts are strangers' to each other until their sender is proved.  They are known by the proved address,
+never by what the header claims (CERT VU#836088), and bounded in number, octets and time before a row is written.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from mailstore.failure import PermanentFailure
+from mailstore.job import JobState
+from mailstore.store import accepting, tracing
+from mailstore.store.admission import Accepted
+from mailstore.store.admitting import Admission
+from mailstore.store.arriving import Envelope, Recipient
+from mailstore.store.blobs import Place, Placed
+from mailstore.store.committer import Rows
+from mailstore.store.keeping import drop_octets
+from mailstore.store.schema import JOB, MAILDROP, MESSAGE, PART, SPLIT
+from mailstore.store.splitting import Part, SplitLimits, SplitMail
+from mailstore.store.statement import Statement, given, number, storable, word
+
+INCOMING = "job-incoming"
+_NO_OCTETS = Placed(place=Place.GONE, octets=0)
+
+_FIND = Statement(
+    sa.select(SPLIT).where(
+        SPLIT.c.printer == given("of"), SPLIT.c.sender == given("by"), SPLIT.c.part_id == given("which")
+    )
+)
+ONE = Statement(sa.select(SPLIT).where(SPLIT.c.job_id == given("job")))
+ALL = Statement(sa.select(SPLIT).order_by(SPLIT.c.job_id))
+_OF_PRINTER = Statement(sa.select(SPLIT.c.job_id).where(SPLIT.c.printer == given("of")))
+NUMBERS = Statement(
+    sa.select(PART.c.number, PART.c.message_id).where(PART.c.job_id == given("job")).order_by(PART.c.number)
+)
+_ADD_SPLIT = Statement(sa.insert(SPLIT), *(column.name for column in SPLIT.c))
+_ADD_PART = Statement(sa.insert(PART), *(column.name for column in PART.c))
+_GROW = Statement(
+    sa.update(SPLIT)
+    .where(SPLIT.c.job_id == given("job"))
+    .values(octets=SPLIT.c.octets + given("more"), total=given("of_all"))
+    .returning(SPLIT.c.octets)
+)
+_SHOW_OCTETS = Statement(
+    sa.update(MESSAGE)
+    .where(MESSAGE.c.id == sa.select(JOB.c.message_id).where(JOB.c.id == given("job")).scalar_subquery())
+    .values(octets=given("by_now"))
+)
+_DROP_PARTS = Statement(sa.delete(PART).where(PART.c.job_id == given("job")))
+_DROP_SPLIT = Statement(
+    sa.delete(SPLIT).where(SPLIT.c.job_id == given("job")).returning(SPLIT.c.printer, SPLIT.c.octets)
+)
+_DROP_MESSAGE = Statement(sa.delete(MESSAGE).where(MESSAGE.c.id == given("message")))
+_NOT_NEEDED = Statement(
+    sa.update(MESSAGE).where(MESSAGE.c.id == given("message")).values(waiting=number(0), ended_at=given("now"))
+)
+_LESS = Statement(
+    sa.update(MAILDROP).where(MAILDROP.c.name == given("which")).values(octets=MAILDROP.c.octets - given("less"))
+)
+_MESSAGE_OF = Statement(sa.select(JOB.c.message_id).where(JOB.c.id == given("job")))
+_WHOLE = Statement(
+    sa.update(JOB)
+    .where(JOB.c.id == given("job"))
+    .values(
+        message_id=given("whole"),
+        state=word(JobState.PENDING),
+        reasons=given("why"),
+        detail=word(""),
+        recipient=given("address"),
+        notify=given("when_told"),
+        orcpt=given("original"),
+    )
+)
+
+
+def split_mail(row: Sequence[Any], numbers: Sequence[int]) -> SplitMail:
+    """Of a row of `SPLIT`, and the numbers of its parts."""
+    job_id, printer, sender, part_id, total, octets, until = row
+    return SplitMail(
+        job_id=job_id,
+        printer=printer,
+        id=part_id,
+        sender=sender,
+        parts=tuple(numbers),
+        total=total,
+        octets=octets,
+        until=until,
+    )
+
+
+def _standing(rows: Rows, row: Sequence[Any]) -> SplitMail:
+    return split_mail(row, [found for found, _ in rows.all(NUMBERS, job=row[0])])
+
+
+def accept(
+    rows: Rows, placed: Placed, envelope: Envelope, recipient: Recipient, part: Part, limits: SplitLimits, now: float
+) -> tuple[SplitMail, bool]:
+    """Instant 1 of a part, the rows; and whether its octets are needed."""
+    printer, sender, part_id = recipient.maildrop, storable(envelope.proved), storable(part.id)
+    row = rows.one(_FIND, of=printer, by=sender, which=part_id)
+    known = _standing(rows, row) if row else None
+    _refuse_contradiction(known, part)
+    if known and part.number in known.parts:
+        return known, False
+    # Parts may be alike, and some programs give all of them one Message-ID: the number tells them apart.
+    content = envelope.content and envelope.content + b" %d" % part.number
+    admission = Admission(rows, replace(envelope, content=content), [recipient], placed.octets, now)
+    if (earlier_job := admission.jobs.get(printer)) is not None:
+        # The whole was put together, and the client has not heard that we have this part of it.
+        earlier = (earlier_job, printer, sender, part_id, part.total, placed.octets, now)
+        return split_mail(earlier, (part.number,)), False
+    _refuse_too_much(known, part, placed.octets, limits, now)
+    begins = int(known is None)
+    admission.check(count=begins)
+    accepting.fill(rows, recipient, placed.octets, messages=0)
+    until = now + limits.seconds
+    job_id = Accepted(known.job_id) if known else _begin(rows, envelope, recipient, part_id, until, now)
+    admission.jobs[printer] = job_id
+    _add(rows, job_id, placed, envelope, part, known.total if known else 0, now)
+    admission.took(count=begins)
+    rows.ring(printer)
+    return _standing(rows, rows.one(ONE, job=job_id) or ()), True
+
+
+def _refuse_contradiction(known: SplitMail | None, part: Part) -> None:
+    total = (known.total if known else 0) or part.total
+    highest = max((part.number, *(known.parts if known else ())))
+    if part.number < 1 or part.total < 0 or (total and highest > total) or (part.total and part.total != total):
+        raise PermanentFailure(
+            "5.6.0", "this part of a split mail contradicts its number of parts; send it anew, whole"
+        )
+
+
+def _refuse_too_much(known: SplitMail | None, part: Part, octets: int, limits: SplitLimits, now: float) -> None:
+    if max(part.number, part.total) > limits.parts:
+        raise PermanentFailure(
+            "5.3.4", f"the split mail has more than {limits.parts} parts; send larger ones, or fewer"
+        )
+    if (known.octets if known else 0) + octets > limits.octets:
+        raise PermanentFailure("5.3.4", f"the parts of the split mail have more than {limits.octets} octets together")
+    if known and now > known.until:
+        raise PermanentFailure("5.3.4", "the time for the parts of this split mail is over; send it anew")
+
+
+def _begin(rows: Rows, envelope: Envelope, recipient: Recipient, part_id: str, until: float, now: float) -> Accepted:
+    message_id = accepting.add_message(rows, _NO_OCTETS, envelope, 1, now)
+    job_id = accepting.add_job(rows, message_id, recipient, now, state=JobState.PENDING_HELD, reason=INCOMING)
+    rows.change(
+        _ADD_SPLIT,
+        job_id=job_id,
+        printer=recipient.maildrop,
+        sender=storable(envelope.proved),
+        part_id=part_id,
+        total=0,
+        octets=0,
+        until=until,
+    )
+    return job_id
+
+
+def _add(rows: Rows, job_id: int, placed: Placed, envelope: Envelope, part: Part, known_total: int, now: float) -> None:
+    message_id = accepting.add_message(rows, placed, envelope, 1, now)
+    rows.change(_ADD_PART, job_id=job_id, number=part.number, message_id=message_id)
+    total = part.total or known_total
+    ((octets,),) = rows.all(_GROW, job=job_id, more=placed.octets, of_all=total)
+    rows.change(_SHOW_OCTETS, job=job_id, by_now=octets)
+    told = f"part {part.number} of {total or 'a number not said yet'} came"
+    rows.change(tracing.ADD, job_id=job_id, at=now, text=told)
+
+
+def put_together(
+    rows: Rows, placed: Placed, job_id: int, envelope: Envelope, recipient: Recipient, store_id: str, now: float
+) -> tuple[list[Placed] | None, bool]:
+    """The octets of parts that are to be removed, None if it is not incoming; and whether the whole's are needed."""
+    row = rows.one(ONE, job=job_id)
+    if row is None:
+        return None, False
+    split = _standing(rows, row)
+    if split.printer != recipient.maildrop or not split.complete:
+        raise ValueError(f"job {job_id} is a split mail for {split.printer}, with parts {split.parts} of {split.total}")
+    admission = Admission(rows, replace(envelope, content=b""), [recipient], placed.octets, now)
+    admission.check_signatures()
+    dropped = let_go(rows, job_id, now)
+    octets = envelope.pop3_octets or placed.octets
+    accepting.fill(rows, recipient, octets)
+    ((stub,),) = rows.all(_MESSAGE_OF, job=job_id)
+    message_id = accepting.add_message(rows, placed, envelope, 1, now)
+    rows.change(
+        _WHOLE,
+        job=job_id,
+        whole=message_id,
+        why=recipient.reason,
+        address=storable(recipient.address),
+        when_told=recipient.notify,
+        original=storable(recipient.orcpt),
+    )
+    rows.change(_DROP_MESSAGE, message=stub)
+    accepting.add_entry(rows, job_id, message_id, recipient, octets, store_id)
+    admission.jobs[split.printer] = Accepted(job_id)
+    admission.remember_signatures()
+    told = f"{JobState.PENDING.value}: {recipient.reason} (put together of {split.total} parts)"
+    rows.change(tracing.ADD, job_id=job_id, at=now, text=told)
+    rows.ring(recipient.maildrop)
+    return dropped, True
+
+
+def let_go(rows: Rows, job_id: int, now: float) -> list[Placed]:
+    """The parts go, if it is a split mail; what lies in files is to be removed once this is committed."""
+    messages = [message_id for _, message_id in rows.all(NUMBERS, job=job_id)]
+    rows.change(_DROP_PARTS, job=job_id)
+    for printer, octets in rows.all(_DROP_SPLIT, job=job_id):
+        rows.change(_LESS, which=printer, less=octets)
+    for message_id in messages:
+        rows.change(_NOT_NEEDED, message=message_id, now=now)
+    dropped = drop_octets(rows, messages, math.inf)
+    for message_id in messages:
+        rows.change(_DROP_MESSAGE, message=message_id)
+    return dropped
+
+
+def forget(rows: Rows, printer: str, now: float) -> list[Placed]:
+    """As `let_go`, of all split mails for a printer that was removed."""
+    return [placed for (job_id,) in rows.all(_OF_PRINTER, of=printer) for placed in let_go(rows, job_id, now)]
