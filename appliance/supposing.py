@@ -35,7 +35,9 @@ class Supposed:
     @property
     def connected(self) -> str:
         where = f"from {self.ip}" if self.ip else "from anywhere" if self.login else "from the site's own networks"
-        return where + (" and logged in" if self.login else "") + (" and signed" if self.signed else "")
+        where += " and logged in" if self.login else ""
+        where += f", with the author {self.author or 'nobody'}" if self.author not in (None, self.sender) else ""
+        return where + (", signed by the author's domain" if self.signed else "")
 
 
 async def facts_of(
@@ -52,9 +54,9 @@ async def facts_of(
     ip = plain_ip(supposed.ip or (_NOWHERE if supposed.login or inside is None else str(inside.network_address)))
     insider = any(ip in network for network in networks)
     applies = bool(sender) and not (insider or supposed.login or behind)
-    finding = SpfFinding(result=Result.NONE)
+    finding: SpfFinding | None = SpfFinding(result=Result.NONE)
     if applies:
-        finding = await spf(ip, SUPPOSED_HELO, supposed.sender) if spf else finding
+        finding = await spf(ip, SUPPOSED_HELO, supposed.sender) if spf else None
     person = await people.person_by_address(sender) if people and sender else None
     return Facts(
         sender=supposed.sender,
@@ -62,13 +64,13 @@ async def facts_of(
         insider=insider,
         login=frozenset({sender}) if supposed.login and sender else frozenset(),
         groups=frozenset(person.groups) if person else frozenset(),
-        spf=finding.result,
+        spf=finding.result if finding else None,
         author=author,
         message=_proven(supposed, author, finding),
     )
 
 
-def _proven(supposed: Supposed, author: str, spf: SpfFinding) -> Proven:
+def _proven(supposed: Supposed, author: str, spf: SpfFinding | None) -> Proven:
     recipient = "printer@example.com"
     signature = DkimFinding(
         result=Result.PASS, domain=author.rpartition("@")[2], names=frozenset((recipient,)), digest=b"supposed"
@@ -91,4 +93,4 @@ class Answer:
     @property
     def uncertain(self) -> bool:
         """Whether the DNS would have to answer first."""
-        return self.verdict.status.startswith("4.")
+        return self.verdict.allowed is None or self.verdict.status.startswith("4.")

@@ -188,6 +188,7 @@ class House:
         sections: dict[str, dict[str, Any]] = {
             "site": {"hostname": "mail.example.com", "domains": ["example.com"]},
             "store": {"url": f"sqlite:{self.data}", "reserve": "1 MiB"},
+            "proof": {"dns": ["127.0.0.1:1"], "dns_wait": "0.1"},  # nobody's: tests ask no name server of the machine
         }
         for name, where in self.listen.items():
             key = "metrics_listen" if name == "bridge" else "listen"

@@ -24,6 +24,7 @@ from mailstore import config
 from mailstore.condition import PRINTER_REASONS, PRINTER_STATES
 from mailstore.job import REASONS, DeliveryProof, JobState
 from printerbridge.virtual_faults import KINDS
+from tests.policy_table import SECTIONS, Row, outcome
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
 HEAD = "<!-- Written by `python -m tests.make_reference` from the code: change it there. -->\n"
@@ -190,12 +191,34 @@ def virtual_printer() -> str:
     return "\n".join([*lines, ""])
 
 
+def who_may_print() -> str:
+    lines = [
+        HEAD,
+        "# Who may print, row by row\n",
+        "Each row is a printer with its rules, a mail, and what becomes of it; the tests act them out.  What the words",
+        "mean is explained in [Who may print](../who-may-print.md).  Ada is a teacher, Eve a pupil, both at",
+        "example.org; Mallory, at example.net, is nobody's friend.\n",
+    ]
+    for heading, rows in SECTIONS.items():
+        lines += [f"## {heading}\n", "| mail | rules of the printer | what becomes of it |", "|---|---|---|"]
+        lines += [f"| {row.name}. | {_rules(row)} | {outcome(row)} |" for row in rows]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _rules(row: Row) -> str:
+    written = row.printer()
+    rules = [f"allow `{rule}`" for rule in written.allow] + [f"deny `{rule}`" for rule in written.deny]
+    return ", ".join([*rules, *(["`unverified-ok`"] if row.unverified_ok else [])]) or "none"
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "options.md": options,
     "metrics.md": metrics,
     "reasons.md": reasons,
     "commands.md": commands,
     "virtual-printer.md": virtual_printer,
+    "who-may-print.md": who_may_print,
 }
 
 if __name__ == "__main__":

@@ -677,3 +677,27 @@ SECTIONS: Mapping[str, Sequence[Row]] = {
     "Printers that poll, and groups": _POLLING,
 }
 ROWS: Sequence[Row] = tuple(row for rows in SECTIONS.values() for row in rows)
+
+
+_MOMENTS = {
+    Moment.RCPT: "at once",
+    Moment.HEADER: "when the header has come",
+    Moment.DATA: "when the whole message has come",
+}
+_BY = {
+    Proof.LOGIN: "by the login",
+    Proof.NETWORK: "by the network",
+    Proof.TOKEN: "by the address",
+    Proof.SPF: "by SPF",
+    Proof.DKIM: "by DKIM",
+    Proof.ARC: "by ARC",
+    Proof.NONE: "with no proof",
+}
+
+
+def outcome(row: Row) -> str:
+    """What becomes of it, read aloud."""
+    wanted = row.expected
+    if wanted.allowed:
+        return f"It prints, which is decided {_MOMENTS[wanted.moment]}: *{wanted.trust}*, {_BY[wanted.proof]}."
+    return f"It is refused {_MOMENTS[wanted.moment]} with `{wanted.reply}`."

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from mailstore.directory.records import PrintLimits
 from mailstore.job import JobState
 from tests.documents import pdf, postscript
 from tests.house import PATIENCE, SECRET, Finished, House, free_ports, house
@@ -25,7 +26,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 JOB_FIELDS = (
     *("id", "printer", "state", "reasons", "sender", "name", "octets", "documents", "attempts", "delivery_proof"),
-    *("received_at", "completed_at"),
+    *("received_at", "completed_at", "trust", "proof", "proved"),
 )
 """What the design promises to scripts."""
 
@@ -73,6 +74,7 @@ async def test_jobs_for_scripts(up: House) -> None:
     assert (one["printer"], one["state"], one["reasons"]) == ("lists", "completed", ["job-completed-successfully"])
     assert (one["sender"], one["name"], one["documents"], one["attempts"]) == ("ada@example.com", "a job", 2, 1)
     assert one["delivery_proof"] == "closed"
+    assert (one["trust"], one["proof"], one["proved"]) == ("insider", "network", "ada@example.com")
     received, ended = (datetime.fromisoformat(one[name]) for name in ("received_at", "completed_at"))
     assert received <= ended
     assert everything[0]["completed_at"] is None
@@ -96,6 +98,23 @@ async def test_jobs_for_people(up: House) -> None:
     assert "delivery proof  closed" in told.out
     assert "converted in" in told.out
     assert none.out == "There are no jobs.\n"
+
+
+async def test_a_job_that_a_limit_holds_is_released(up: House) -> None:
+    async with sink() as printer:
+        await up.add("counts", printer.uri, limits=PrintLimits(job_pages=1))
+        number = await up.mail("counts", pdf(2))
+        await up.job(number, JobState.PENDING_HELD)
+        listed, told = await asyncio.gather(
+            up.printpost("job", "list", "--printer", "counts"), up.printpost("job", "show", str(number))
+        )
+        limit = "with 2 pages it is longer than the printer's limit of 1 page"
+        assert f"held, because it would pass a limit of pages: {limit}" in listed.out
+        assert limit in told.out
+        assert "the site's own networks gave it" in told.out
+        assert (await up.printpost("job", "release", str(number))).status == 0
+        assert (await up.job(number)).state is JobState.COMPLETED
+        assert len(printer.jobs) == 1
 
 
 async def test_printers_come_change_and_go(up: House) -> None:
@@ -137,10 +156,10 @@ async def test_why(up: House) -> None:
     )
     assert ada.status == 0
     assert ada.out.startswith("ada@example.com, connected from the site's own networks, may print on waits: ")
-    assert eve.status == outside.status == os.EX_NOPERM
+    assert (eve.status, outside.status) == (os.EX_NOPERM, os.EX_TEMPFAIL)
     assert "may not print" in eve.out
     assert "eve@example.com" in eve.out
-    assert "but SPF of the sender says none" in outside.out
+    assert "the DNS did not answer" in outside.out
 
 
 ERRORS = [

@@ -110,6 +110,7 @@ async def web_house(
             "site": {"hostname": "mail.example.com", "domains": ["example.com"]},
             "web": {"listen": listen, "names": ["printers.example.com"]},
             "store": {"url": f"sqlite:{folder}", "reserve": 1 << 20},
+            "proof": {"dns": ["127.0.0.1:1"], "dns_wait": 0.1},  # nobody's: tests ask no name server of the machine
             **settings,
         }
     )

@@ -301,4 +301,6 @@ def why(
     may = {True: "may", False: "may not", None: "may perhaps"}[verdict.allowed]
     sender = facts.sender or "the null reverse-path <>"
     told = f"{sender}, connected {connected}, {may} print on {printer.name}: {verdict.advice}"
+    if verdict.moment is not Moment.RCPT and verdict.allowed is not None:
+        told += f", which is seen when {_SEEN[verdict.moment]}"
     return verdict, f"{told}; {remedy.format(verdict.remedy)}" if verdict.remedy else told

@@ -175,9 +175,13 @@ async def may_print(
     sender: Annotated[str, Query(max_length=320, description="the envelope sender; empty: the null reverse-path")],
     ip: Annotated[str, Query(max_length=64, description="where it comes from; empty: the site's networks")] = "",
     login: Annotated[bool, Query(description="sent with a login whose address this is")] = False,
+    author: Annotated[str, Query(max_length=320, description="the author in the From field; empty: the sender")] = "",
+    signed: Annotated[bool, Query(description="signed with DKIM by the author's domain")] = False,
 ) -> Verdict:
     """Whether a sender may print: what SMTP would say."""
     if sender or login:
         sender = parse_path(f"<{sender}>", utf8=True, null_allowed=False).address
-    answer = await site.desk.try_sender(person, name, Supposed(sender=sender, ip=ip, login=login))
+    answer = await site.desk.try_sender(
+        person, name, Supposed(sender=sender, ip=ip, login=login, author=author or None, signed=signed)
+    )
     return Verdict(allowed=answer.allowed, sentence=answer.sentence)

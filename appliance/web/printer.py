@@ -41,6 +41,7 @@ class Where(StrEnum):
 
     SITE = "site"
     IP = "ip"
+    SIGNED = "signed"  # from such an address too, with a signature of the sender's domain
     LOGIN = "login"
 
 
@@ -104,13 +105,16 @@ async def _tried(site: Site, person: Person, name: str, sender: str, where: Wher
     except PermanentFailure:
         errors["sender"] = "This is not an address: write it like ada@example.com."
     try:
-        if where is Where.IP:
+        if where in (Where.IP, Where.SIGNED):
             plain_ip(ip)
     except PermanentFailure as failure:
         errors["ip"] = sentence(failure.text)
     if errors:
         return Trial(sender=sender, where=where, ip=ip, errors=errors)
-    supposed = Supposed(sender=sender, ip=ip if where is Where.IP else "", login=where is Where.LOGIN)
+    outside = where in (Where.IP, Where.SIGNED)
+    supposed = Supposed(
+        sender=sender, ip=ip if outside else "", login=where is Where.LOGIN, signed=where is Where.SIGNED
+    )
     answer = await site.desk.try_sender(person, name, supposed)
     return Trial(sender=sender, where=where, ip=ip, allowed=answer.allowed, verdict=f"{answer.sentence}.")
 

@@ -13,6 +13,7 @@ from ipaddress import ip_address
 
 from appliance.desk import Desk
 from appliance.guessing import Guesses
+from appliance.mailauth import MailAuth
 from appliance.register import Register
 from appliance.tls import Certificate
 from appliance.web.app import make_app
@@ -32,6 +33,7 @@ class WebServer:
 
     site: Site
     http: HttpServer
+    mailauth: MailAuth
 
     @property
     def address(self) -> tuple[str, int]:
@@ -50,6 +52,7 @@ class WebServer:
         """Live streams end at once; requests under way have `grace` seconds."""
         await self.site.live.close()
         await self.http.close(grace)
+        await self.mailauth.close()
 
 
 async def start_web(
@@ -70,12 +73,13 @@ async def start_web(
     """
     listener = bind(settings.web.listen, "[web] listen")
     secure = not _on_loopback(listener)
+    mailauth = MailAuth(settings)  # for addresses that somebody tries
     site = Site(
         settings=settings,
         store=store,
         directory=directory,
         people=people,
-        desk=Desk(settings, store, directory),
+        desk=Desk(settings, store, directory, people, mailauth.spf),
         register=Register(settings, store, people),
         live=Live(store),
         reach=Reach(directory),
@@ -86,8 +90,8 @@ async def start_web(
     )
     app = make_app(site)
     if secure:
-        return WebServer(site=site, http=start_http(app, listener, tls=certificate.context))
-    return WebServer(site=site, http=start_http(Proxied(app), listener))
+        return WebServer(site=site, mailauth=mailauth, http=start_http(app, listener, tls=certificate.context))
+    return WebServer(site=site, mailauth=mailauth, http=start_http(Proxied(app), listener))
 
 
 def _on_loopback(listener: socket.socket) -> bool:
