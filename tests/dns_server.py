@@ -31,6 +31,7 @@ one what its fault lets through; without a fault it only listens in:
     async with misbehaving(Fault.SILENT) as dns: ...                # takes questions, never answers, UDP and TCP
     async with misbehaving(Fault.TRUNCATED, behind=real) as dns: ...  # by UDP only "ask me by TCP"
     async with misbehaving(behind=real) as dns:
+        dns.failing.add("mail.example.com")  # SERVFAIL about this name
         dns.gate.clear()  # holds answers back until set
         assert dns.questions == ["example.com TXT"]
 """
@@ -56,6 +57,7 @@ import dns.message
 import dns.query
 import dns.rcode
 import dns.rdatatype
+import psutil
 
 Value = str | bytes | tuple[str | bytes | int, ...]
 Records = Mapping[str, Mapping[str, Sequence[Value]]]
@@ -98,10 +100,13 @@ class DnsServer:
 
     def change(self, records: Records) -> None:
         """Know `records` and nothing else from now on; returns once they are answered."""
+        before = [child for child in psutil.Process(self._process.pid).children(True) if not child.children()]
         self._serial += 1
         (self._folder / "root.zone").write_text(_zone(records, self._serial), encoding="ascii")
         self._process.send_signal(signal.SIGHUP)
         self.wait()
+        _, left = psutil.wait_procs(before, PATIENCE)  # for a moment old and new ones read from one socket
+        assert not left, f"nsd goes on with what it knew: {left}"
 
     def wait(self) -> None:
         question = dns.message.make_query(".", "SOA")
@@ -205,6 +210,7 @@ class Misbehaving(asyncio.DatagramProtocol):
 
     def __init__(self, fault: Fault, behind: DnsServer | None) -> None:
         self.fault = fault
+        self.failing: set[str] = set()
         self.questions: list[str] = []
         self.gate = asyncio.Event()
         self.gate.set()
@@ -250,11 +256,12 @@ class Misbehaving(asyncio.DatagramProtocol):
     async def _answer(self, octets: bytes, *, tcp: bool) -> bytes | None:
         question = dns.message.from_wire(octets)
         asked = question.question[0]
-        self.questions.append(f"{asked.name.to_text(omit_final_dot=True)} {dns.rdatatype.to_text(asked.rdtype)}")
+        name = asked.name.to_text(omit_final_dot=True)
+        self.questions.append(f"{name} {dns.rdatatype.to_text(asked.rdtype)}")
         self.asked.set()
         await self.gate.wait()
         reply = dns.message.make_response(question)
-        match self.fault:
+        match Fault.SERVFAIL if name in self.failing else self.fault:
             case Fault.SILENT:
                 return None
             case Fault.GARBAGE:

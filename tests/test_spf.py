@@ -249,6 +249,33 @@ async def test_a_domain_that_does_not_answer_is_a_temperror(fault: Fault) -> Non
         await asking.close()
 
 
+@pytest.mark.parametrize(
+    ("sender", "failing", "result"),
+    [
+        ("ada@a24.example.com", "host.example.com", Result.TEMPERROR),
+        ("ada@mx.example.com", "mx.example.com", Result.TEMPERROR),
+        ("ada@mx.example.com", "four.example.com", Result.TEMPERROR),
+        ("ada@include.example.com", "soft.example.com", Result.TEMPERROR),
+        ("ada@redirect.example.com", "explained.example.com", Result.TEMPERROR),
+        ("ada@exists.example.com", "7.2.0.192.ada.in-addr.allowed.example.com", Result.TEMPERROR),
+        ("ada@ptr.example.com", "7.2.0.192.in-addr.arpa", Result.FAIL),
+        ("ada@ptr.example.com", "mail.ptr.example.com", Result.FAIL),
+        ("ada@ptr.example.com", "liar.ptr.example.com", Result.PASS),
+        ("ada@p.example.com", "mail.ptr.example.com", Result.PASS),  # whose macro says "unknown" then
+        ("ada@explained.example.com", "explained.why.example.com", Result.FAIL),
+    ],
+)
+async def test_a_question_that_fails(nsd: DnsServer, sender: str, failing: str, result: Result) -> None:
+    async with misbehaving(behind=nsd) as bad:
+        bad.failing.add(failing)
+        asking = Resolver(ProofSettings(dns=(bad.address,)))
+        finding = await judged(asking, sender)
+        assert finding.result is result
+        assert (failing in finding.reason) == (result is Result.TEMPERROR)
+        assert result is Result.PASS or any(question.startswith(failing) for question in bad.questions)
+        await asking.close()
+
+
 async def test_all_of_a_check_has_one_deadline(monkeypatch: pytest.MonkeyPatch, nsd: DnsServer) -> None:
     monkeypatch.setattr(spf, "DEADLINE", 0.2)
     async with misbehaving(behind=nsd) as slow:

@@ -68,7 +68,7 @@ async def check_host(
     except TimeoutError:
         result, check.reason = Result.TEMPERROR, f"the DNS did not answer all that {domain} asks for in time"
     if result is Result.FAIL and (words := await check.explanation()):
-        check.reason += f"; {domain} says: {words}"
+        check.reason += f"; {words}"
     return SpfFinding(result=result, domain=domain, helo=null, reason=clean(check.reason, 2 * _SHOWN))
 
 
@@ -253,7 +253,8 @@ class _Check:
                 if len(texts) != 1 or len(texts[0]) > _EXPLANATION:
                     return ""
                 words = spf_macro.parse(texts[0].decode("ascii"), explanation=True)
-                return clean(words.expand(await self._filled(words, domain)), _SHOWN)
+                said = words.expand(await self._filled(words, domain))
+                return f"{domain} says: {clean(said, _SHOWN)}"
         except (DnsFailure, MacroError, TimeoutError, UnicodeDecodeError):
             return ""
 
