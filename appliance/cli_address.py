@@ -85,7 +85,8 @@ def revoke(context: typer.Context, number: Annotated[int, typer.Argument(help="I
     """Take an address back: nobody prints by it any more.  Jobs that came before stay."""
     was = _with(context.obj.settings(), lambda those: those.revoke(COMMAND_LINE, number))
     if was.revoked_at:
-        typer.echo(f"It was revoked before, on {shell.clock(was.revoked_at)} by {was.revoked_by}.")
+        by = f" by {was.revoked_by}" if was.revoked_by else ""  # nobody did, if the printer went away
+        typer.echo(f"It was revoked before, on {shell.clock(was.revoked_at)}{by}.")
 
 
 def _used(count: int, most: int) -> str:

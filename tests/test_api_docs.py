@@ -17,7 +17,7 @@ from tests.web_house import GRACE_NAME, GRACE_PASSWORD, PRINTER, WebHouse, web_h
 
 TEXT = (Path(__file__).parent.parent / "docs" / "api.md").read_text(encoding="utf-8")
 WRITTEN = "http://127.0.0.1:8025"
-VARIES = {"revision", "password"}
+VARIES = {"revision", "password", "address"}
 """Fields whose values are made up; where one is written later, the real one is meant."""
 
 

@@ -24,7 +24,9 @@ from appliance.guessing import TooManyGuesses
 from appliance.rights import NotAllowed
 from appliance.web import (
     account,
+    addresses,
     api,
+    api_addresses,
     api_jobs,
     api_people,
     api_printers,
@@ -46,12 +48,14 @@ from mailstore.failure import Failure, TransientFailure
 PAGES: tuple[APIRouter, ...] = (
     overview.router,
     printer_settings.router,
+    addresses.router,
     printer.router,
     jobs.router,
     account.router,
     people.router,
     api.router,
     api_printers.router,
+    api_addresses.router,
     api_jobs.router,
     api_people.router,
     stream.router,

@@ -20,6 +20,7 @@ from appliance.doctor.network import own_interfaces
 from appliance.peer import plain_ip
 from appliance.rights import Act, demand, may
 from appliance.supposing import Supposed
+from appliance.web.addresses import card
 from appliance.web.job_rows import LABELS, rows
 from appliance.web.login import Me
 from appliance.web.pages import flash, page, sentence
@@ -138,6 +139,7 @@ async def _show(request: Request, site: Site, person: Person, name: str, trial: 
         warnings=facts.warnings(printer, own_interfaces()) if operates else [],
         deny=[(rule, rule_in_words(rule)) for rule in printer.deny],
         trial=trial,
+        given_away=await card(site, person, printer),
         rows=await rows(site, person, await site.desk.jobs(person, printer.name, _NEWEST)),
         LABELS=LABELS,
         silent=await site.reach.silent(),

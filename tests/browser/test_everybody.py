@@ -91,6 +91,13 @@ async def verdict(page: Page) -> None:
     await page.locator(".verdict").wait_for()
 
 
+async def new_address(page: Page) -> None:
+    await page.goto("/printers/desk/addresses")
+    await page.get_by_label("What it is for").fill("Charles, visiting")
+    await page.get_by_role("button", name="Make it").click()
+    await page.locator(".secret").wait_for()
+
+
 def pages(scene: Scene) -> dict[str, str | Callable[[Page], Awaitable[None]]]:
     """Every page, by what it shows."""
     return {
@@ -105,6 +112,8 @@ def pages(scene: Scene) -> dict[str, str | Callable[[Page], Awaitable[None]]]:
         "a printer's password": new_printers_password,
         "a new printer": "/printers/new",
         "removing one": "/printers/desk/remove",
+        "an address to give away": "/printers/desk/addresses",
+        "one that was made": new_address,
         "jobs": "/jobs",
         "no jobs": "/jobs?printer=tray&state=doubt",
         "a printed job": f"/jobs/{scene.printed}",
