@@ -15,15 +15,16 @@ import re
 import shutil
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
 
 from mailstore.directory.records import Language
 from mailstore.document_format import DocumentFormat
 from mailstore.failure import Failure, PermanentFailure, TransientFailure
+from mailstore.options import Sides
 from printerbridge import sandbox
-from printerbridge.converters import CONVERTERS
+from printerbridge.converters import CONVERTERS, ghostscript
 from printerbridge.converters.contract import Converter, Media, Task
 
 Route = tuple[Converter, ...]
@@ -83,6 +84,7 @@ async def convert(
     charset: str = "utf-8",
     color: bool = False,
     as_is: bool = True,
+    sides: Sides | None = None,
     limit: asyncio.Semaphore | None = None,
     timeout: float = 120.0,
 ) -> Converted:
@@ -98,26 +100,52 @@ async def convert(
     """
     way = route(source, languages, as_is=as_is)
     if way is None:
-        raise PermanentFailure(
-            "5.6.1",
-            f"a document of the format {source.value} cannot be made into anything that this printer understands",
-            reason="unsupported-document-format",
-        )
+        raise _no_way(source, spoken(source, languages) is not None)
     size = Media.named(media)
     async with limit or contextlib.nullcontext():
         work = Path(mkdtemp(prefix="convert-", dir=folder))
         try:
-            return await _Conversion(document, work, size, charset, color, timeout).go(source, languages, way)
+            task = Task(source="", output="", media=size, charset=charset, color=color, sides=sides)
+            return await _Conversion(document, work, task, timeout).go(source, languages, way)
         finally:
             await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
+
+
+async def count(document: Path, *, folder: Path, limit: asyncio.Semaphore | None = None, timeout: float = 120.0) -> int:
+    """The pages that the PostScript program at an absolute path prints; 0 if it cannot be run here to its end.
+
+    Its own copies are included.  Costs about as much as a conversion.  A program that wants to can print other pages
+    elsewhere.
+    """
+    async with limit or contextlib.nullcontext():
+        work = Path(mkdtemp(prefix="count-", dir=folder))
+        try:
+            finished = await sandbox.run(
+                ghostscript.count(str(document)), folder=work, timeout=timeout, readable=(document,)
+            )
+            return 0 if finished.returncode else _pages(finished)
+        except Failure:
+            return 0
+        finally:
+            await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
+
+
+def _no_way(source: DocumentFormat, understood: bool) -> PermanentFailure:
+    text = f"a document of the format {source.value} cannot be made into anything that this printer understands"
+    if understood:
+        text = (
+            f"a document of the format {source.value} would have to reach the printer as it came, and from this sender"
+            " it may not; send it as PDF"
+        )
+    return PermanentFailure("5.6.1", text, reason="unsupported-document-format")
 
 
 class _Conversion:
     """One document on its way, in a folder of its own."""
 
-    def __init__(self, document: Path, work: Path, media: Media, charset: str, color: bool, timeout: float) -> None:
+    def __init__(self, document: Path, work: Path, task: Task, timeout: float) -> None:
         self._document = document.absolute()
-        self._work, self._media, self._charset, self._color = work, media, charset, color
+        self._work, self._task = work, task
         self._deadline = asyncio.get_running_loop().time() + timeout
 
     async def go(self, source: DocumentFormat, languages: Sequence[Language], way: Route) -> Converted:
@@ -148,7 +176,7 @@ class _Conversion:
         )
 
     async def _step(self, converter: Converter, source: str, output: str, readable: Sequence[Path]) -> int:
-        task = Task(source=source, output=output, media=self._media, charset=self._charset, color=self._color)
+        task = replace(self._task, source=source, output=output)
         finished = await self._run(converter.command(task), (*converter.readable(), *readable))
         pages = _pages(finished)
         size = sandbox.regular_file(self._work / output)

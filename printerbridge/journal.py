@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from prometheus_client import Counter, Histogram
 
-from mailstore.directory.records import Printer, WhenUncertain
+from mailstore.directory.records import Printer, PrintLimits, WhenUncertain
 from mailstore.failure import Failure, PermanentFailure, TransientFailure
 from mailstore.job import REPRINTS, DeliveryProof, Event, Job, JobState
 from mailstore.store.contract import Lease, Store
@@ -27,6 +27,7 @@ FAILED = Counter("printpost_jobs_failed_total", "Jobs that were aborted, by job-
 ATTEMPTS = Counter("printpost_job_attempts_total", "Connections over which a job was to be sent.", ["printer"])
 PAGES = Counter("printpost_job_pages_total", "Pages of completed jobs, as far as known.", ["printer"])
 UNCERTAIN = Counter("printpost_uncertain_jobs_total", "Jobs of which nobody knows whether they were printed.")
+HELD = Counter("printpost_jobs_held_total", "Jobs that were held, by job-state-reasons.", ["printer", "reason"])
 DURATION = Histogram(
     "printpost_job_duration_seconds",
     "From the acceptance of a job to its completion.",
@@ -35,6 +36,8 @@ DURATION = Histogram(
 
 REPRINTED = "x-printed-again"
 UNKNOWN = "x-delivery-unknown"
+_LIMIT = "account-limit-reached"
+_ANY = PrintLimits(pages=1 << 62)  # what is on paper is counted, whatever the limits
 _NOT_READY = "resources-are-not-ready"
 _JOIN_SECONDS = 0.003  # how long a job's end waits for the next one's connection
 _RETRY_END_SECONDS = 1.0
@@ -69,6 +72,19 @@ class Journal:
         """The job is being converted; False if it is not to be printed any more."""
         return await self._store.claim(self._held, job.id, ["job-transforming"])
 
+    async def count(self, job: Job, pages: int, limits: PrintLimits) -> str:
+        """A sentence if it may not be printed, because so many pages would pass one of the `limits`; "" if it may.
+
+        Nothing is asked of pages that are not known.  Raises `TransientFailure`.
+        """
+        return await self._store.count_pages(job.id, pages, limits) if pages else ""
+
+    async def hold(self, job: Job, text: str) -> None:
+        """Until somebody releases it, untouched, because of a limit of pages.  Raises `TransientFailure`."""
+        if await self._store.hold_for_limit(job.id, text):
+            log.info("job held", job=job.id, printer=job.printer, detail=text)
+            HELD.labels(job.printer, _LIMIT).inc()
+
     async def begin(self, job: Job, number: int, meanwhile: Callable[[], None]) -> bool:
         """Instant 3 of a document; the end of the job before is in the same commit, or in an earlier one.
 
@@ -86,9 +102,9 @@ class Journal:
             ATTEMPTS.labels(job.printer).inc()
         return begun
 
-    def complete(self, job: Job, pages: int, proof: DeliveryProof, detail: str) -> None:
-        """Instant 4, within a moment; `settled` waits for it."""
-        self._ending = _Ending(self._completed(self._held, job, pages, proof, detail))
+    def complete(self, job: Job, pages: int, proof: DeliveryProof, detail: str, *, late: bool = False) -> None:
+        """Instant 4, within a moment; `settled` waits for it.  `late`: `count` could not be asked for its pages."""
+        self._ending = _Ending(self._completed(self._held, job, pages, proof, detail, late=late))
 
     async def settled(self) -> None:
         """Return when the end of the job before is durable."""
@@ -102,7 +118,9 @@ class Journal:
             self._ending.task().cancel()
             self._ending = None
 
-    async def _completed(self, lease: Lease, job: Job, pages: int, proof: DeliveryProof, detail: str) -> None:
+    async def _completed(
+        self, lease: Lease, job: Job, pages: int, proof: DeliveryProof, detail: str, *, late: bool
+    ) -> None:
         reasons = ["job-completed-successfully"]
         if again(job):
             reasons = ["job-completed-with-warnings", REPRINTED]
@@ -111,8 +129,17 @@ class Journal:
             COMPLETED.labels(job.printer).inc()
             PAGES.labels(job.printer).inc(pages)
             DURATION.observe(max(0.0, time.time() - job.received_at))
+            if pages and late:
+                await self._count_late(job, pages)
         else:
             await self.note(job, f"ended while it was being sent, and printed nevertheless: {detail}")
+
+    async def _count_late(self, job: Job, pages: int) -> None:
+        """What only the printer knew: it holds this job no more, but the next ones."""
+        try:
+            await self._store.count_pages(job.id, pages, _ANY)
+        except TransientFailure as failure:
+            log.warning("the pages of a job could not be counted", job=job.id, pages=pages, why=failure.text)
 
     async def _end(
         self,

@@ -245,8 +245,6 @@ class Line:
         prepared = await self._preparation.prepare(job, printer)
         if prepared is not None and prepared.routes:
             PHASE.labels("convert").observe(prepared.converting)
-            told = f"converted in {prepared.converting * 1000:.0f} ms: {'; '.join(prepared.routes)}"
-            await self._journal.note(job, told)
         return prepared
 
     # -- sending
@@ -274,7 +272,8 @@ class Line:
         counted = [each.pages for each in sent if each.pages is not None]
         if len(counted) == len(sent):
             detail = f"{detail}, pages counted by the printer: {sum(counted)}"
-        self._journal.complete(job, prepared.pages or sum(counted), proof, detail)
+        late = prepared.limited and not prepared.pages
+        self._journal.complete(job, prepared.pages or sum(counted), proof, detail, late=late)
 
     async def _send(self, prepared: Prepared, number: int, document: Ready) -> Sent | None:
         """One document, in as many attempts as it takes; None if the job is not to be sent any further."""

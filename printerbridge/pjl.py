@@ -183,6 +183,11 @@ def _display(text: str) -> str:
 # -- a job
 
 
+def brings_pjl(head: bytes) -> bool:
+    """Whether a document that begins so has a PJL section of its own around it."""
+    return UEL in head[: _UEL_WITHIN + len(UEL)]
+
+
 def job_name(job_id: int, number: int, name: str) -> str:
     """What the printer's panel calls document `number` (from 1) of a job, at most `NAME_OCTETS` of harmless letters."""
     harmless = " ".join(re.sub(r"[^A-Za-z0-9 ._-]", " ", name).split())
@@ -194,13 +199,19 @@ class Conversation:
 
     `head` is the document's beginning, `name` comes from `job_name`.  A document that brings PJL of its own is not
     dressed twice: ours goes before it and leaves the language to it; if it names its own job, only the device is asked.
-    `news` is called when something new was heard.
+    `settings` are lines that are said of this document where the language is left to us.  `news` is called when
+    something new was heard.
 
     Attributes: `status`, the device's latest; `end`, once the job has ended; `answered`, whether it speaks PJL at all.
     """
 
     def __init__(
-        self, head: bytes, language: Language | None, name: str, news: Callable[[], None] = lambda: None
+        self,
+        head: bytes,
+        language: Language | None,
+        name: str,
+        news: Callable[[], None] = lambda: None,
+        settings: Iterable[str] = (),
     ) -> None:
         self.status: DeviceStatus | None = None
         self.end: JobEnd | None = None
@@ -208,7 +219,7 @@ class Conversation:
         self._name = name
         self._news = news
         self._channel = BackChannel()
-        own = UEL in head[: _UEL_WITHIN + len(UEL)]
+        own = brings_pjl(head)
         entered = _LANGUAGES.get(language) if language is not None and not own else None
         self._dressed = own or entered is not None
         self._job = self._dressed and not (own and _OWN_JOB.search(head, 0, _HEAD_OCTETS))
@@ -216,6 +227,7 @@ class Conversation:
         if self._job:
             lines += ["USTATUS JOB = ON", f'JOB NAME = "{name}"']
         if entered is not None:
+            lines += settings
             lines.append(f"ENTER LANGUAGE = {entered}")
         self.prologue = _section(*lines) if self._dressed else b""
         self.epilogue = _section(f'EOJ NAME = "{name}"') if self._job else b""

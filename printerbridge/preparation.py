@@ -29,7 +29,8 @@ class Preparation:
         failures = 0
         while not self._stopping.is_set():
             try:
-                return await self._once(job, printer)
+                prepared = await self._once(job, printer)
+                return prepared if prepared and await self._may_print(prepared, printer) else None
             except PermanentFailure as failure:
                 await self._journal.abort(job, failure)
                 return None
@@ -46,6 +47,21 @@ class Preparation:
                 if not await self._journal.wanted(job):
                     return None
         return None
+
+    async def _may_print(self, prepared: Prepared, printer: Printer) -> bool:
+        """Whether no limit of pages holds it; else nothing is left of it here.  What is to be told of it is noted."""
+        job, printed = prepared.job, False
+        try:
+            for text in prepared.notes():
+                await self._journal.note(job, text)
+            told = await self._journal.count(job, prepared.known_pages, printer.limits)
+            printed = not told
+            if told:
+                await self._journal.hold(job, told)
+        finally:
+            if not printed:
+                await self._spool.discard(prepared)
+        return printed
 
     async def heed(self) -> None:
         """Break off what has ended meanwhile: somebody canceled it."""

@@ -116,7 +116,9 @@ def _cut_out(source: Path, start: int, end: int, document: Path) -> bytes:
 async def _distill(folder: Path, timeout: float) -> tuple[bytes, str]:
     """PostScript to `printed.pdf`; return what the program said, and the error that ended it."""
     # One file a page: Ghostscript writes a blank page for a program that prints none, but not under this name.
-    gs = ["gs", "-q", "-dSAFER", "-dBATCH", "-dNOPAUSE", "-sDEVICE=pdfwrite", "-o", "page-%d.pdf", "document"]
+    # Copies come out as often as on paper.
+    quiet = ["-q", "-dSAFER", "-dBATCH", "-dNOPAUSE"]
+    gs = ["gs", *quiet, "-sDEVICE=pdfwrite", "-dDoNumCopies", "-o", "page-%d.pdf", "document"]
     run = await sandbox.run(gs, folder=folder, timeout=timeout)
     output, error = postscript_errors(run.stdout)
     if run.returncode != 0 and not error:

@@ -16,12 +16,12 @@ import contextlib
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import BinaryIO
 
-from mailstore.directory.records import Language, Printer
+from mailstore.directory.records import Language, Printer, Raw
 from mailstore.document_format import DocumentFormat
 from mailstore.documents import Document, Extractor, Surveyor, take
 from mailstore.failure import PermanentFailure, TransientFailure
@@ -29,7 +29,8 @@ from mailstore.job import Job
 from mailstore.mime import ACCEPTED
 from mailstore.sniff import PREFIX_OCTETS
 from mailstore.store.contract import Store
-from printerbridge import banner, convert
+from printerbridge import banner, convert, ticket
+from printerbridge.ticket import Ticket
 
 BLOCK = 128 << 10
 MESSAGE_AT_ONCE = 1 << 20  # a message up to this size is read once and walked through in one piece
@@ -37,7 +38,6 @@ DOCUMENT_IN_MEMORY = 12 << 20
 ALL_IN_MEMORY = 24 << 20
 _WRITE = 1 << 20  # octets gathered for one visit to the disk's thread
 _AT_ONCE = 8  # messages being taken apart: after a restart a thousand lines begin together, with up to 2 MiB each
-_INSIDER = "insider"
 
 Claim = Callable[[], Awaitable[bool]]
 """Awaited before the first conversion; False if the job is not to be printed any more."""
@@ -45,13 +45,17 @@ Claim = Callable[[], Awaitable[bool]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """A document as the printer gets it, in memory or in a file."""
+    """A document as the printer gets it, in memory or in a file, with what is put into it."""
 
     octets: int
-    pages: int  # 0 where nobody can tell
+    pages: int  # that it prints, with its copies; 0 where nobody can tell
     language: Language | None = None
     kept: tuple[bytes, ...] = ()
     path: Path | None = None
+    made: bool = False  # by us
+    at: int = 0  # before its octet with this number, from 0, `words` stand
+    words: bytes = b""
+    pjl: tuple[str, ...] = ()  # to be said of it to a printer that speaks PJL
 
     def head(self) -> bytes:
         """Its first octets, as many as `mailstore.sniff` looks at."""
@@ -64,7 +68,18 @@ class Ready:
         return bytes(head)
 
     def blocks(self) -> Generator[bytes]:
-        """The octets, in blocks of at most `MESSAGE_AT_ONCE`."""
+        """The octets, in blocks of at most `MESSAGE_AT_ONCE`; one that our words stand in may be a little longer."""
+        blocks = self._blocks()
+        if self.words:
+            head = bytearray()
+            for block in blocks:
+                head += block
+                if len(head) >= self.at:
+                    break
+            yield bytes(head[: self.at]) + self.words + head[self.at :]
+        yield from blocks
+
+    def _blocks(self) -> Generator[bytes]:
         if self.path is None:
             yield from self.kept
             return
@@ -80,16 +95,29 @@ class Prepared:
     job: Job
     documents: list[Ready] = field(default_factory=list)
     routes: list[str] = field(default_factory=list)  # "document 1: cairo-postscript", for those that were converted
+    missing: list[str] = field(default_factory=list)  # sentences on what was asked for and cannot be
     converting: float = 0.0  # seconds
     claimed: bool = False
+    limited: bool = False  # it matters how many pages it has
     folder: Path | None = None
     held: int = 0  # octets of the memory that is shared by all jobs
 
     @property
     def pages(self) -> int:
         """Of all documents, 0 if it is not known of each."""
-        counts = [document.pages for document in self.documents]
-        return sum(counts) if all(counts) else 0
+        return self.known_pages if all(document.pages for document in self.documents) else 0
+
+    @property
+    def known_pages(self) -> int:
+        """Of those documents of which it is known."""
+        return sum(document.pages for document in self.documents)
+
+    def notes(self) -> list[str]:
+        """What the job's trace says of its being made ready."""
+        told = []
+        if self.routes:
+            told.append(f"converted in {self.converting * 1000:.0f} ms: {'; '.join(self.routes)}")
+        return told + self.missing
 
 
 class Spool:
@@ -118,17 +146,19 @@ class Spool:
         None if `claim` said no.  Raises `PermanentFailure` with a `job-state-reasons` keyword, and `TransientFailure`;
         then nothing is left behind.
         """
-        prepared = Prepared(job=job)
+        prepared = Prepared(job=job, limited=_limited(job, printer))
+        asked = ticket.of(job)
         try:
             found = await self._extract(job, prepared)
             if again:
                 found.insert(0, _banner(job, printer))
             for part in found:
-                ready = await self._fit(part, printer, prepared, claim)
+                wanted = Ticket() if part.ours else asked
+                ready = await self._fit(part, printer, prepared, claim, wanted)
                 if ready is None:
                     await self.discard(prepared)
                     return None
-                prepared.documents.append(ready)
+                prepared.documents += _dressed(part, ready, printer, prepared, wanted)
         except OSError as error:
             await self.discard(prepared)
             raise TransientFailure("4.3.1", f"the spool folder cannot be written: {error.strerror}") from None
@@ -221,31 +251,45 @@ class Spool:
 
     # -- into the printer's language
 
-    async def _fit(self, part: _Part, printer: Printer, prepared: Prepared, claim: Claim) -> Ready | None:
-        as_is = prepared.job.trust == _INSIDER or part.ours
+    async def _fit(
+        self, part: _Part, printer: Printer, prepared: Prepared, claim: Claim, asked: Ticket
+    ) -> Ready | None:
+        as_is = part.ours or printer.takes_raw(prepared.job.trust or Raw.STRANGER)
         spoken = convert.spoken(part.format, printer.languages)
         # A PDF is looked into even where it passes: an encrypted or damaged one prints as garbage.
-        if spoken and as_is and part.format is not DocumentFormat.PDF:
-            if part.path is not None:
-                return Ready(octets=part.octets, pages=0, language=spoken, path=part.path)
-            return Ready(octets=part.octets, pages=part.pages, language=spoken, kept=tuple(part.waiting))
-        if convert.route(part.format, printer.languages, as_is=as_is) is not None and not prepared.claimed:
+        passes = spoken is not None and as_is and part.format is not DocumentFormat.PDF
+        counted = passes and part.format is DocumentFormat.POSTSCRIPT and prepared.limited
+        if passes and not counted:
+            return part.as_it_came(spoken)
+        way = convert.route(part.format, printer.languages, as_is=as_is)
+        if way is not None and not prepared.claimed:
             if not await claim():
                 return None
             prepared.claimed = True
         started = time.monotonic()
         try:
-            converted = await self._convert(part, printer, prepared, as_is=as_is)
+            path = await self._whole_file(part, prepared)
+            if counted:
+                folder = await self._own_folder(prepared)
+                part.pages = await convert.count(path, folder=folder, limit=self._converting)
+                return part.as_it_came(spoken)
+            converted = await self._convert(part, path, printer, prepared, as_is=as_is, asked=asked)
         except PermanentFailure as failure:
             raise PermanentFailure(failure.status, f"{part}: {failure.text}", reason=failure.reason) from None
-        prepared.converting += time.monotonic() - started
+        finally:
+            prepared.converting += time.monotonic() - started
         if converted.route:
             prepared.routes.append(f"{part}: {' '.join(converted.route)}")
         octets = (await asyncio.to_thread(converted.path.stat)).st_size
-        return Ready(octets=octets, pages=converted.pages, language=converted.language, path=converted.path)
+        return Ready(
+            octets=octets,
+            pages=converted.pages,
+            language=converted.language,
+            path=converted.path,
+            made=bool(converted.route),
+        )
 
-    async def _convert(self, part: _Part, printer: Printer, prepared: Prepared, *, as_is: bool) -> convert.Converted:
-        folder = await self._own_folder(prepared)
+    async def _whole_file(self, part: _Part, prepared: Prepared) -> Path:
         if part.path is None:
             await self._to_file(part, prepared)
             try:
@@ -253,16 +297,40 @@ class Spool:
             finally:
                 part.shut()
         assert part.path is not None
+        return part.path
+
+    async def _convert(
+        self, part: _Part, path: Path, printer: Printer, prepared: Prepared, *, as_is: bool, asked: Ticket
+    ) -> convert.Converted:
         return await convert.convert(
-            part.path,
+            path,
             part.format,
             printer.languages,
-            folder=folder,
+            folder=await self._own_folder(prepared),
             media=self._media,
             charset=part.charset or "utf-8",
             as_is=as_is,
+            sides=asked.sides,
             limit=self._converting,
         )
+
+
+def _limited(job: Job, printer: Printer) -> bool:
+    """Whether pages are counted against anything."""
+    limits = printer.limits
+    return bool(limits.pages or limits.sender_pages or limits.job_pages or job.capability)
+
+
+def _dressed(part: _Part, ready: Ready, printer: Printer, prepared: Prepared, asked: Ticket) -> list[Ready]:
+    """The document with what was asked for, as often as it is to be sent."""
+    if asked == Ticket():
+        return [ready]
+    plan = ticket.plan(asked, ready.language, ready.head(), made=ready.made, pjl=printer.pjl)
+    if plan.missing:
+        prepared.missing.append(f"{part}: {plan.missing}")
+    octets, pages = ready.octets + len(plan.words), ready.pages * plan.copies
+    dressed = replace(ready, octets=octets, pages=pages, at=plan.at, words=plan.words, pjl=plan.pjl)
+    return [dressed] * plan.times
 
 
 class _Part:
@@ -286,6 +354,10 @@ class _Part:
     def __str__(self) -> str:
         number = f"document {self.index}" + (f" of {self._of}" if self._of > 1 else "")
         return f'{number} ("{self._name}")' if self._name else number
+
+    def as_it_came(self, language: Language | None) -> Ready:
+        kept = tuple(self.waiting) if self.path is None else ()
+        return Ready(octets=self.octets, pages=self.pages, language=language, kept=kept, path=self.path)
 
     async def flush(self) -> None:
         if self.file is not None and self.waiting:

@@ -73,7 +73,9 @@ class Transmission:
         self._hearing = hearing
         if hearing is not None:
             name = job_name(job.id, number + 1, job.name)
-            self._conversation = Conversation(document.head(), document.language, name, self._news_came)
+            self._conversation = Conversation(
+                document.head(), document.language, name, self._news_came, settings=document.pjl
+            )
         self._stall = ""  # what to say of a printer that takes nothing
         self._told = ("", "")
         self._news = asyncio.Event()

@@ -10,7 +10,7 @@ from email.policy import SMTP
 from pathlib import Path
 
 from mailstore.directory.contract import Directory
-from mailstore.directory.records import Language, Printer, WhenUncertain
+from mailstore.directory.records import NO_LIMITS, Language, Printer, PrintLimits, Raw, WhenUncertain
 from mailstore.job import Job, JobState
 from mailstore.store.contract import Envelope, PrinterState, Recipient, Role, Store
 from mailstore.store.sql import open_store
@@ -58,6 +58,8 @@ class Printshop:
         *languages: Language,
         when_uncertain: WhenUncertain = WhenUncertain.HOLD,
         pjl: bool = False,
+        limits: PrintLimits = NO_LIMITS,
+        raw: Raw = Raw.INSIDER,
     ) -> Printer:
         """Add a printer's entry, or replace it."""
         entry = Printer(
@@ -67,6 +69,8 @@ class Printshop:
             languages=languages or (Language.POSTSCRIPT,),
             when_uncertain=when_uncertain,
             pjl=pjl,
+            limits=limits,
+            raw=raw,
         )
         if await self._directory.printer(name) is None:
             await self._directory.add(entry, None)
@@ -75,20 +79,31 @@ class Printshop:
         await self.store.changed()
         return entry
 
-    async def submit(self, printer: str, mail: bytes, trust: str = "insider") -> int:
-        """Accept a message for a printer; returns the job's number."""
-        return (await self.submit_blocks(printer, [mail], trust))[0]
+    async def submit(
+        self, printer: str, mail: bytes, trust: str = "insider", *, options: str = "", proved: str = ""
+    ) -> int:
+        """Accept a message for a printer, at its address with `options` ("+copies=2"); returns the job's number."""
+        return (await self.submit_blocks(printer, [mail], trust, options=options, proved=proved))[0]
 
-    async def submit_blocks(self, printer: str, blocks: Sequence[bytes], trust: str = "insider") -> Sequence[int]:
+    async def submit_blocks(
+        self, printer: str, blocks: Sequence[bytes], trust: str = "insider", *, options: str = "", proved: str = ""
+    ) -> Sequence[int]:
         draft = await self.store.draft()
         for block in blocks:
             draft.write(block)
             if draft.congested:
                 await draft.drained()
         envelope = Envelope(
-            reverse_path="ada@example.com", client_ip="192.0.2.9", helo="client.example.com", trust=trust, name="a job"
+            reverse_path="ada@example.com",
+            client_ip="192.0.2.9",
+            helo="client.example.com",
+            trust=trust,
+            name="a job",
+            proof="spf" if proved else "",
+            proved=proved,
         )
-        recipient = Recipient(maildrop=printer, address=f"{printer}@example.com", quota=1 << 40, fields=b"")
+        address = f"{printer}{options}@example.com"
+        recipient = Recipient(maildrop=printer, address=address, quota=1 << 40, fields=b"")
         return await self.store.accept(draft, envelope, [recipient])
 
     @contextlib.asynccontextmanager

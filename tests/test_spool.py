@@ -6,6 +6,7 @@ import asyncio
 import errno
 import subprocess
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +26,10 @@ from tests.documents import pdf
 from tests.printshop import MEDIA, POSTSCRIPT, message
 
 LIMIT = 1 << 20
+TEXTS = (
+    b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Disposition: attachment\r\n\r\none\r\n"
+    b"--b\r\nContent-Disposition: attachment\r\n\r\ntwo\r\n--b--\r\n"
+)
 PCL = b"\x1bE\x1b&l0Ohello\x0c\x1bE"
 
 
@@ -288,6 +293,15 @@ async def test_a_banner_goes_before_the_documents_in_every_language(
     if language is Language.TEXT:
         assert b"POSSIBLE DUPLICATE" in banner
         banner.decode("ascii")
+    await spool.discard(prepared)
+
+
+async def test_copies_are_of_the_documents_and_not_of_the_banner(store: Store, spool: Spool) -> None:
+    job = replace(await accepted(store, TEXTS), recipient="phaser+copies=2@example.com")
+    prepared = await prepared_of(spool, job, speaks(Language.TEXT), again=True)
+    banner, *documents = sent(prepared)
+    assert b"POSSIBLE DUPLICATE" in banner
+    assert documents == [b"one", b"one", b"two", b"two"]
     await spool.discard(prepared)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mailstore.directory.records import Language
 from mailstore.document_format import DocumentFormat
+from mailstore.options import Sides
 
 _POINTS = {"mm": 72 / 25.4, "in": 72.0}
 _SELF_DESCRIBING = re.compile(r"_(\d{1,4}(?:\.\d{1,3})?)x(\d{1,4}(?:\.\d{1,3})?)(mm|in)$", re.ASCII)
@@ -45,6 +46,7 @@ class Task:
     media: Media
     charset: str = "utf-8"  # of plain text
     color: bool = False  # the printer has colour: only raster and PCL XL need to know
+    sides: Sides | None = None  # that were asked for: as colour
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

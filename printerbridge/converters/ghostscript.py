@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from mailstore.options import Sides
 from printerbridge.converters.contract import Task
+
+# A document that redefines these words cheats only in the count of its own pages.
+_TELL = "(\\npages: ) print currentpagedevice /PageCount get ="
 
 
 def command(task: Task, device: str, *options: str) -> list[str]:
@@ -26,6 +30,18 @@ def command(task: Task, device: str, *options: str) -> list[str]:
         "-f",
         task.source,
         "-c",
-        # A document that redefines these words cheats only in the count of its own pages.
-        "(\\npages: ) print currentpagedevice /PageCount get =",
+        _TELL,
     ]
+
+
+def sides(task: Task) -> list[str]:
+    """For devices that write into each page on which sides it goes."""
+    if task.sides is None:
+        return []
+    duplex, tumble = task.sides is not Sides.ONE_SIDED, task.sides is Sides.SHORT_EDGE
+    return [f"-dDuplex={str(duplex).lower()}", f"-dTumble={str(tumble).lower()}"]
+
+
+def count(source: str) -> list[str]:
+    """The pages of a PostScript program, told as by `command` and drawn nowhere."""
+    return ["gs", "-q", "-dSAFER", "-dBATCH", "-dNOPAUSE", "-sDEVICE=nullpage", "-f", source, "-c", _TELL]

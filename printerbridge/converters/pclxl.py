@@ -9,7 +9,7 @@ from printerbridge.converters.contract import Converter, Task
 
 
 def _command(task: Task) -> list[str]:
-    return ghostscript.command(task, "pxlcolor" if task.color else "pxlmono", "-r600")
+    return ghostscript.command(task, "pxlcolor" if task.color else "pxlmono", "-r600", *ghostscript.sides(task))
 
 
 PCLXL = Converter(

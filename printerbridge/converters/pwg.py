@@ -13,9 +13,8 @@ _GRAY, _RGB = 18, 19
 
 def _command(task: Task) -> list[str]:
     space = _RGB if task.color else _GRAY
-    return ghostscript.command(
-        task, "pwgraster", "-r300", f"-dcupsColorSpace={space}", "-dcupsBitsPerColor=8", "-dcupsColorOrder=0"
-    )
+    depth = (f"-dcupsColorSpace={space}", "-dcupsBitsPerColor=8", "-dcupsColorOrder=0")
+    return ghostscript.command(task, "pwgraster", "-r300", *depth, *ghostscript.sides(task))
 
 
 PWG = Converter(name="postscript-to-pwg", source=DocumentFormat.POSTSCRIPT, language=Language.PWG, command=_command)
