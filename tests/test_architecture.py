@@ -45,11 +45,24 @@ PURE = (
     "mailstore/directory/values.py",
     "mailstore/directory/person.py",
     "mailstore/condition.py",
+    "mailstore/options.py",
+    "mailstore/partial.py",
     "appliance/peer.py",
     "appliance/proxy_protocol.py",
     "appliance/policy/rules.py",
     "appliance/policy/mail.py",
     "appliance/policy/verdict.py",
+    "appliance/proof/authres.py",
+    "appliance/proof/body.py",
+    "appliance/proof/conclude.py",
+    "appliance/proof/fields.py",
+    "appliance/proof/key.py",
+    "appliance/proof/report.py",
+    "appliance/proof/result.py",
+    "appliance/proof/signature.py",
+    "appliance/proof/spf_macro.py",
+    "appliance/proof/spf_record.py",
+    "appliance/proof/tags.py",
     "appliance/rights.py",
     "appliance/facts.py",
     "appliance/notices.py",
@@ -62,12 +75,14 @@ PURE = (
     "appliance/smtp/door.py",
     "appliance/smtp/chunksink.py",
     "appliance/smtp/datasink.py",
+    "appliance/smtp/heading.py",
     "appliance/smtp/lines.py",
     "appliance/pop3/capabilities.py",
     "appliance/pop3/commands.py",
     "appliance/pop3/stuffing.py",
     "printerbridge/retry.py",
     "printerbridge/pjl.py",
+    "printerbridge/ticket.py",
     "printerbridge/guard.py",
 )
 EFFECTS = {"asyncio", "os", "pathlib", "random", "socket", "subprocess", "threading", "time", "twisted"}
@@ -120,7 +135,7 @@ def test_there_is_no_import_cycle_and_no_long_chain() -> None:
 
     for name in graph:
         measure(name, ())
-    assert max(depth.values()) <= 15, max(depth, key=lambda name: depth[name])
+    assert max(depth.values()) <= 18, max(depth, key=lambda name: depth[name])
 
 
 @pytest.mark.parametrize("library", QUARANTINE)
