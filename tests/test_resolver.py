@@ -30,6 +30,8 @@ RECORDS: Records = {
     "odd.example.com": {"MX": [(1, "a\\.b\\010.example.com"), (2, "mail.example.com")]},
     "many.example.com": {"A": [f"192.0.{high}.{low}" for high in (2, 3) for low in range(129)]},
     "long.example.com": {"TXT": ["a" * 9000, "b" * 9000]},
+    "crowd.example.com": {"TXT": [f"{number:05}" for number in range(1000)]},
+    "huge.example.com": {"TXT": [f"{number:05}" for number in range(3000)]},
     "full.example.com": {"TXT": ["c" * 8000, "d" * 8000]},
     "xn--mnchen-3ya.example": {"TXT": ["gruss"]},
     "7.2.0.192.in-addr.arpa": {"PTR": ["Mail.Example.Com", "b.example.com"]},
@@ -120,7 +122,10 @@ async def test_u_labels_are_asked_as_a_labels(nsd: DnsServer) -> None:
     await asking.close()
 
 
-@pytest.mark.parametrize(("name", "kind"), [("many.example.com", "a"), ("long.example.com", "txt")])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("many.example.com", "a"), ("long.example.com", "txt"), ("crowd.example.com", "txt"), ("huge.example.com", "txt")],
+)
 async def test_an_answer_that_is_too_large_is_a_failure(nsd: DnsServer, name: str, kind: str) -> None:
     asking = resolver(nsd)
     with pytest.raises(DnsFailure) as failure:
@@ -135,6 +140,26 @@ async def test_a_large_answer_comes_by_tcp(nsd: DnsServer) -> None:
         asking = resolver(listening)
         assert sorted(map(len, await asking.txt("full.example.com"))) == [8000, 8000]
         assert listening.questions == ["full.example.com TXT"] * 2
+        await asking.close()
+
+
+@pytest.mark.parametrize("fault", [Fault.WRONG_ID, Fault.WRONG_QUESTION])
+async def test_forged_answers_by_tcp_are_failures(
+    monkeypatch: pytest.MonkeyPatch, nsd: DnsServer, fault: Fault
+) -> None:
+    async with misbehaving(Fault.TRUNCATED, behind=nsd) as bad:
+        asking = resolver(bad, 0.5)
+        waiting = asyncio.create_task(asking.txt("example.com"))
+        async with asyncio.timeout(5):
+            await bad.asked.wait()
+        bad.gate.clear()
+        bad.asked.clear()
+        async with asyncio.timeout(5):
+            await bad.asked.wait()  # by TCP
+        bad.fault = fault
+        bad.gate.set()
+        with pytest.raises(DnsFailure):
+            await waiting
         await asking.close()
 
 

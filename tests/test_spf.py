@@ -92,6 +92,12 @@ RECORDS: Records = {
     "local.example.com": domain("v=spf1 exists:%{l}.open.%{d} a:host.example.com/16 -all"),
     "xn--mnchen-3ya.example.com": domain("v=spf1 a:%{o}/16 -all") | {"A": ["192.0.2.1"]},
     "empty.example.com": domain("v=spf1 a:..example.com ptr:%{l}..example.com ?all"),
+    **{
+        f"long{number}.example.com": domain(
+            "v=spf1" + " ip4:198.51.100.1" * 200 + f" include:long{number + 1}.example.com"
+        )
+        for number in range(6)
+    },
     "_spf.example.com": domain("v=spf1 +all"),
 }
 
@@ -161,6 +167,7 @@ CASES = [
     ("ada@münchen.example.com", "192.0.9.1", "pass", "a:%{o}/16"),
     ("ada@empty.example.com", "192.0.2.7", "neutral", "?all"),
     ("ada@_spf.example.com", "192.0.2.7", "pass", "+all"),
+    ("ada@long0.example.com", "192.0.2.7", "permerror", "longer than 16384 octets, the last of long4.example.com"),
     ("ada@[192.0.2.7]", "192.0.2.7", "none", "no domain"),
     ("ada@localhost", "192.0.2.7", "none", "no domain"),
     ("ada@192.0.2.7", "192.0.2.7", "none", "no domain"),

@@ -147,7 +147,9 @@ def test_a_record_is_read_whole() -> None:
     )
     lengths = [(mechanism.ip4, mechanism.ip6) for mechanism in record.mechanisms if mechanism.name in ("a", "mx")]
     assert lengths == [(32, 128), (24, 64), (8, 128), (32, 48)]
-    assert str(record.mechanisms[2].network) == "192.0.2.0/24"
+    four, six = record.mechanisms[2:4]
+    assert [four.near(ip_address(ip), ip_address("192.0.2.77")) for ip in ("192.0.2.1", "192.0.3.1")] == [True, False]
+    assert (str(four.address), four.ip4, str(six.address), six.ip6) == ("192.0.2.77", 24, "2001:db8::", 32)
     assert record.redirect is None  # because of the all
     assert record.explanation is not None
     assert spf_record.parse(b"v=spf1 redirect=b.example.com").redirect is not None

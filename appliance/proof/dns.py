@@ -6,9 +6,9 @@ the name exists or not, are an empty answer; SPF calls that a void look-up (RFC 
 
 Security: whoever sends a mail names domains of his own, so he chooses what is asked, what is answered, and how slowly.
 A question has one deadline, waiting in line included; questions under way and in line are bounded, and equal ones are
-one.  An answer has a bounded number of records and octets, and what is larger is a failure; the cache has a bound in
-octets.  A forged answer must come from the name server's address and port and match the number and the question; what
-does not is passed over.  Names in answers that no host can have are dropped.
+one.  An answer has a bounded number of records and octets, by TCP counted before it is read, and what is larger is a
+failure; the cache has a bound in octets.  A forged answer must come from the name server's address and port and match
+the number and the question; what does not is passed over.  Names in answers that no host can have are dropped.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import Any, Final
 import dns.asyncbackend
 import dns.asyncresolver
 import dns.exception
+import dns.message
 import dns.name
 import dns.nameserver
 import dns.resolver
@@ -45,6 +46,9 @@ QUESTIONS = Counter(
     ["result"],
 )
 
+_FOUND, _ABSENT = QUESTIONS.labels("found"), QUESTIONS.labels("absent")
+_FAILED, _REMEMBERED = QUESTIONS.labels("failed"), QUESTIONS.labels("remembered")
+
 AT_ONCE: Final = 64
 """Questions under way."""
 IN_LINE: Final = 1000
@@ -62,6 +66,8 @@ LONGEST_ABSENT: Final = 300.0
 """The same for who has just made one (RFC 2308 section 5 allows hours)."""
 FAILED: Final = 5.0
 """RFC 9520 section 3.2: long enough that a dead domain with many mails does not hold all the places in line."""
+MESSAGE: Final = 32 << 10
+"""Octets that come by TCP at most; a message of 64 KiB with thousands of records takes the library long to read."""
 SYSTEM: Final = "/etc/resolv.conf"
 _PAYLOAD: Final = 1232  # octets by UDP that no path cuts into fragments
 _REREAD: Final = 60.0  # seconds after which the system's configuration is looked at again
@@ -79,6 +85,48 @@ class DnsFailure(TransientFailure):
 
     def __init__(self, name: str) -> None:
         super().__init__("4.4.3", f"the DNS does not answer about {name} now")
+
+
+class _Server(dns.nameserver.Do53Nameserver):
+    """By TCP an answer is weighed before it is read."""
+
+    async def async_query(
+        self,
+        request: dns.message.QueryMessage,
+        timeout: float,
+        source: str | None,
+        source_port: int,
+        max_size: bool,
+        backend: Any,
+        one_rr_per_rrset: bool = False,
+        ignore_trailing: bool = False,
+    ) -> dns.message.Message:
+        if not max_size:
+            return await super().async_query(request, timeout, source, source_port, False, backend)
+        try:
+            async with asyncio.timeout(timeout):
+                octets = await self._by_tcp(request.to_wire())
+        except TimeoutError:
+            raise dns.exception.Timeout from None
+        records = sum(int.from_bytes(octets[at : at + 2], "big") for at in (6, 8, 10))  # RFC 1035 section 4.1.1
+        if records > 2 * RECORDS:
+            raise OSError("too many records")
+        response = dns.message.from_wire(octets, one_rr_per_rrset=one_rr_per_rrset, ignore_trailing=ignore_trailing)
+        if not request.is_response(response):
+            raise OSError("the answer is to another question")
+        return response
+
+    async def _by_tcp(self, question: bytes) -> bytes:
+        """RFC 7766 section 8.  Raises OSError and EOFError."""
+        reader, writer = await asyncio.open_connection(self.address, self.port)
+        try:
+            writer.write(len(question).to_bytes(2, "big") + question)
+            octets = int.from_bytes(await reader.readexactly(2), "big")
+            if octets > MESSAGE:
+                raise OSError("too many octets")
+            return await reader.readexactly(octets)
+        finally:
+            writer.close()
 
 
 class Resolver:
@@ -131,14 +179,14 @@ class Resolver:
         key = canonical, kind
         known = self._cache.get(key)
         if known is not None:
-            QUESTIONS.labels("remembered").inc()
+            _REMEMBERED.inc()
             if known[0] is None:
                 raise DnsFailure(canonical)
             return known[0]
         task = self._under_way.get(key)
         if task is None:
             if self._closed or len(self._under_way) >= IN_LINE:
-                QUESTIONS.labels("failed").inc()
+                _FAILED.inc()
                 raise DnsFailure(canonical)
             task = asyncio.create_task(self._find_out(key))
             self._under_way[key] = task
@@ -162,10 +210,10 @@ class Resolver:
             answer = _values(found.rrset, kind)
         except (dns.exception.DNSException, OSError, ValueError) as error:  # TimeoutError is an OSError
             log.info("DNS question failed", name=name, type=kind.name, error=type(error).__name__)
-            QUESTIONS.labels("failed").inc()
+            _FAILED.inc()
             self._cache[key] = None, FAILED
             raise DnsFailure(name) from None
-        QUESTIONS.labels("found" if answer else "absent").inc()
+        (_FOUND if answer else _ABSENT).inc()
         ttl = found.chaining_result.minimum_ttl
         self._cache[key] = answer, min(max(ttl, SHORTEST), LONGEST if answer else LONGEST_ABSENT)
         return answer
@@ -185,8 +233,7 @@ class Resolver:
         now = self._clock()
         if self._client is None or (not self._given and now - self._read > _REREAD):
             client = dns.asyncresolver.Resolver(SYSTEM, configure=not self._given)
-            if self._given:
-                client.nameservers = self._given
+            client.nameservers = self._given or [_Server(str(host), client.port) for host in client.nameservers]
             client.use_edns(0, 0, _PAYLOAD)
             client.timeout = self._wait / 2.5  # for one try, so that a lost packet is not the end
             self._client, self._read = client, now
@@ -214,7 +261,7 @@ def _canonical(name: str) -> str:
 def _server(endpoint: str) -> dns.nameserver.Nameserver:
     host, port = split_endpoint(endpoint)
     with contextlib.suppress(ValueError):
-        return dns.nameserver.Do53Nameserver(str(ip_address(host)), port)
+        return _Server(str(ip_address(host)), port)
     raise ConfigError(f'[proof] dns: "{endpoint}" has no IP address before the port; write one like 192.0.2.53:53')
 
 

@@ -34,6 +34,8 @@ TERMS: Final = 10
 VOID: Final = 2
 HOSTS: Final = 10
 """Of one MX, and names of one address."""
+OCTETS: Final = 16 << 10
+"""Of all records together."""
 _EXPLAINING: Final = 2.0
 _EXPLANATION: Final = 1000  # octets
 _SHOWN: Final = 200
@@ -81,6 +83,7 @@ class _Check:
         self._ip = ip
         self._terms = 0
         self._void = 0
+        self._octets = 0
         self._names: Sequence[str] | None = None
         self._proved: dict[str, bool] = {}
         self._explained: tuple[Template, str] | None = None
@@ -105,6 +108,9 @@ class _Check:
         if octets is None:
             self.reason = f"{domain} has no SPF record"
             return None
+        self._octets += len(octets)
+        if self._octets > OCTETS:
+            raise _PermError(f"all SPF records together are longer than {OCTETS} octets, the last of {domain}")
         try:
             record = spf_record.parse(octets)
         except RecordError as error:
@@ -132,8 +138,8 @@ class _Check:
     async def _matches(self, mechanism: Mechanism, domain: str) -> bool:
         if mechanism.name == "all":
             return True
-        if mechanism.network is not None:
-            return self._ip in mechanism.network
+        if mechanism.address is not None:
+            return mechanism.near(self._ip, mechanism.address)
         self._count(domain)
         target = await self._name(mechanism.target, domain)
         if mechanism.name == "include":
@@ -214,9 +220,7 @@ class _Check:
         return await (self._resolver.a(name) if self._ip.version == 4 else self._resolver.aaaa(name))
 
     def _near(self, addresses: Sequence[Address], mechanism: Mechanism) -> bool:
-        length = mechanism.ip4 if self._ip.version == 4 else mechanism.ip6
-        shift, ip = self._ip.max_prefixlen - length, int(self._ip)
-        return any(int(address) >> shift == ip >> shift for address in addresses)
+        return any(mechanism.near(self._ip, address) for address in addresses)
 
     def _count(self, domain: str) -> None:
         self._terms += 1

@@ -11,10 +11,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
-from appliance.peer import Network
+from appliance.peer import Address
 from appliance.proof import spf_macro
 from appliance.proof.result import Result
 from appliance.proof.spf_macro import MacroError, Template
@@ -29,7 +29,7 @@ _MODIFIER = re.compile(r"([A-Za-z][A-Za-z0-9_.-]*)=(.*)", re.DOTALL)
 _DIRECTIVE = re.compile(r"([+?~-]?)([A-Za-z0-9]+)(?::([^\x00]*))?", re.DOTALL)
 _BARE = re.compile(r"([+?~-]?)(a|mx)(/[0-9/]+)", re.IGNORECASE)  # a dual-cidr without a domain
 _DUAL = re.compile(r"(?:/(0|[1-9]\d?))?(?://(0|[1-9]\d{0,2}))?\Z")
-_CIDR = re.compile(r"/(0|[1-9]\d{0,2})\Z")
+_LENGTH = re.compile(r"0|[1-9][0-9]{0,2}")
 
 
 class RecordError(ValueError):
@@ -44,9 +44,14 @@ class Mechanism:
     name: str  # in lower case
     result: Result  # when it matches
     target: Template | None = None  # None: the domain that is being checked
-    network: Network | None = None  # of ip4 and ip6
+    address: Address | None = None  # of ip4 and ip6
     ip4: int = 32  # lengths of prefix
     ip6: int = 128
+
+    def near(self, ip: Address, address: Address) -> bool:
+        """Whether both begin with the prefix."""
+        shift = 32 - self.ip4 if ip.version == 4 else 128 - self.ip6
+        return ip.version == address.version and int(ip) >> shift == int(address) >> shift
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +89,7 @@ def parse(octets: bytes) -> Record:
     for term in terms:
         try:
             _term(term, mechanisms, modifiers)
-        except ValueError as error:  # MacroError, and those of ip_network
+        except ValueError as error:  # MacroError, and those of ipaddress
             raise RecordError(f'"{term[:80]}" is not understood: {error}') from None
     ended = any(mechanism.name == "all" for mechanism in mechanisms)  # section 6.1
     return Record(
@@ -120,7 +125,9 @@ def _mechanism(term: str) -> Mechanism:
         target, ip4, ip6 = _dual(argument, bare=bare is not None)
         return Mechanism(text=term, name=name, result=result, target=target, ip4=ip4, ip6=ip6)
     if name in ("ip4", "ip6"):
-        return Mechanism(text=term, name=name, result=result, network=_network(name, argument))
+        address, length = _network(name, argument or "")
+        lengths = (length, 128) if name == "ip4" else (32, length)
+        return Mechanism(text=term, name=name, result=result, address=address, ip4=lengths[0], ip6=lengths[1])
     if name == "all" and argument is None:
         return Mechanism(text=term, name=name, result=result)
     if name == "ptr" and argument is None:
@@ -147,15 +154,13 @@ def _dual(argument: str | None, *, bare: bool) -> tuple[Template | None, int, in
     return spf_macro.parse_domain(domain), ip4, ip6
 
 
-def _network(name: str, argument: str | None) -> Network:
-    """Section 5.6.  Raises ValueError."""
-    length = _CIDR.search(argument or "")
-    address = (argument or "")[: length.start()] if length else argument or ""
-    if "/" in address or "%" in address:
+def _network(name: str, argument: str) -> tuple[Address, int]:
+    """Address and length of the prefix: section 5.6.  Raises ValueError."""
+    text, slash, digits = argument.partition("/")
+    if "%" in text or (slash and not _LENGTH.fullmatch(digits)):
         raise MacroError("the address or its prefix is wrong")
-    # Bits beyond the prefix are allowed: strict=False.
-    kind = IPv4Network if name == "ip4" else IPv6Network
-    network = ip_network(f"{address}/{length[1]}" if length else address, strict=False)
-    if not isinstance(network, kind):
-        raise MacroError(f"that is no address of {name}")
-    return network
+    address, longest = (IPv4Address(text), 32) if name == "ip4" else (IPv6Address(text), 128)
+    length = int(digits) if slash else longest
+    if length > longest:
+        raise MacroError("the prefix is too long")
+    return address, length

@@ -67,7 +67,7 @@ def _record(octets: bytes) -> None:
     for mechanism in record.mechanisms:
         assert mechanism.result in (Result.PASS, Result.FAIL, Result.SOFTFAIL, Result.NEUTRAL)
         assert mechanism.name in ("all", "a", "mx", "ptr", "ip4", "ip6", "include", "exists")
-        assert (mechanism.network is not None) == (mechanism.name in ("ip4", "ip6"))
+        assert (mechanism.address is not None) == (mechanism.name in ("ip4", "ip6"))
         assert mechanism.name not in ("include", "exists") or mechanism.target is not None
         assert 0 <= mechanism.ip4 <= 32
         assert 0 <= mechanism.ip6 <= 128
