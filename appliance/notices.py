@@ -96,7 +96,6 @@ _ADVICE = {
     "document-password-error": "Save the document without a password and send it again.",
     "document-format-error": "Make the document anew, best as PDF, and send it again.",
     "unsupported-document-format": "Send it again as PDF.",
-    "job-incoming": "Send all its parts again; they must come from the same address, in any order.",
     "document-unprintable-error": "See whether the document has pages that are not empty, and send it again.",
 }
 _VAGUE = ("aborted-by-system", "job-suspended", "job-completed-with-warnings")
@@ -254,8 +253,6 @@ def _mail(letter: Letter, occurrence: Occurrence, now: float) -> OutgoingMail:
 def _happened(occurrence: Occurrence, job: Job) -> str:
     telling = next((word for word in occurrence.reasons if word in REASONS and word not in _VAGUE), "")
     match occurrence.occasion:
-        case Occasion.ABORTED if telling == "job-incoming":
-            return f"Job {job.id} could not be printed: some of its parts did not come."
         case Occasion.ABORTED:
             return f"Job {job.id} could not be printed: {REASONS.get(telling, 'it was given up')}."
         case Occasion.HELD:

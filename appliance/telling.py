@@ -245,13 +245,19 @@ class Teller:
                 self._add(made, one, partial(compose, kept_until=kept_until, more=more))
 
     async def _machine_made(self, job: Job) -> bool:
-        """Of mail whose octets are gone, or cannot be read, nobody can tell, so it is not answered."""
+        """Of mail that cannot be read nobody can tell, so it is not answered.
+
+        Of mail whose octets are gone (parts of a split one, say) only what was seen when it came in counts:
+        `Job.answerable` is never said of what a program says it sent.
+        """
         block = b""
         try:
             async for octets in self._store.read(job.id):
                 block += octets
                 if b"\r\n\r\n" in block or len(block) > HEADER_OCTETS:
                     break
+        except PermanentFailure:
+            return False
         except (Failure, OSError) as error:
             log.warning("a sender is not answered: his mail cannot be read", job=job.id, why=str(error))
             return True

@@ -24,6 +24,7 @@ from mailstore.directory.records import Person, Printer
 from mailstore.job import DeliveryProof, Event
 from mailstore.store.contract import Envelope, Recipient, Role
 from mailstore.store.outbox import Occasion, Occurrence, QueuedMail
+from mailstore.store.splitting import Part, SplitLimits
 from mailstore.store.sql import SqlStore, open_store
 from tests.directory_server import RunningDirectory, running_directory, short_folder
 
@@ -286,6 +287,56 @@ async def test_both_hear_of_an_uncertain_job(house: House) -> None:
     await house.end(await house.job(), Event.DOUBT, "job-suspended", "x-delivery-unknown")
     await house.teller().look()
     assert await house.recipients() == ["ada@example.com", "sam@example.com"]
+
+
+async def test_a_held_job_is_told_to_its_sender_and_to_whom_he_is_to_ask(house: House) -> None:
+    await house.directory.replace(replace(PRINTER, key_user=("kim@example.com",)))
+    teller = house.teller()
+    numbers = [await house.job() for _ in range(3)]
+    for number in numbers:
+        assert await house.store.hold_for_limit(number, "it would pass the limit of 10 pages a day")
+    await teller.look()
+    queue = await house.queue()
+    assert sorted(mail.recipient for mail in queue) == [*["ada@example.com"] * 3, "kim@example.com"]
+    assert all("10 pages a day" in " ".join(read(mail).get_content().split()) for mail in queue)
+    assert await house.store.unhold(numbers[0], "kim")
+    house.ahead = episodes.FAILED_WITHIN + 1
+    await teller.look()
+    (rest,) = await house.queue()
+    assert (rest.recipient, rest.job_id) == ("kim@example.com", numbers[2])
+    assert "Another job was held there" in read(rest).get_content()
+
+
+@pytest.mark.parametrize("answerable", [True, False])
+async def test_split_mail_that_is_given_up_is_told_once(house: House, answerable: bool) -> None:
+    """Its parts are gone by then; whether a program sent it was looked at when they came."""
+    envelope = Envelope(
+        reverse_path="ada@example.com", client_ip="192.0.2.1", helo="client.example.com", trust="verified",
+        answerable=answerable, name="Report", proof="spf", proved="ada@example.com",
+    )  # fmt: skip
+    recipient = Recipient(maildrop="phaser360", address="phaser360@example.com", quota=10**9, fields=b"")
+    limits = SplitLimits(parts=10, octets=10**6, seconds=60.0)
+    for number in (1, 3):
+        draft = await house.store.draft()
+        draft.write(LETTER)
+        split = await house.store.accept_part(
+            draft, envelope, recipient, Part(id="big.1@client.example.com", number=number, total=3), limits
+        )
+    detail = "the split mail with the id big.1@client.example.com was not printed: part 2 did not come in time"
+    assert await house.store.give_up_split(split.job_id, ["aborted-by-system"], detail)
+    await house.teller().look()
+    mails = await house.queue()
+    assert sorted(mail.recipient for mail in mails) == ["ada@example.com"] * answerable + ["sam@example.com"]
+    assert all(detail in " ".join(read(mail).get_content().split()) for mail in mails)
+
+
+async def test_nobody_hears_of_a_job_that_was_released_at_once(house: House) -> None:
+    number = await house.job()
+    assert await house.store.hold_for_limit(number, "too long")
+    assert await house.store.unhold(number, "kim")
+    await house.teller().look()
+    assert await house.queue() == []
+    assert await house.store.occurrences(10) == []
 
 
 async def test_job_printed_is_told_where_the_entry_says_so(house: House) -> None:

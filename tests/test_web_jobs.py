@@ -14,9 +14,9 @@ import pytest
 
 from appliance.web import jobs as jobs_page
 from appliance.web.job_rows import Wish, wishes
-from appliance.web.words import PROOFS, TRUST
+from appliance.web.words import PROOFS, SENDER_PROOFS, TRUST, sender_in_words
 from mailstore.directory.records import Person
-from mailstore.job import DeliveryProof, Event, Job, JobState
+from mailstore.job import DeliveryProof, Event, Job, JobState, Proof
 from tests.web_house import ADA_NAME, ADA_PASSWORD, PRINTER, WebHouse, web_house
 
 SECRET = "correct horse"
@@ -220,7 +220,30 @@ async def test_a_job_in_doubt_asks(tmp_path: Path) -> None:
 
 def test_every_proof_and_trust_has_words() -> None:
     assert set(PROOFS) == set(DeliveryProof)
+    assert set(SENDER_PROOFS) == set(Proof)
     assert set(TRUST) == {"insider", "verified", "stranger"}
+
+
+def test_who_sent_it_in_words() -> None:
+    job = job_in(JobState.PENDING)
+    assert sender_in_words(job) == "not proved"
+    told = sender_in_words(replace(job, proof=Proof.SPF, proved="ada@example.com"))
+    assert told.startswith("ada@example.com, proved by SPF")
+    assert sender_in_words(replace(job, proof=Proof.TOKEN)).startswith("nobody's address is proved")
+
+
+async def test_a_job_that_a_limit_holds_is_released_at_the_page(tmp_path: Path) -> None:
+    async with house_of(tmp_path) as house, logged_in(house, "sam") as browser:
+        number = await house.mail(name="Long report")
+        limit = "with 12 pages it would pass the printer's limit of 10 pages a day"
+        assert await house.store.hold_for_limit(number, limit)
+        page = re.sub(r"\s+", " ", (await browser.get(f"/jobs/{number}")).text)
+        assert f"held, because it would pass a limit of pages: {limit.replace(chr(39), '&#39;')}" in page
+        assert f'aria-label="Release job {number}"' in page
+        assert (await browser.post(f"/jobs/{number}/release")).status_code == 303
+        job = await house.store.job(number)
+        assert job is not None
+        assert (job.state, job.waived) == (JobState.PENDING, True)
 
 
 def job_in(state_: JobState, *reasons: str) -> Job:
@@ -237,6 +260,8 @@ def job_in(state_: JobState, *reasons: str) -> Job:
         (job_in(JobState.PENDING), True, 0.0, [Wish.HOLD, Wish.CANCEL]),
         (job_in(JobState.PENDING), False, 0.0, [Wish.CANCEL]),
         (job_in(JobState.PENDING_HELD), True, 0.0, [Wish.RELEASE, Wish.CANCEL]),
+        (job_in(JobState.PENDING_HELD, "account-limit-reached"), True, 0.0, [Wish.RELEASE, Wish.CANCEL]),
+        (job_in(JobState.PENDING_HELD, "job-incoming"), True, 0.0, [Wish.CANCEL]),
         (job_in(JobState.PROCESSING), True, 0.0, [Wish.CANCEL]),
         (job_in(JobState.PROCESSING_STOPPED, "printer-stopped"), True, 0.0, [Wish.CANCEL]),
         (
