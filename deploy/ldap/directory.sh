@@ -95,14 +95,17 @@ entries() {
 }
 
 cd "$home"
+# The configuration is written anew at each start, so that the schema of a new release reaches a database that is there.
+[ -e made ] || rm -rf data
+rm -rf config
+mkdir -p config data
+config >config.ldif
+slapadd -n 0 -F config -l config.ldif
+rm config.ldif
 if [ ! -e made ]; then
-    rm -rf config data
-    mkdir config data
-    config >config.ldif
-    slapadd -n 0 -F config -l config.ldif
     entries >entries.ldif
     slapadd -n 1 -F config -l entries.ldif
-    rm config.ldif entries.ldif
+    rm entries.ldif
     touch made
 fi
 # slapd makes room for as many connections as there may be descriptors.
