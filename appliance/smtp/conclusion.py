@@ -57,7 +57,7 @@ async def concluded(
     reports: dict[str, bytes] = {}
     verdicts: list[Verdict] = []
     signatures: tuple[bytes, ...] = ()
-    answerable = True
+    answerable = findings is not None or evidence.client.login is not None  # a network proves nobody
     for recipient in recipients:
         proven = _proven(evidence, recipient, findings) if findings else None
         reports[recipient.key] = _report(evidence, findings, proven)

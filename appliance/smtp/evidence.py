@@ -43,7 +43,7 @@ class Evidence:
         Raises `TransientFailure` where the directory does not answer.
         """
         while True:
-            verdict = policy.judge(printer, replace(self.facts, token=token), members)
+            verdict = policy.judge(printer, self._of_recipient(token=token), members)
             if Want.SPF in verdict.wants and self.facts.spf is None:
                 await self.asked_spf()
             elif Want.GROUPS in verdict.wants and self.facts.groups is None:
@@ -55,7 +55,10 @@ class Evidence:
         """What waited for the header, once it has named its author ("" for none or several)."""
         assert recipient.printer is not None
         self.facts = replace(self.facts, author=author)
-        return policy.judge(recipient.printer, replace(self.facts, token=bool(recipient.capability)), recipient.members)
+        return policy.judge(recipient.printer, self._of_recipient(token=bool(recipient.capability)), recipient.members)
+
+    def _of_recipient(self, *, token: bool) -> Facts:
+        return replace(self.facts, token=True) if token else self.facts
 
     async def asked_spf(self) -> SpfFinding | None:
         """SPF of the reverse-path, asked for if it was not; None where it does not apply."""

@@ -25,8 +25,9 @@ from appliance.smtp.reply import Reply, refusal
 from appliance.smtp.site import Site
 from mailstore import address as addresses
 from mailstore import options
-from mailstore.directory.records import Person, Printer, PrintLimits
+from mailstore.directory.records import NO_LIMITS, Person, Printer, PrintLimits
 from mailstore.failure import Failure
+from mailstore.parameters import RcptParameters
 from mailstore.store.admission import Capability
 
 ROLES: Final = frozenset({"postmaster", "abuse"})  # RFC 5321 section 4.5.1, RFC 2142 section 4
@@ -74,16 +75,8 @@ async def _printer(
     members = await _members(site, printer)
     if not members:
         return Reply(code=550, status="5.1.1", text="this group has no printer now", reason="unknown-recipient")
-    found = Destination(
-        address=options.without_token(wanted.address),
-        key=wanted.key,
-        said=replace(wanted.said, orcpt=options.without_token(wanted.said.orcpt)),
-        printer=printer,
-        members=members,
-        options=said.options,
-        capability=capability.id if capability else 0,
-    )
-    if addresses.split_subaddress(addresses.canonical(evidence.reverse_path))[0] in found.own_addresses:
+    sender = addresses.split_subaddress(addresses.canonical(evidence.reverse_path))[0]
+    if any(sender in one.addresses for one in (printer, *members)):
         return Reply(code=550, status="5.4.6", text="a printer does not print for itself: a mail loop", reason="loop")
     verdict = await evidence.judge(printer, members, token=capability is not None)
     if verdict.allowed is False:
@@ -93,7 +86,20 @@ async def _printer(
         if full := full or await _no_more(site, limits_of(printer, member), member, verdict.proved, wanted.declared):
             return full
     # The reserve of disk is asked for by DATA, before the client sends anything.
-    return replace(found, verdict=verdict)
+    return Destination(
+        address=options.without_token(wanted.address),
+        key=wanted.key,
+        said=_without_token(wanted.said) if wanted.said.orcpt else wanted.said,
+        printer=printer,
+        members=members,
+        verdict=verdict,
+        options=said.options,
+        capability=capability.id if capability else 0,
+    )
+
+
+def _without_token(said: RcptParameters) -> RcptParameters:
+    return replace(said, orcpt=options.without_token(said.orcpt))
 
 
 async def _members(site: Site, printer: Printer) -> tuple[Printer, ...]:
@@ -137,6 +143,8 @@ async def _no_room(site: Site, printer: Printer, declared: int) -> Reply | None:
 
 async def _no_more(site: Site, limits: PrintLimits, printer: Printer, proved: str, declared: int) -> Reply | None:
     """Which limit of an hour one more job would pass; the store asks again when the message has come."""
+    if limits is NO_LIMITS:
+        return None
     for whom, sender, most_jobs, most_octets in (
         ("everybody together", "", limits.jobs, limits.octets),
         ("one sender", proved, limits.sender_jobs, limits.sender_octets),

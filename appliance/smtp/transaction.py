@@ -147,7 +147,8 @@ class Transaction:
 
     def _header_ended(self, heading: Heading) -> Onlooker | None:
         """The verdict that waited for the header, and what looks on from here.  Raises what refuses the message."""
-        refuse_loop(heading, frozenset().union(*(recipient.own_addresses for recipient in self.recipients)))
+        own = (recipient.own_addresses for recipient in self.recipients) if heading.delivered_to else ()
+        refuse_loop(heading, frozenset().union(*own))
         first = self.recipients[0]
         if not (self.evidence.examined or first.open):
             return None
