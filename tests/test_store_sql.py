@@ -22,7 +22,9 @@ from mailstore.store.committer import Wanted
 from mailstore.store.contract import Role, StoreUnusable
 from mailstore.store.sql import SqlStore, open_store
 from mailstore.store.statement import STATEMENTS
-from tests.contracts.outbox import *  # noqa: F403 - the suites are collected here
+from tests.contracts.admission import *  # noqa: F403 - the suites are collected here
+from tests.contracts.outbox import *  # noqa: F403
+from tests.contracts.splitting import *  # noqa: F403
 from tests.contracts.store import *  # noqa: F403
 from tests.contracts.store import accept, envelope, octets_of, recipient
 from tests.contracts.wishes import *  # noqa: F403

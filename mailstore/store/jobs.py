@@ -31,6 +31,9 @@ def _target(event: Event) -> JobState:
     return target
 
 
+_WHOLE = JOB.c.reasons != word("job-incoming")
+"""Nobody drains a split mail whose parts have not all come, and when it ends they go with it (`parts`)."""
+
 # -- being drained
 
 _CLAIM = Statement(
@@ -103,7 +106,7 @@ def _move(event: Event) -> Statement:
     ours = leases.OF_HOLDER if event in (Event.STOP, Event.RESUME, Event.DOUBT) else leases.OURS
     return Statement(
         sa.update(JOB)
-        .where(JOB.c.id == given("job_id"), among(sources(event)), ours)
+        .where(JOB.c.id == given("job_id"), among(sources(event)), ours, _WHOLE)
         .values(**values)
         .returning(JOB.c.printer)
     )
@@ -154,7 +157,7 @@ def _end(event: Event) -> Statement:
             JOB.c.id == given("job_id"),
             among(sources(event)),
             leases.OURS,
-            JOB.c.reasons != word("job-incoming"),  # nobody drains it, and its parts must go with it (`parts`)
+            _WHOLE,
         )
         .values(
             state=word(_target(event)),

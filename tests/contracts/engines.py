@@ -41,17 +41,28 @@ def _sums_are_right(path: Path) -> None:
     try:
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        kept = connection.execute("SELECT name, messages, octets FROM maildrop WHERE messages <> 0 ORDER BY name")
+        kept = connection.execute("SELECT name, messages, octets FROM maildrop WHERE octets <> 0 ORDER BY name")
         counted = connection.execute(
-            "SELECT maildrop, count(*), sum(size) FROM entry GROUP BY maildrop ORDER BY maildrop"
+            "SELECT name, sum(one), sum(size) FROM (SELECT maildrop AS name, 1 AS one, size FROM entry"
+            " UNION ALL SELECT printer, 0, octets FROM split) GROUP BY name HAVING sum(size) <> 0 ORDER BY name"
         )
         assert kept.fetchall() == counted.fetchall()
-        unended = connection.execute("SELECT message_id, count(*) FROM job WHERE completed_at = 0 GROUP BY message_id")
+        needed = connection.execute(
+            "SELECT message_id, count(*) FROM (SELECT message_id FROM job WHERE completed_at = 0"
+            " UNION ALL SELECT message_id FROM part) GROUP BY message_id"
+        )
         waiting = connection.execute("SELECT id, waiting FROM message WHERE waiting <> 0")
-        assert sorted(unended.fetchall()) == sorted(waiting.fetchall())
+        assert sorted(needed.fetchall()) == sorted(waiting.fetchall())
+        summed = (
+            "SELECT split.job_id, split.octets, sum(message.octets) FROM split JOIN part USING (job_id)"
+            " JOIN message ON message.id = part.message_id GROUP BY split.job_id"
+        )
+        assert [row for row in connection.execute(summed) if row[1] != row[2]] == []
+        incoming = connection.execute("SELECT id FROM job WHERE reasons = 'job-incoming' ORDER BY id").fetchall()
+        assert connection.execute("SELECT job_id FROM split ORDER BY job_id").fetchall() == incoming
         ended = "state IN ('completed', 'aborted', 'canceled')"
         assert connection.execute(f"SELECT id FROM job WHERE (completed_at <> 0) <> ({ended})").fetchall() == []
-        lost = f"SELECT id FROM job WHERE ({ended}) = (id IN (SELECT job_id FROM entry))"
+        lost = f"SELECT id FROM job WHERE ({ended} OR reasons = 'job-incoming') = (id IN (SELECT job_id FROM entry))"
         assert connection.execute(lost).fetchall() == []
     finally:
         connection.close()
