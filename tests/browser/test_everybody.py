@@ -10,6 +10,7 @@ import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]
 from playwright.async_api import Page, ViewportSize
 
+from mailstore.directory.records import PrintLimits
 from mailstore.job import JobState
 from tests.browser.visits import Login, Site, told
 from tests.house import ADA
@@ -50,6 +51,7 @@ async def scene(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Scene:
     ):
         await house.add("desk", uri, service_person=(ADA,), model="Phaser", **facts)
         await house.add("bad", bad)
+        await house.add("all", members=("desk", "tray", "cellar"), limits=PrintLimits(jobs=5), unverified_ok=True)
         printed, doubtful = await house.mail("desk", PAGE), await house.mail("bad", LARGE)
         await house.job(printed, JobState.COMPLETED)
         await house.job(doubtful, JobState.PROCESSING_STOPPED)
@@ -105,6 +107,9 @@ def pages(scene: Scene) -> dict[str, str | Callable[[Page], Awaitable[None]]]:
         "a printer": "/printers/desk",
         "one that stopped": "/printers/tray",
         "one that polls": "/printers/cellar",
+        "a group": "/printers/all",
+        "settings of a group": "/printers/all/settings",
+        "a new group": "/printers/new?group=true",
         "a verdict": verdict,
         "settings": "/printers/desk/settings",
         "settings of one that polls": "/printers/cellar/settings",
