@@ -103,7 +103,7 @@ async def test_jobs_for_people(up: House) -> None:
 async def test_a_job_that_a_limit_holds_is_released(up: House) -> None:
     async with sink() as printer:
         await up.add("counts", printer.uri, limits=PrintLimits(job_pages=1))
-        number = await up.mail("counts", pdf(2))
+        number = await up.mail("counts+copies=2+duplex", pdf())
         await up.job(number, JobState.PENDING_HELD)
         listed, told = await asyncio.gather(
             up.printpost("job", "list", "--printer", "counts"), up.printpost("job", "show", str(number))
@@ -114,7 +114,9 @@ async def test_a_job_that_a_limit_holds_is_released(up: House) -> None:
         assert "the site's own networks gave it" in told.out
         assert (await up.printpost("job", "release", str(number))).status == 0
         assert (await up.job(number)).state is JobState.COMPLETED
-        assert len(printer.jobs) == 1
+        (octets,) = printer.jobs
+    assert b"/NumCopies 2 " in octets
+    assert b"/Duplex true " in octets
 
 
 async def test_printers_come_change_and_go(up: House) -> None:

@@ -64,6 +64,22 @@ HOUSE: Final = (
         test="tests/test_place.py::test_a_store_is_its_owners_alone",
     ),
     Defence(
+        name="who may print raw",
+        why="Octets of whom the printer's entry does not trust never reach the printer: his pages are drawn anew.",
+        file="printerbridge/spool.py",
+        text="as_is = part.ours or printer.takes_raw(prepared.job.trust or Raw.STRANGER)",
+        instead="as_is = True",
+        test="tests/test_bridge_ticket.py::test_whose_documents_reach_the_printer_as_they_came[insider-verified-False]",
+    ),
+    Defence(
+        name="limits of pages",
+        why="Nobody prints more pages than the printer's entry allows, unless somebody releases the job.",
+        file="printerbridge/preparation.py",
+        text="            printed = not told\n",
+        instead="            printed = True\n",
+        test="tests/test_bridge_ticket.py::test_a_job_that_is_too_long_is_held_and_the_line_goes_on[converted-job]",
+    ),
+    Defence(
         name="no link-local printers",
         why="Clouds tell their secrets at such addresses to whoever asks from inside.",
         file="printerbridge/guard.py",
