@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import sqlite3
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +18,33 @@ import pytest
 from sqlalchemy import schema as ddl
 from sqlalchemy.dialects import postgresql
 
-from mailstore.failure import TransientFailure
+from mailstore.directory.records import PrintLimits
+from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.job import JobState
-from mailstore.store import drafts, fetching, leases, migrations, place, schema, segments, worker
+from mailstore.store import (
+    capabilities,
+    counting,
+    drafts,
+    fetching,
+    holding,
+    keeping,
+    leases,
+    listing,
+    looking,
+    migrations,
+    outgoing,
+    parts,
+    place,
+    schema,
+    seen,
+    segments,
+    splits,
+    tracing,
+    worker,
+)
+from mailstore.store.admission import Accepted
 from mailstore.store.committer import Wanted
-from mailstore.store.contract import Role, StoreUnusable
+from mailstore.store.contract import Recipient, Role, StoreUnusable
 from mailstore.store.sql import SqlStore, open_store
 from mailstore.store.statement import STATEMENTS
 from tests.contracts.admission import *  # noqa: F403 - the suites are collected here
@@ -137,6 +162,33 @@ async def test_what_cannot_be_opened_is_named(tmp_path: Path, name: str) -> None
         await open_at(tmp_path)
 
 
+@pytest.mark.parametrize(("size", "files"), [(100, 0), (100_000, 1), (2_000_000, 1)])
+@pytest.mark.parametrize("keep", [0.0, 86400.0])
+async def test_the_octets_of_what_came_before_are_let_go_of(tmp_path: Path, size: int, files: int, keep: float) -> None:
+    """Of a duplicate, and of what is refused: no file stays, and what may not be kept is written over at once."""
+    store = await open_store(tmp_path / "store", role=Role.APPLIANCE, reserve=0, keep=keep, runtime=tmp_path / "run")
+    said = {"header_message_id": "<1@example.com>", "content": b"content"}
+    full = recipient("phaser", quota=size // 2)
+
+    async def bring(octets: bytes, who: Recipient) -> Sequence[Accepted]:
+        draft = await store.draft(size)
+        draft.write(octets)
+        return await store.accept(draft, envelope(**said), [who])
+
+    (first,) = await bring(b"x" * size, recipient("phaser"))
+    for _ in range(5):
+        (again,) = await bring(b"y" * size, recipient("phaser"))
+        assert again.earlier
+    with pytest.raises(PermanentFailure):
+        await bring(b"y" * size, replace(full, maildrop="other"))
+    assert await octets_of(store, first) == b"x" * size
+    kept = list((tmp_path / "store" / "octets").iterdir())
+    assert len(kept) == files
+    if keep == 0:
+        assert not any(b"y" * 100 in path.read_bytes() for path in kept)
+    await store.close()
+
+
 # -- SQL that PostgreSQL speaks too
 
 
@@ -159,7 +211,6 @@ def test_every_table_compiles_for_postgresql() -> None:
 def test_the_waiting_line_is_found_by_its_index(tmp_path: Path) -> None:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     schema.migrate(connection)
-    from mailstore.store import keeping, leases, listing, looking, outgoing, tracing
 
     for statement, index in [
         (listing.PENDING, "job_unended"),
@@ -172,8 +223,21 @@ def test_the_waiting_line_is_found_by_its_index(tmp_path: Path) -> None:
         (tracing.ADD, "USING PRIMARY KEY (job_id=?)"),
         (outgoing._DUE, "outgoing_due"),
         (outgoing._STANDING, "COVERING INDEX outgoing_due"),
+        (seen._FIND, "USING PRIMARY KEY (digest=?)"),
+        (seen._FIND, "USING INTEGER PRIMARY KEY (rowid=?)"),
+        (counting.TAKEN, "USING PRIMARY KEY (printer=? AND sender=? AND slot>?)"),
+        (counting.PRINTED, "USING PRIMARY KEY (printer=? AND sender=? AND slot>?)"),
+        (counting._MORE, "USING PRIMARY KEY (printer=? AND sender=? AND slot=?)"),
+        (capabilities._BY_DIGEST, "capability_digest"),
+        (capabilities._USE, "USING INTEGER PRIMARY KEY (rowid=?)"),
+        (parts._FIND, "split_known"),
+        (parts._OF_PRINTER, "split_known"),
+        (parts.NUMBERS, "USING PRIMARY KEY (job_id=?)"),
+        (splits._ENVELOPES, "USING PRIMARY KEY (job_id=?)"),
+        (holding._PAGES_OF, "USING INTEGER PRIMARY KEY (rowid=?)"),
     ]:
-        values = dict.fromkeys(("of", "most", "which", "where", "until", "job", "job_id", "at", "text", "now"), 1)
+        names = re.findall(r":(\w+)", statement.text)
+        values = dict.fromkeys(names, 1)
         plan = connection.execute(f"EXPLAIN QUERY PLAN {statement.text}", values).fetchall()
         assert any(index in row[3] for row in plan), plan
     connection.close()
@@ -246,9 +310,10 @@ async def by_pop3(store: SqlStore) -> list[tuple[int, int, bytes]]:
     return served
 
 
-async def test_a_store_of_version_2_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", range(2, len(migrations.MIGRATIONS) + 1))
+async def test_a_store_of_a_later_version_goes_on(tmp_path: Path, version: int) -> None:
     (tmp_path / "store").mkdir()
-    old = frozen(tmp_path / "store" / "store.sqlite", 2)
+    old = frozen(tmp_path / "store" / "store.sqlite", version)
     message = {
         "id": 5,
         "reverse_path": "ada@example.com",
@@ -304,6 +369,8 @@ async def test_a_store_of_version_2_goes_on(tmp_path: Path) -> None:
         *[("message", message), ("content", content), ("job", job), ("entry", entry)],
         *[("maildrop", maildrop), ("printer_state", state)],
     ]:
+        columns = old.execute(f"PRAGMA table_info({table})").fetchall()  # those that version 2 did not have are empty
+        row = {column[1]: "" if column[2] == "TEXT" else 0 for column in columns} | row
         old.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", [*row.values()])
     old.close()
     store = await open_at(tmp_path)
@@ -322,6 +389,9 @@ async def test_a_store_of_version_2_goes_on(tmp_path: Path) -> None:
     assert octets.endswith(b"\r\nDelivered-To: phaser@example.com\r\nhello\r\n")
     assert await store.occurrences(10) == []
     assert (await store.outgoing()).waiting == 0
+    assert (kept.proof, kept.proved, kept.capability, kept.waived) == ("", "", 0, False)
+    assert "limit of 2 pages" in await store.count_pages(10, 3, PrintLimits(pages=2))
+    assert list(await store.split_mails()) + list(await store.capabilities()) == []
     await store.close()
 
 
@@ -476,7 +546,8 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 SMALL_DISK = """
 import asyncio, os, sys
 from pathlib import Path
-from mailstore.failure import TransientFailure
+from mailstore.directory.records import PrintLimits
+from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.job import DeliveryProof, Event
 from mailstore.store.contract import Role
 from mailstore.store.sql import open_store

@@ -16,6 +16,7 @@ import pytest
 from mailstore.store.contract import Role
 from mailstore.store.outbox import Occasion
 from mailstore.store.sql import SqlStore, open_store
+from tests.crash.victim import bring_part, join
 
 pytestmark = [pytest.mark.crash, pytest.mark.slow]
 
@@ -186,3 +187,37 @@ async def test_a_wish_is_granted_or_was_never_wished(tmp_path: Path, kind: str, 
         assert await now.appliance.sweep(time.time() + 2 * 86400) == (not granted)
         if granted:
             assert b"".join([block async for block in now.bridge.read(jobs[0].id)]) == b"x" * SIZES[kind]
+
+
+@pytest.mark.parametrize("kind", SIZES)
+@pytest.mark.parametrize(
+    ("crash_at", "told", "parts", "joined"),
+    [
+        ("part-before-sync", "part-1", (), False),
+        ("part-after-sync", "part-1", (1,), False),
+        ("whole-before-sync", "joining", (1, 2), False),
+        ("whole-after-sync", "joining", (), True),
+        ("", "joined", (), True),
+    ],
+)
+async def test_a_split_mail_goes_on_where_it_was(
+    tmp_path: Path, kind: str, crash_at: str, told: str, parts: tuple[int, ...], joined: bool
+) -> None:
+    """Nothing that was acknowledged is lost, and whoever begins anew after a crash makes no second job."""
+    size = SIZES[kind]
+    assert (await run_victim(tmp_path, size, crash_at, "split"))[-1] == told
+    async with left(tmp_path) as now:
+        assert [split.parts for split in await now.appliance.split_mails()] == ([parts] if parts else [])
+        assert (await now.appliance.standing("phaser"))[1] == size * (2 if joined else len(parts))
+        # The client, who heard no answer to its last part, sends it again; the appliance looks what is complete.
+        found = [await bring_part(now.appliance, number, size) for number in (1, 2)]
+        (job,) = await now.appliance.jobs()
+        assert {split.job_id for split in found} == {job.id}
+        assert await join(now.appliance, job.id, size) != joined
+        assert [(job.id, job.state.value) for job in await now.bridge.jobs()] == [(job.id, "pending")]
+        assert b"".join([block async for block in now.bridge.read(job.id)]) == b"1" * size + b"2" * size
+        assert (await now.appliance.standing("phaser"))[1] == 2 * size
+        assert await now.appliance.split_mails() == []
+        await now.appliance.sweep(time.time())
+        files = [path.name for path in (tmp_path / "store" / "octets").iterdir() if path.name.startswith("file-")]
+        assert len(files) == (2 * size > 512 * 1024)  # of the parts none is left

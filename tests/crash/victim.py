@@ -9,20 +9,24 @@ from pathlib import Path
 from mailstore.job import DeliveryProof, Event
 from mailstore.store.contract import Envelope, Recipient, Role, Store
 from mailstore.store.outbox import OutgoingMail
+from mailstore.store.splitting import Part, SplitLimits, SplitMail
 from mailstore.store.sql import open_store
 
 FAR = 4_000_000_000.0
+RECIPIENT = Recipient(maildrop="phaser", address="phaser@example.com", quota=10**9, fields=b"")
 
 
 async def main(folder: Path, runtime: Path, size: int, way: str) -> None:
     appliance = await open_store(folder, role=Role.APPLIANCE, reserve=0, runtime=runtime)
     bridge = await open_store(folder, role=Role.BRIDGE, reserve=0, runtime=runtime)
+    if way == "split":
+        await split(appliance, size)
+        return
     draft = await appliance.draft(size)
     draft.write(b"x" * size)
     print("accepting", flush=True)
     envelope = Envelope(reverse_path="", client_ip="192.0.2.1", helo="h", trust="insider", answerable=True)
-    recipient = Recipient(maildrop="phaser", address="phaser@example.com", quota=10**9, fields=b"")
-    (job_id,) = await appliance.accept(draft, envelope, [recipient])
+    (job_id,) = await appliance.accept(draft, envelope, [RECIPIENT])
     print("accepted", flush=True)
     if way == "pop3":
         maildrop = await appliance.open_maildrop("phaser", "session", 3600)
@@ -49,6 +53,40 @@ async def main(folder: Path, runtime: Path, size: int, way: str) -> None:
         print("wishing", flush=True)
         await appliance.print_again(job_id, "ada")
         print("granted", flush=True)
+
+
+async def split(appliance: Store, size: int) -> None:
+    for number in (1, 2):
+        print(f"part-{number}", flush=True)
+        await bring_part(appliance, number, size)
+        print(f"part-{number}-came", flush=True)
+    (found,) = await appliance.split_mails()
+    print("joining", flush=True)
+    await join(appliance, found.job_id, size)
+    print("joined", flush=True)
+
+
+async def bring_part(store: Store, number: int, size: int) -> SplitMail:
+    draft = await store.draft(size)
+    draft.write(b"%d" % number * size)
+    said = Envelope(
+        reverse_path="ada@example.com",
+        client_ip="192.0.2.1",
+        helo="h",
+        trust="verified",
+        proved="ada@example.com",
+        header_message_id=f"<{number}@example.com>",
+        content=b"%d" % number,
+    )
+    limits = SplitLimits(parts=10, octets=10**9, seconds=3600)
+    return await store.accept_part(draft, said, RECIPIENT, Part(id="id", number=number, total=2), limits)
+
+
+async def join(store: Store, job_id: int, size: int) -> bool:
+    draft = await store.draft(2 * size)
+    draft.write(b"1" * size + b"2" * size)
+    said = Envelope(reverse_path="ada@example.com", client_ip="192.0.2.1", helo="h", trust="verified")
+    return await store.put_together(job_id, draft, said, RECIPIENT)
 
 
 async def notices(appliance: Store, job_id: int) -> None:
