@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Final
 
 from appliance import policy, trace
@@ -109,11 +110,12 @@ async def _judged(
 
 def _report(evidence: Evidence, findings: Findings | None, proven: Proven | None) -> bytes:
     client = evidence.client
-    return results(
-        evidence.site.settings.site.hostname,
-        findings,
-        login=client.login.name if client.login else "",
-        insider_ip=client.ip if client.insider else "",
-        reverse_path=evidence.reverse_path,
-        proven=proven,
-    )
+    hostname = evidence.site.settings.site.hostname
+    if findings is None:
+        return _known(hostname, client.login.name if client.login else "", client.ip if client.insider else "")
+    return results(hostname, findings, reverse_path=evidence.reverse_path, proven=proven)
+
+
+@lru_cache(maxsize=256)
+def _known(hostname: str, login: str, insider_ip: str) -> bytes:
+    return results(hostname, login=login, insider_ip=insider_ip)
