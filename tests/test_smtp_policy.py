@@ -14,6 +14,7 @@ import dkim
 import nacl.signing
 import pytest
 import pytest_asyncio
+from prometheus_client import REGISTRY
 
 from appliance.smtp.receiver import Receiver
 from mailstore.directory.records import Person, Printer, PrintLimits, Raw
@@ -49,6 +50,7 @@ MADE = (
     printer("anyone", "*"),
     printer("authored", f"from:{ADA}", f"from:{BOB}"),
     printer("adas", ADA),
+    printer("without-eve", "*", deny=("from:eve@example.net",)),
     printer("staffs", "group:staff"),
     printer("nobodys"),
     printer("careless", "*", unverified_ok=True),
@@ -134,6 +136,10 @@ def number(reply: str) -> int:
     return int(found[1])
 
 
+def metric(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
 async def job(house: Site, reply: str) -> Job:
     found = await house.store.job(number(reply))
     assert found is not None
@@ -183,6 +189,18 @@ async def test_a_name_server_that_does_not_answer_puts_off(house: Site, fault: F
             "451 4.4.3 the DNS did not answer what would prove the sender, try again later"
         )
         assert (await mail(receiver, ADA, "careless")).startswith("250 ")
+        refused = metric("printpost_smtp_messages_rejected_total", reason="dns")
+        reply = await mail(receiver, ADA, "adas", message=letter("eve@elsewhere.example"))
+        assert reply.startswith("451 4.4.3 ")
+        assert metric("printpost_smtp_messages_rejected_total", reason="dns") == refused + 1
+
+
+async def test_a_denied_author_is_refused_whoever_sends(house: Site, inside: Receiver, outside: Receiver) -> None:
+    for receiver in (inside, outside):
+        assert (await mail(receiver, ADA, "without-eve", message=letter("eve@example.net"))).startswith("550 5.7.1 ")
+        two = letter().replace(b"To:", b"From: eve@example.net\r\nTo:", 1)
+        assert (await mail(receiver, ADA, "without-eve", message=two)).startswith("550 5.7.1 ")
+        await job(house, await mail(receiver, ADA, "without-eve"))
 
 
 async def test_a_signature_alone_proves_whom_it_names_once(house: Site, outside: Receiver) -> None:
@@ -479,10 +497,11 @@ async def test_who_is_answered(house: Site, outside: Receiver) -> None:
 
 
 async def test_the_same_mail_prints_once_and_the_reply_names_the_job(house: Site, outside: Receiver) -> None:
-    message = letter(Message_ID="<1@example.net>")
+    message, before = letter(Message_ID="<1@example.net>"), metric("printpost_jobs_duplicate_total")
     first = number(await mail(outside, ADA, "anyone", message=message))
     again = await mail(outside, ADA, "anyone", message=b"X-Tried: again\r\n" + message)
     assert again == f"250 2.0.0 accepted before as job {first}"
+    assert metric("printpost_jobs_duplicate_total") == before + 1
     both = await mail(outside, ADA, "anyone", "adas", message=message)
     assert re.fullmatch(rf"250 2\.0\.0 accepted as job \d+ and before as job {first}", both)
     number(await mail(outside, ADA, "anyone", message=letter(Message_ID="<1@example.net>", body="other\r\n")))

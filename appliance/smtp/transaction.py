@@ -25,14 +25,14 @@ from appliance.smtp.client import Client
 from appliance.smtp.conclusion import Conclusion, concluded
 from appliance.smtp.datasink import DataSink
 from appliance.smtp.destination import TOO_OFTEN, Destination, maildrops
-from appliance.smtp.evidence import Evidence
+from appliance.smtp.evidence import Evidence, refused
 from appliance.smtp.heading import Heading, refuse_loop
 from appliance.smtp.intake import Intake, Onlooker
 from appliance.smtp.recipients import allowance
 from appliance.smtp.reply import REASONS, Reply, accepted, refusal, taken_as_part
 from appliance.smtp.site import Site
 from mailstore.documents import Document
-from mailstore.failure import Failure, PermanentFailure, TransientFailure
+from mailstore.failure import Failure, PermanentFailure
 from mailstore.store.contract import Envelope, Recipient
 from mailstore.store.splitting import SplitLimits
 
@@ -71,6 +71,7 @@ class Transaction:
     sink: DataSink | ChunkSink | None = None
     intake: Intake | None = None
     examination: Examination | None = None  # of signatures, while the message comes
+    denied: Verdict | None = None  # what the header decided, if that is no
 
     @property
     def room(self) -> bool:
@@ -156,7 +157,8 @@ class Transaction:
         if first.open:
             verdict = self.evidence.judge_author(first, examination.author)
             if verdict.allowed is False:
-                raise _failure(verdict)
+                self.denied = verdict
+                raise PermanentFailure(verdict.status, verdict.sentence)
             self.recipients[0] = replace(first, verdict=verdict)
         if not (self.evidence.examined or self.recipients[0].open):  # a login may send what another has signed
             return None
@@ -176,7 +178,7 @@ class Transaction:
         try:
             reply = await self._verdict(self.intake)
         except Failure as failure:
-            reply = refusal(failure)
+            reply = refused(self.denied) if self.denied else refusal(failure)
         except Exception:
             log.exception("mail failed", id=self.id, client=self.client.ip)
             reply = INTERNAL
@@ -333,8 +335,3 @@ INTERNAL = Reply(code=451, status="4.3.0", text="something went wrong here, try 
 
 def too_large(limit: int) -> Reply:
     return Reply(code=552, status="5.3.4", text=f"a message may have {limit} octets at most", reason="too-large")
-
-
-def _failure(verdict: Verdict) -> Failure:
-    kind = TransientFailure if verdict.status.startswith("4") else PermanentFailure
-    return kind(verdict.status, verdict.sentence)
