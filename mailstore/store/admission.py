@@ -14,7 +14,7 @@ from mailstore.directory.records import PrintLimits
 DUPLICATE_SECONDS = 3600.0
 """For so long the same mail makes no second job."""
 SIGNATURE_SECONDS = 30 * 86400.0
-"""For so long a DKIM signature that alone proved a mail is remembered."""
+"""For so long a DKIM signature that alone proved a mail is remembered, for each printer that it came to."""
 
 
 class Accepted(int):
@@ -44,7 +44,7 @@ class Capability:
     expires_at: float = 0.0  # 0.0: never
     max_jobs: int = 0  # 0: any number
     max_pages: int = 0
-    jobs: int = 0  # that came by it
+    jobs: int = 0  # mails that came by it, one to a group counts once; what is printed again does not
     pages: int = 0  # that these had
     revoked_at: float = 0.0
     revoked_by: str = ""
@@ -63,7 +63,7 @@ class Capability:
 
 
 class Admission(Protocol):
-    """Counts and memories, all durable."""
+    """Counts and memories, all durable.  Nothing is counted of a printer that has no limits."""
 
     async def usage(self, printer: str, sender: str = "") -> Usage:
         """Of the printer; with `sender`, a canonical address, of what this proved sender printed there."""

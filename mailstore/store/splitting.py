@@ -60,7 +60,7 @@ class SplitMails(Protocol):
 
         The first part makes the job.  A part that is there already is not taken twice: the earlier one stays; so does
         one that came within the hour before and whose whole was put together: then nothing waits for it.
-        Raises as `Store.accept` does, and `PermanentFailure` ("5.6.0") if the part contradicts the others (number
+        Jobs and capabilities count with it, octets with each part.  Raises as `Store.accept` does, and `PermanentFailure` ("5.6.0") if the part contradicts the others (number
         beyond the total, another total), ("5.3.4") if it would pass a limit: then the others stay as they were.
         """
 
@@ -76,8 +76,8 @@ class SplitMails(Protocol):
     async def put_together(self, job_id: int, draft: Draft, envelope: Envelope, recipient: Recipient) -> bool:
         """The whole takes the place of its parts, durable in one transaction: the job is `pending`, with an entry.
 
-        The limits were asked when the first part came.  False if it is no longer `job-incoming` (somebody canceled it).
-        Raises as `accept` does.
+        Quota and signatures are asked again, other limits were when the parts came.  False if it is no longer
+        `job-incoming` (somebody canceled it).  Raises as `accept` does, and ValueError if a part is missing.
         """
 
     async def give_up_split(self, job_id: int, reasons: Sequence[str], detail: str) -> bool:
