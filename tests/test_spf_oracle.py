@@ -4,6 +4,7 @@ Where they differ on purpose:
 - A look-up is void by its term with us and by its question with pyspf, which makes a difference for `mx`, `ptr` and
   the macro `p` (see `appliance.proof.spf`).
 - pyspf counts a `redirect` among the look-ups where a mechanism has matched before, and where it is not reached.
+- pyspf refuses a record that includes itself when it reads it; ours ends at the tenth look-up, if that is reached.
 - pyspf refuses unknown modifiers that stand there twice; RFC 7208 section 6 says that of `redirect` and `exp` only.
 - pyspf passes over a wrong name in `%{...}`: no such record is made up here, they are in `test_spf_record`.
 """
@@ -35,26 +36,41 @@ CLIENTS = ("192.0.2.7", "192.0.2.130", "2001:db8::7")
 QUALIFIERS = st.sampled_from(("", "+", "-", "~", "?"))
 ADDRESSES = {"A": ("192.0.2.7", "192.0.2.99", "192.0.3.1"), "AAAA": ("2001:db8::7", "2001:db8:1::1")}
 NAMES = st.sampled_from((*HOSTS, "%{d}", "%{o2}", "%{l}.%{d2}", "%{ir}.%{v}.example", "h.%{d1r}.example", "%{p}"))
-LENGTHS = st.sampled_from(("", "/24", "//64", "/16//48", "/0", "/33", "/024"))
-TERMS = st.one_of(
+LENGTHS = st.sampled_from(("", "", "/24", "//64", "/16//48", "/0"))
+GOOD = st.one_of(
     st.builds("{}{}{}".format, QUALIFIERS, st.sampled_from(("a", "mx")), LENGTHS),
     st.builds("{}{}:{}{}".format, QUALIFIERS, st.sampled_from(("a", "MX")), NAMES, LENGTHS),
-    st.builds("{}{}:{}".format, QUALIFIERS, st.sampled_from(("include", "exists", "ptr")), NAMES),
+    st.builds("{}{}:{}".format, QUALIFIERS, st.sampled_from(("exists", "ptr")), NAMES),
     st.builds("{}include:{}".format, QUALIFIERS, st.sampled_from(DOMAINS)),
-    st.builds("{}ip4:192.0.2.{}{}".format, QUALIFIERS, st.integers(0, 256), st.sampled_from(("", "/25", "/24", "/33"))),
-    st.builds("{}ip6:2001:db8::{}".format, QUALIFIERS, st.sampled_from(("7", "8", "/32", "/129", "g"))),
-    st.builds("{}{}".format, QUALIFIERS, st.sampled_from(("ptr", "all", "ALL", "foo", "include", "exists", "ip4:x"))),
-    st.builds("redirect={}".format, NAMES),
-    st.sampled_from(("exp=%{d}", "x=%{s}", "x=%", "a:example", "a:1.2.3.4", "mx:", "all:a.example")),
+    st.builds("{}ip4:192.0.2.{}{}".format, QUALIFIERS, st.integers(0, 255), st.sampled_from(("", "/25", "/24"))),
+    st.builds("{}ip6:2001:db8::{}".format, QUALIFIERS, st.sampled_from(("7", "8", "/32"))),
+    st.builds("{}{}".format, QUALIFIERS, st.sampled_from(("ptr", "all"))),
+    st.builds("redirect={}".format, st.sampled_from(DOMAINS)),
+    st.sampled_from(("exp=%{d}", "x=%{s}")),
 )
-RECORD = st.lists(TERMS, max_size=6).map(lambda terms: " ".join(("v=spf1", *terms)))
+BAD = st.one_of(
+    st.sampled_from(("foo", "include", "exists", "ip4:x", "x=%", "a:example", "a:1.2.3.4", "mx:", "all:a.example")),
+    st.sampled_from(("a/33", "mx/024", "ip4:192.0.2.256", "ip4:192.0.2.0/33", "ip6:2001:db8::/129", "ip6:g::")),
+    st.builds("include:{}".format, NAMES),
+    st.builds("redirect={}".format, NAMES),
+)
+RECORD = st.builds(
+    lambda good, bad, which: " ".join(("v=spf1", *good, *([bad] if which == 7 else []))),
+    st.lists(GOOD, min_size=1, max_size=5, unique=True),
+    BAD,
+    st.integers(0, 9),
+)
 HOST = st.fixed_dictionaries(
-    {},
-    optional={
-        "A": st.lists(st.sampled_from(ADDRESSES["A"]), min_size=1, max_size=2, unique=True),
-        "AAAA": st.lists(st.sampled_from(ADDRESSES["AAAA"]), min_size=1, max_size=2, unique=True),
-        "MX": st.lists(st.tuples(st.just(10), st.sampled_from(HOSTS)), min_size=1, max_size=3, unique=True),
-    },
+    {
+        "A": st.lists(st.sampled_from(ADDRESSES["A"]), max_size=2, unique=True),
+        "AAAA": st.lists(st.sampled_from(ADDRESSES["AAAA"]), max_size=2, unique=True),
+        "MX": st.lists(st.tuples(st.just(10), st.sampled_from(HOSTS)), max_size=3, unique=True),
+    }
+)
+TEXTS = st.builds(
+    lambda records, count: records[: 2 if count == 7 else count != 3],
+    st.lists(RECORD, min_size=2, max_size=2, unique=True),
+    st.integers(0, 9),
 )
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)  # to make a case smaller takes minutes
 PTR = st.lists(st.sampled_from(HOSTS), max_size=3, unique=True)
@@ -74,7 +90,7 @@ ZONES = st.builds(
             if text
         }
     ),
-    st.tuples(*[st.lists(RECORD, min_size=1, max_size=1) | st.lists(RECORD, max_size=2, unique=True)] * len(DOMAINS)),
+    st.tuples(*[TEXTS] * len(DOMAINS)),
     st.tuples(*[HOST] * len(HOSTS)),
     st.tuples(*[PTR] * len(CLIENTS)),
 )
@@ -120,11 +136,13 @@ def agreed(zone: Records, ip: str, sender: str, result: str) -> bool:
             return True
     if "Too many DNS lookups" in words and "redirect=" in text:
         return True
+    if "trivial recursion" in words:
+        return True
     return "MUST appear at most once" in words and text.count("x=") > 1
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
 @given(zone=ZONES)
 def test_we_say_what_pyspf_says(nsd: DnsServer, zone: Records) -> None:
     nsd.change(zone)
