@@ -51,6 +51,8 @@ def _said(item: Sequence[str]) -> Said | None:
     """`method=result` and then `name=value`, each three pieces."""
     if len(item) % 3 or any(equals != "=" for equals in item[1::3]) or "=" in (*item[::3], *item[2::3]):
         return None
+    if any(word.startswith('"') for word in (*item[::3], item[2])):
+        return None  # only values of properties may be quoted
     method = item[0].lower().partition("/")[0]
     properties: dict[str, str] = {}
     for name, value in zip(item[3::3], item[5::3], strict=True):
