@@ -204,8 +204,8 @@ async def test_recipients_are_limited(house: Site) -> None:
         await client.reply()
         await client.ask("EHLO client.example.com")
         await client.ask("MAIL FROM:<ada@example.com>")
-        for tag in ("simplex", "duplex"):
-            assert (await client.ask(f"RCPT TO:<phaser360+{tag}@example.com>")).startswith("250")
+        for name in ("color", "colour"):
+            assert (await client.ask(f"RCPT TO:<{name}@example.com>")).startswith("250")
         assert (
             await client.ask("RCPT TO:<phaser360@example.com>") == "452 4.5.3 too many recipients, send the rest again"
         )
