@@ -60,8 +60,9 @@ class SplitMails(Protocol):
 
         The first part makes the job.  A part that is there already is not taken twice: the earlier one stays; so does
         one that came within the hour before and whose whole was put together: then nothing waits for it.
-        Jobs and capabilities count with it, octets with each part.  Raises as `Store.accept` does, and `PermanentFailure` ("5.6.0") if the part contradicts the others (number
-        beyond the total, another total), ("5.3.4") if it would pass a limit: then the others stay as they were.
+        Jobs and capabilities count with it, octets with each part.  Raises as `Store.accept` does, and
+        `PermanentFailure` ("5.6.0") if the part contradicts the others (number beyond the total, another total),
+        ("5.3.4") if it would pass a limit, or comes too late: then the others stay as they were.
         """
 
     async def split_mails(self) -> Sequence[SplitMail]:
