@@ -106,6 +106,13 @@ def test_what_others_write() -> None:
         Said("spf", "pass", {"smtp.mailfrom": "ada@example.com"}),
         Said("dmarc", "pass", {"header.from": "Example.com"}),
     ]
+    verp = (
+        b"host; spf=pass smtp.mailfrom=bounce+ada=example.com@list.example; dkim=pass header.d=a.example header.b=AA=="
+    )
+    assert [dict(one.properties) for one in said(verp)] == [
+        {"smtp.mailfrom": "bounce+ada=example.com@list.example"},
+        {"header.d": "a.example", "header.b": "AA=="},
+    ]
     microsoft = (
         b"mx.microsoft.com 1; spf=pass smtp.mailfrom=a.example; dmarc=pass action=none header.from=a.example; arc=none"
     )
@@ -124,6 +131,7 @@ def test_what_others_write() -> None:
         b"host; dkim=pass header.d",
         b'host; "dkim=pass',
         b'host; dkim="pass"',
+        b"host; dkim=pass=x",
         b'host; "dkim"=pass',
         b'host; dkim=pass "header.d"=a',
         b"host; (dkim=pass",

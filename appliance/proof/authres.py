@@ -17,6 +17,7 @@ _PIECE = re.compile(
     rb"""[ \t\r\n]++|("(?:[^"\\]|\\.)*+")|([^ \t\r\n"();=\\]++)|([;=])""",
     re.DOTALL,
 )
+_VALUE = re.compile(rb"""()([^ \t\r\n"();=\\][^ \t\r\n"();\\]*+)""")  # a local part may have equals signs
 _IN_COMMENT = re.compile(rb"[^()\\]++|\\.|[()]", re.DOTALL)
 _QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
 
@@ -51,8 +52,8 @@ def _said(item: Sequence[str]) -> Said | None:
     """`method=result` and then `name=value`, each three pieces."""
     if len(item) % 3 or any(equals != "=" for equals in item[1::3]) or "=" in (*item[::3], *item[2::3]):
         return None
-    if any(word.startswith('"') for word in (*item[::3], item[2])):
-        return None  # only values of properties may be quoted
+    if any('"' in word or "=" in word for word in (*item[::3], item[2])):
+        return None  # only values of properties may be quoted, or have equals signs
     method = item[0].lower().partition("/")[0]
     properties: dict[str, str] = {}
     for name, value in zip(item[3::3], item[5::3], strict=True):
@@ -71,7 +72,8 @@ def _pieces(content: bytes) -> Sequence[str] | None:
             match = _IN_COMMENT.match(content, position)
             depth += {b"(": 1, b")": -1}.get(match[0], 0) if match else 0
         else:
-            match = _PIECE.match(content, position)
+            valued = found[-1:] == ["="] and _VALUE.match(content, position)
+            match = valued or _PIECE.match(content, position)
             if match and match[1]:
                 found.append('"' + _QUOTED_PAIR.sub(rb"\1", match[1][1:-1]).decode("utf-8", "replace"))
             elif match and match[0].strip():

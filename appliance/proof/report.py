@@ -17,7 +17,7 @@ _LENGTH = 320
 """Of an address; a reason is shorter."""
 _REASON = 120
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]{1,255}")
-_ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{0,64}@[A-Za-z0-9.-]{1,255}")
+_ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/?^_`{|}~.-]{0,64}@[A-Za-z0-9.-]{1,255}")
 _UNFIT = re.compile(r"[^ !#-\[\]-~]+")
 
 
