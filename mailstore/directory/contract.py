@@ -67,6 +67,7 @@ class People(Protocol):
     async def groups(self, address: str) -> frozenset[str]:
         """The names, lower case, of the groups of the person who has `address`; none if nobody has.
 
+        A subaddress is his who has the address without it (RFC 5233), and somebody who could not log in has groups too.
         Asks the site's directory once more, so it is called only where a rule names a group.  Raises `TransientFailure`
         also where the groups cannot be known whole: what is missing could be one that is denied.
         """

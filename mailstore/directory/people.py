@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from mailstore.address import split_subaddress
 from mailstore.directory.cache import Unusable
 from mailstore.directory.logins import Logins
 from mailstore.directory.own_people import OwnPeople
@@ -38,10 +39,10 @@ class LdapPeople:
         return found.person if found else None
 
     async def groups(self, address: str) -> frozenset[str]:
-        found, _ = await self._addressed(address)
-        if found is None or found.person.local or not self._site:
-            return frozenset(found.person.groups if found else ())
-        return await self._site.groups(found)
+        plain, _ = split_subaddress(address)
+        if (own := await self._own.addressed(plain)) or not self._site:
+            return frozenset(own.person.groups if own else ())
+        return await self._site.groups(plain)
 
     async def people(self) -> Sequence[Person]:
         return await self._own.all()

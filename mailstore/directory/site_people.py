@@ -5,7 +5,8 @@ among Exchange's `proxyAddresses`; then a bind as the entry that was found tells
 
 Security: names, addresses and passwords come from strangers, and entries from a directory in which people may change
 some attributes of their own.  A name with @ is sought only among addresses and one without only among names, so that
-nobody takes another's name by an address; what two entries have is nobody's.
+nobody takes another's name by an address; what two entries have is nobody's.  A group may be one that is denied, so the
+groups of an address are those of its entry even where that is nobody who could log in.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ import structlog
 from mailstore.directory.cache import LookupCache, Unusable
 from mailstore.directory.logins import Logins, Pace
 from mailstore.directory.person import SITE_ATTRIBUTES, FoundPerson, from_site
+from mailstore.directory.results import Result
 from mailstore.directory.server import LdapServer, check_filter, escaped
 from mailstore.directory.site_groups import SiteGroups
-from mailstore.directory.values import MalformedEntry, read_own_address, read_user_name
+from mailstore.directory.values import MalformedEntry, Source, read_own_address, read_user_name
 from mailstore.failure import PermanentFailure
 
 log = structlog.get_logger()
@@ -51,7 +53,8 @@ class SitePeople:
         self.logins = Logins(server, clock=clock, pace=pace)
         self._by_name = LookupCache(self._find_name, clock=clock)
         self._by_address = LookupCache(self._find_address, clock=clock)
-        self._groups = LookupCache(SiteGroups(server, base).of, clock=clock)
+        self._site_groups = SiteGroups(server, base)
+        self._groups = LookupCache(self._find_groups, clock=clock)
 
     async def named(self, name: str) -> FoundPerson | None:
         try:
@@ -65,10 +68,15 @@ class SitePeople:
         except ValueError:
             return None
 
-    async def groups(self, found: FoundPerson) -> frozenset[str]:
-        """The names of his groups.  Raises `Unusable` where another entry has his name, which groups may mean."""
-        await self.named(found.person.name)
-        return await self._groups.get(found.dn) or frozenset()
+    async def groups(self, address: str) -> frozenset[str]:
+        """The names of the groups of whoever has the address, also of somebody who could not log in here.
+
+        Raises `Unusable` where several have it, or another entry has his user name, which groups may mean.
+        """
+        try:
+            return await self._groups.get(read_own_address(address)) or frozenset()
+        except ValueError:
+            return frozenset()
 
     def forget(self) -> None:
         for cache in (self._by_name, self._by_address, self._groups):
@@ -87,19 +95,37 @@ class SitePeople:
         return found if found and found.person.name == name else None
 
     async def _find_address(self, address: str) -> FoundPerson | None:
-        value = escaped(address)
-        found = await self._find_one(f"(|(mail={value})(proxyAddresses=smtp:{value}))")
+        found = await self._find_one(_having(address))
         return found if found and address in found.person.addresses else None
 
+    async def _find_groups(self, address: str) -> frozenset[str] | None:
+        entry = await self._entry(_having(address))
+        if entry is None:
+            return None
+        source = Source({name.lower(): values for name, values in entry["raw_attributes"].items()})
+        for name in source.each("uid", read_user_name) + source.each("sAMAccountName", read_user_name):
+            await self.named(name)
+        return await self._site_groups.of(entry["dn"])
+
     async def _find_one(self, condition: str) -> FoundPerson | None:
+        entry = await self._entry(condition)
+        if entry is None:
+            return None
+        try:
+            return FoundPerson(entry["dn"], from_site(entry["raw_attributes"], self._administrators))
+        except MalformedEntry as error:
+            log.info("an entry of the site's directory is no usable person", dn=entry["dn"], why=str(error))
+            return None
+
+    async def _entry(self, condition: str) -> Result | None:
+        """Raises `Unusable` if there are several."""
         entries = await self._server.some(self._base, f"(&{self._condition}{condition})", SITE_ATTRIBUTES)
         if len(entries) > 1:
             log.warning("several entries of the site's directory are one person", sought=condition)
             raise Unusable("the site's directory has several people by this name or address")
-        try:
-            return FoundPerson(entries[0]["dn"], from_site(entries[0]["raw_attributes"], self._administrators))
-        except IndexError:
-            return None
-        except MalformedEntry as error:
-            log.info("an entry of the site's directory is no usable person", dn=entries[0]["dn"], why=str(error))
-            return None
+        return next(iter(entries), None)
+
+
+def _having(address: str) -> str:
+    value = escaped(address)
+    return f"(|(mail={value})(proxyAddresses=smtp:{value}))"
