@@ -37,6 +37,7 @@ from mailstore.directory.records import Printer
 from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.job import Job, Proof
 from mailstore.partial import Joiner
+from mailstore.passage import refuse_unprintable
 from mailstore.store.contract import Envelope, Recipient, Store
 from mailstore.store.splitting import SplitMail
 
@@ -121,6 +122,7 @@ class Assembler:
             documents = intake.finish()
             envelopes = await self._store.part_envelopes(split.job_id)
             verdict = await self._verdict(entry, members, intake.heading, envelopes)
+            refuse_unprintable(documents, printer, verdict.trust)
             envelope = replace(
                 envelopes[0],
                 trust=verdict.trust,

@@ -23,6 +23,7 @@ from mailstore.directory.records import Language
 from mailstore.document_format import DocumentFormat
 from mailstore.failure import Failure, PermanentFailure, TransientFailure
 from mailstore.options import Sides
+from mailstore.passage import no_way
 from printerbridge import sandbox
 from printerbridge.converters import CONVERTERS, ghostscript
 from printerbridge.converters.contract import Converter, Media, Task
@@ -98,9 +99,10 @@ async def convert(
     `document-password-error`, `document-format-error`, `document-unprintable-error` or `aborted-by-system`;
     `TransientFailure` if this machine lacks a program or the room; `ValueError` for a wrong `media`.
     """
+    if refused := no_way(source, languages, as_is=as_is):
+        raise refused
     way = route(source, languages, as_is=as_is)
-    if way is None:
-        raise _no_way(source, spoken(source, languages) is not None)
+    assert way is not None
     size = Media.named(media)
     async with limit or contextlib.nullcontext():
         work = Path(mkdtemp(prefix="convert-", dir=folder))
@@ -128,16 +130,6 @@ async def count(document: Path, *, folder: Path, limit: asyncio.Semaphore | None
             return 0
         finally:
             await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
-
-
-def _no_way(source: DocumentFormat, understood: bool) -> PermanentFailure:
-    text = f"a document of the format {source.value} cannot be made into anything that this printer understands"
-    if understood:
-        text = (
-            f"a document of the format {source.value} would have to reach the printer as it came, and from this sender"
-            " it may not; send it as PDF"
-        )
-    return PermanentFailure("5.6.1", text, reason="unsupported-document-format")
 
 
 class _Conversion:

@@ -47,6 +47,7 @@ PURE = (
     "mailstore/condition.py",
     "mailstore/options.py",
     "mailstore/partial.py",
+    "mailstore/passage.py",
     "appliance/peer.py",
     "appliance/proxy_protocol.py",
     "appliance/policy/rules.py",

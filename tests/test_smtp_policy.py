@@ -17,10 +17,12 @@ import pytest_asyncio
 from prometheus_client import REGISTRY
 
 from appliance.smtp.receiver import Receiver
-from mailstore.directory.records import Person, Printer, PrintLimits, Raw
+from mailstore.directory.records import Language, Person, Printer, PrintLimits, Raw
 from mailstore.job import Job, Proof
 from mailstore.options import token_digest
 from tests.dns_server import DnsServer, Fault, dns_server, misbehaving
+from tests.documents import postscript
+from tests.house import mail_of
 from tests.smtp_client import ROOT, Site, Wire, site, submission, wire
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
@@ -64,6 +66,10 @@ MADE = (
     printer("west", "ip:198.51.100.1", quota=5000),
     printer("both", ADA, uri="", members=("east", "west")),
     printer("all", "*", uri="", members=("east", "west")),
+    printer("laser", "*", unverified_ok=True, languages=(Language.PCL, Language.POSTSCRIPT)),
+    printer("trusting", "*", languages=(Language.PCL,), raw=Raw.VERIFIED),
+    printer("matrix", "*", unverified_ok=True, languages=(Language.TEXT,)),
+    printer("two-kinds", "*", uri="", unverified_ok=True, members=("laser", "matrix")),
 )
 
 
@@ -537,6 +543,52 @@ async def test_an_unproved_sender_uses_up_nobodys_limit(outside: Receiver) -> No
     number(await mail(outside, ADA, "fair"))
     assert await mail(outside, ADA, "fair") == (
         "450 4.7.1 the printer takes no more jobs from one sender within this hour, try again later"
+    )
+
+
+# -- documents that cannot get to the printer
+
+PCL = b"\x1bE\x1b&l0Ohello\x0c\x1bE"
+NOT_RAW = "a document of the format {} would have to reach the printer as it came, and from this sender it may not; "
+NO_WAY = "a document of the format {} cannot be made into anything that this printer understands; "
+
+
+@pytest.mark.parametrize(
+    ("sender", "name", "documents", "reply"),
+    [
+        (ADA, "laser", [PCL], f"554 5.6.1 {NOT_RAW}send it as PDF"),
+        (BOB, "laser", [PCL], f"554 5.6.1 {NOT_RAW}send it as PDF"),
+        (BOB, "laser", [postscript(1), PCL], f"554 5.6.1 document 2 of 2: {NOT_RAW}send it as PDF"),
+        (ADA, "anyone", [PCL], f"554 5.6.1 {NO_WAY}send it as PDF"),
+        (BOB, "matrix", [PCL], f"554 5.6.1 {NO_WAY}this printer can get nothing from this sender, ask whoever runs it"),
+        (BOB, "two-kinds", [PCL], f"554 5.6.1 {NOT_RAW}send it as PDF"),
+        (ADA, "trusting", [PCL, postscript(1)], ""),
+        (BOB, "laser", [postscript(1)], ""),
+        (ADA, "polls-all", [PCL], ""),
+    ],
+)
+async def test_what_cannot_get_to_the_printer_is_refused_at_the_end_of_the_data(
+    outside: Receiver, sender: str, name: str, documents: list[bytes], reply: str
+) -> None:
+    before = metric("printpost_smtp_messages_rejected_total", reason="not-printable")
+    said = await mail(outside, sender, name, message=mail_of(*documents))
+    after = metric("printpost_smtp_messages_rejected_total", reason="not-printable")
+    if reply:
+        assert said == reply.format("application/vnd.hp-pcl")
+        assert after == before + 1
+    else:
+        number(said)
+        assert after == before
+
+
+async def test_insiders_pass_what_the_printer_speaks(inside: Receiver) -> None:
+    number(await mail(inside, ADA, "laser", message=mail_of(PCL)))
+    number(await mail(inside, ADA, "matrix"))
+    assert await mail(inside, ADA, "matrix", message=mail_of(PCL)) == (
+        f"554 5.6.1 {NO_WAY.format('application/vnd.hp-pcl')}send it as text/plain"
+    )
+    assert await mail(inside, ADA, "laser", "anyone", message=mail_of(PCL)) == (
+        f"554 5.6.1 {NO_WAY.format('application/vnd.hp-pcl')}send it as PDF (at anyone@example.com)"
     )
 
 

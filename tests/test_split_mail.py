@@ -175,6 +175,7 @@ async def test_what_stays_incomplete_is_given_up_and_one_notice_names_it(tmp_pat
     ("whole", "printer", "why"),
     [
         ("Content-Type: image/x-unknown\r\n\r\nx\r\n", "open", "nothing"),
+        ("Content-Type: application/vnd.hp-pcl\r\n\r\n\x1bEx\r\n", "open", "cannot be made into anything"),
         ("Content-Type: multipart/report; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--b--\r\n", "open", "delivery reports"),
         ("Content-Type: message/partial; id=y; number=1; total=1\r\n\r\nx\r\n", "open", "part of another"),
     ],

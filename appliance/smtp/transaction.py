@@ -19,7 +19,7 @@ from prometheus_client import Counter, Histogram
 from appliance import trace
 from appliance.mailauth import Examination
 from appliance.peer import plain_ip
-from appliance.policy import Verdict
+from appliance.policy import Trust, Verdict
 from appliance.smtp.chunksink import ChunkSink
 from appliance.smtp.client import Client
 from appliance.smtp.conclusion import Conclusion, concluded
@@ -33,6 +33,7 @@ from appliance.smtp.reply import REASONS, Reply, accepted, refusal, taken_as_par
 from appliance.smtp.site import Site
 from mailstore.documents import Document
 from mailstore.failure import Failure, PermanentFailure
+from mailstore.passage import refuse_unprintable
 from mailstore.store.contract import Envelope, Recipient
 from mailstore.store.splitting import SplitLimits
 
@@ -200,12 +201,26 @@ class Transaction:
         conclusion = await concluded(self.evidence, self.recipients, self.examination)
         if isinstance(conclusion, Reply):
             return conclusion
+        if intake.part is None:
+            self._refuse_unprintable(documents, conclusion.trust)
         return_path = trace.return_path(self.reverse_path)
         recipients = maildrops(self.recipients, lambda one: conclusion.fields(one, return_path))
         envelope = self._envelope(intake, conclusion, documents)
         if intake.part is not None:
             return await self._keep_part(intake, envelope, recipients)
         return await self._keep(intake, envelope, recipients)
+
+    def _refuse_unprintable(self, documents: Sequence[Document], trust: Trust) -> None:
+        """Raises `PermanentFailure` ("5.6.1") if one of the printers cannot get one of the documents."""
+        for recipient in self.recipients:
+            for printer in recipient.members:
+                try:
+                    refuse_unprintable(documents, printer, trust)
+                except PermanentFailure as failure:
+                    if len(self.recipients) == 1:
+                        raise
+                    text = f"{failure.text} (at {recipient.address})"
+                    raise PermanentFailure(failure.status, text, reason=failure.reason) from None
 
     def _envelope(self, intake: Intake, conclusion: Conclusion, documents: Sequence[Document]) -> Envelope:
         login = self.client.login

@@ -407,4 +407,12 @@ SMTP: Final = (
         instead="if False:",
         test="tests/test_smtp_policy.py::test_parts_that_are_refused",
     ),
+    Defence(
+        name="what cannot get to the printer is refused at the door",
+        why="Refused by SMTP, a sender hears it from his own server; once taken in, forged mail would cost a notice.",
+        file="mailstore/passage.py",
+        text="if (understood and as_is) or (drawn and source in DRAWN_ANEW):",
+        instead="if understood or (drawn and source in DRAWN_ANEW):",
+        test="tests/test_smtp_policy.py::test_what_cannot_get_to_the_printer_is_refused_at_the_end_of_the_data",
+    ),
 )
