@@ -34,7 +34,6 @@ _NEW_JOB: dict[str, Any] = {
     "next_attempt_at": number(0),
     "holder": word(""),
     "holder_token": number(0),
-    "waived": number(0),
     "counted": number(0),
 }
 _ADD_JOB = Statement(
@@ -146,6 +145,7 @@ def add_job(
         notify=recipient.notify,
         orcpt=storable(recipient.orcpt),
         capability=recipient.capability,
+        waived=int(recipient.waived),
     )[0][0]
     return Accepted(job_id)
 

@@ -68,11 +68,12 @@ class Admission(Protocol):
     async def usage(self, printer: str, sender: str = "") -> Usage:
         """Of the printer; with `sender`, a canonical address, of what this proved sender printed there."""
 
-    async def count_pages(self, job_id: int, pages: int, limits: PrintLimits) -> str:
+    async def count_pages(self, job_id: int, pages: int, limits: PrintLimits, *, printed: bool = False) -> str:
         """The job has so many pages: count them, or say in a sentence which limit of pages it would pass ("": none).
 
         Counted for the printer, its proved sender and its capability, in all once for a job, however often it is
-        asked.  A job that somebody released from such a hold is counted and passes.
+        asked.  A job that somebody released from such a hold is counted and passes (`Job.waived`).  What is `printed`
+        is counted whatever the limits: it holds this job no more, but the next ones.  Raises `TransientFailure`.
         """
 
     async def hold_for_limit(self, job_id: int, detail: str) -> bool:

@@ -46,6 +46,7 @@ class Recipient:
     orcpt: str = ""  # ORCPT of section 4.2, xtext as sent
     limits: PrintLimits = NO_LIMITS  # of the printer; jobs and octets are asked of it here
     capability: int = 0  # the number of the `Capability` that it came by, 0 for none
+    waived: bool = False  # no limit of pages holds it: a test page
 
 
 class Draft(Protocol):

@@ -62,12 +62,12 @@ def _too_many(rows: Rows, row: tuple[str, int, int, int, str], pages: int, limit
     return ""
 
 
-def _count_pages(rows: Rows, job_id: int, pages: int, limits: PrintLimits, now: float) -> str:
+def _count_pages(rows: Rows, job_id: int, pages: int, limits: PrintLimits, now: float, *, printed: bool) -> str:
     row = rows.one(_PAGES_OF, job=job_id)
     if row is None or pages <= row[1]:
         return ""
     printer, counted, capability, waived, proved = row
-    if not waived and (sentence := _too_many(rows, row, pages, limits, now)):
+    if not (printed or waived) and (sentence := _too_many(rows, row, pages, limits, now)):
         return sentence
     counting.add(rows, printer, proved, limits, now, pages=pages - counted)
     if capability:
@@ -106,13 +106,15 @@ class Counting:
         ((pages,),) = self._reader.all(counting.PRINTED, of=printer, by=sender, since=counting.slot(now - counting.DAY))
         return Usage(jobs=jobs, octets=octets, pages=pages)
 
-    async def count_pages(self, job_id: int, pages: int, limits: PrintLimits) -> str:
+    async def count_pages(self, job_id: int, pages: int, limits: PrintLimits, *, printed: bool = False) -> str:
         row = self._reader.one(_PAGES_OF, job=job_id)
         if row is None or pages <= row[1] or (limits == NO_LIMITS and not row[2]):
             return ""  # the usual answer, and it writes nothing
         now = time.time()
         # Durable with the sync of instant 3, before which nothing is printed.
-        return await self.committer.submit(lambda rows: _count_pages(rows, job_id, pages, limits, now), Wanted.NOW)
+        return await self.committer.submit(
+            lambda rows: _count_pages(rows, job_id, pages, limits, now, printed=printed), Wanted.NOW
+        )
 
     async def hold_for_limit(self, job_id: int, detail: str) -> bool:
         now = time.time()

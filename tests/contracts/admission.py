@@ -359,6 +359,27 @@ async def test_pages_are_counted_once_and_limited(opened: Opener) -> None:
     assert await store.count_pages(999, 5, limits) == ""
 
 
+async def test_what_is_printed_counts_whatever_the_limits(opened: Opener) -> None:
+    store = await opened()
+    made = await store.add_capability("phaser", TOKEN, made_by="ada", max_pages=5)
+    limits = PrintLimits(pages=5, sender_pages=5, job_pages=5)
+    by_it = replace(limited(limits), capability=made.id)
+    (first,) = await bring(store, by_it, proof="spf", proved=ADA)
+    (second,) = await bring(store, by_it, number=2)
+    assert await store.count_pages(first, 9, limits, printed=True) == ""
+    assert (await store.usage("phaser", ADA)).pages == (await one(store)).pages == 9
+    assert "limit of 5 pages a day" in await store.count_pages(second, 1, limits)
+    assert "all its pages" in (await refused(store, by_it, number=3))[1]
+
+
+async def test_a_job_that_is_let_pass_from_the_first_is_counted_and_not_held(opened: Opener) -> None:
+    store = await opened()
+    limits = PrintLimits(job_pages=1, pages=1)
+    (job_id,) = await bring(store, replace(limited(limits), waived=True))
+    assert await store.count_pages(job_id, 2, limits) == ""
+    assert (await store.usage("phaser")).pages == 2
+
+
 async def test_a_job_over_its_limit_is_held_until_somebody_lets_it_pass(opened: Opener) -> None:
     store = await opened()
     limits = PrintLimits(job_pages=5, pages=100)
