@@ -138,15 +138,18 @@ class Desk:
     ) -> Sequence[Job]:
         """The newest jobs that he may see, newest first; `before`: only those with a smaller number.
 
-        For whoever sees only some of them `_OLD` jobs are looked through.
+        For whoever sees only some of them `_OLD` jobs are looked through; for a group so many of its printers together,
+        and those are told that came by one of its addresses.
         """
-        if printer:
-            entry = await self._existing(printer)
-            printer, everybodys = entry.name, may(person, Act.OPERATE, entry)
-        else:
-            everybodys = person.administrator
-        wanted = limit if everybodys else _OLD
-        found = await self._store.jobs(printer=printer, states=states, limit=wanted, before=before)
+        entry = await self._existing(printer) if printer else None
+        names = (entry.members or (entry.name,)) if entry else ("",)
+        everybodys = may(person, Act.OPERATE, entry) and not (entry and entry.is_group)
+        most = limit if everybodys else -(-_OLD // len(names))
+        found: list[Job] = []
+        for name in names:
+            found += await self._store.jobs(printer=name, states=states, limit=most, before=before)
+        if entry and entry.is_group:
+            found = sorted((job for job in found if groups.came_by(job, entry)), key=lambda job: -job.id)
         if not everybodys:
             entries = await self._entries()
             found = [job for job in found if may_have(person, job, entries.get(job.printer))]

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from appliance.rights import Act, demand
+from mailstore.address import canonical, split_subaddress
 from mailstore.directory.records import Person, Printer
 from mailstore.failure import PermanentFailure
+from mailstore.job import Job
 
 
 def check(person: Person, group: Printer, before: Collection[str], printers: Sequence[Printer]) -> None:
@@ -34,6 +36,11 @@ def check(person: Person, group: Printer, before: Collection[str], printers: Seq
 def containing(name: str, printers: Sequence[Printer]) -> Iterator[Printer]:
     """The groups that the printer is in."""
     return (one for one in printers if name in one.members)
+
+
+def came_by(job: Job, group: Printer) -> bool:
+    """Whether the job was sent to the group."""
+    return split_subaddress(canonical(job.recipient))[0] in group.addresses
 
 
 def check_kind(before: Printer, after: Printer) -> None:

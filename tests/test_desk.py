@@ -58,13 +58,16 @@ class Place:
     directory: Directory
     slapd: EmbeddedDirectory
 
-    async def mail(self, printer: str = "office", sender: str = "eve@example.com", login: str = "") -> int:
+    async def mail(
+        self, printer: str = "office", sender: str = "eve@example.com", login: str = "", address: str = ""
+    ) -> int:
         draft = await self.store.draft()
         draft.write(b"Subject: a job\r\n\r\nText\r\n")
         envelope = Envelope(
             reverse_path=sender, client_ip="127.0.0.1", helo="localhost", trust="insider", login=login, documents=1
         )
-        recipient = Recipient(maildrop=printer, address=f"{printer}@example.com", quota=1 << 20, fields=b"")
+        to = address or f"{printer}@example.com"
+        recipient = Recipient(maildrop=printer, address=to, quota=1 << 20, fields=b"")
         return (await self.store.accept(draft, envelope, [recipient]))[0]
 
     async def state(self, number: int) -> JobState:

@@ -23,7 +23,7 @@ from mailstore.failure import PermanentFailure
 from mailstore.store.contract import PrinterState
 from tests.house import Metrics
 from tests.pop3_house import client, running_pop3
-from tests.test_desk import GRACE, OFFICE, POLLS, Place, place
+from tests.test_desk import ALAN, EVE, GRACE, MALLORY, OFFICE, POLLS, Place, place
 from tests.test_web_printer import form_of
 from tests.web_house import ADA_NAME, ADA_PASSWORD, GRACE_NAME, GRACE_PASSWORD, WebHouse, web_house
 
@@ -137,6 +137,19 @@ async def test_what_a_group_has_not(here: Place) -> None:
     assert await here.store.printer_state("all") == PrinterState(printer="all")
 
 
+async def test_what_was_sent_to_a_group_stands_under_its_name(here: Place) -> None:
+    await here.desk.add(COMMAND_LINE, replace(ALL, members=("attic", "office"), key_user=("alan@example.com",)))
+    sent = [await here.mail(to, address="All+duplex@example.com") for to in ("office", "attic", "office")]
+    await here.mail("office")
+    await here.mail("polls", address="all@example.com")  # that was in it once
+    for person, seen in ((COMMAND_LINE, sent), (GRACE, [sent[0], sent[2]]), (ALAN, sent), (EVE, sent)):
+        assert [job.id for job in await here.desk.jobs(person, "all")] == seen[::-1], person.name
+    assert await here.desk.jobs(MALLORY, "all") == []
+    assert [job.id for job in await here.desk.jobs(COMMAND_LINE, "all", 1, before=sent[2])] == [sent[1]]
+    assert await here.store.cancel(sent[1], "somebody")
+    assert [job.id for job in await here.desk.jobs(COMMAND_LINE, "all", states=["canceled"])] == [sent[1]]
+
+
 async def test_metrics_know_a_group_by_name_alone(here: Place) -> None:
     await here.directory.add(ALL, None)
     registry = CollectorRegistry()
@@ -202,8 +215,16 @@ async def test_a_groups_page_shows_its_printers(house: WebHouse) -> None:
         for name in ("office", "polls"):
             assert f'<a href="/printers/{name}">{name}</a>' in page
         assert "the paper is used up" in page
-        for absent in ("should poll", "Print a test page", "Sent to", "No job yet", "Model"):
+        assert 'data-live="office polls"' in page
+        for absent in ("should poll", "Print a test page", "Sent to", "Model"):
             assert absent not in page
+        assert "No job yet" in page
+        job = await house.mail(address="all@example.com")
+        page = (await browser.get("/printers/all")).text
+        assert f'id="job-{job}"' in page
+        assert f'id="printer-of-{job}"' in page
+        assert 'href="/jobs?printer=all"' in page
+        assert f'id="job-{job}"' in (await browser.get("/jobs", params={"printer": "all"})).text
         await house.directory.remove("polls")
         await house.changed()
         assert "There is no printer of this name" in (await browser.get("/printers/all")).text

@@ -84,14 +84,17 @@ class WebHouse:
         await self.store.changed()
         self.web.site.refresh()
 
-    async def mail(self, printer: str = "office", name: str = "a job", sender: str = "ada@example.com") -> int:
+    async def mail(
+        self, printer: str = "office", name: str = "a job", sender: str = "ada@example.com", address: str = ""
+    ) -> int:
         """A job that was accepted; its number."""
         draft = await self.store.draft()
         draft.write(b"Subject: a job\r\n\r\nText\r\n")
         envelope = Envelope(
             reverse_path=sender, client_ip="127.0.0.1", helo="localhost", trust="insider", name=name, documents=1
         )
-        recipient = Recipient(maildrop=printer, address=f"{printer}@example.com", quota=1 << 20, fields=b"")
+        to = address or f"{printer}@example.com"
+        recipient = Recipient(maildrop=printer, address=to, quota=1 << 20, fields=b"")
         return (await self.store.accept(draft, envelope, [recipient]))[0]
 
 
