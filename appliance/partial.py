@@ -15,13 +15,13 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import structlog
 from prometheus_client import Counter
 
 from appliance import policy, trace
-from appliance.peer import plain_ip
+from appliance.peer import plain_ip, within
 from appliance.policy import Facts, Verdict, Want
 from appliance.proof.fields import author as author_of
 from appliance.proof.report import results
@@ -30,6 +30,7 @@ from appliance.smtp.destination import limits_of
 from appliance.smtp.heading import Heading, refuse_loop
 from appliance.smtp.intake import Intake
 from appliance.smtp.limits import Limits
+from appliance.smtp.transaction import RECEIVED
 from mailstore.address import canonical, split_subaddress
 from mailstore.config import Settings
 from mailstore.directory.contract import Directory, People
@@ -47,12 +48,30 @@ for _outcome in ("printed", "refused", "incomplete"):
 
 LOOK = 30.0
 """Seconds between two looks without a ring."""
+PAUSE = 0.2
+"""Seconds in which many rings are one: every mail that comes in rings."""
+LONGEST = 900.0
+"""The longest time between two tries of one split mail, in seconds; the first is tried again after `LOOK`."""
+_TRACE_OCTETS = 4096
+"""What our own Received field may add to a header that the door took."""
 
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PutOff:
+    """A split mail that could not be put together."""
+
+    since: float
+    pause: float = LOOK
+    again: float
+
+
 class Assembler:
-    """Puts split mails together for as long as `run` runs."""
+    """Puts split mails together for as long as `run` runs.
+
+    One that cannot be put together now is tried again later and later, and the others need not wait for it.
+    """
 
     def __init__(
         self,
@@ -64,12 +83,17 @@ class Assembler:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
-        self._limits = Limits.of(settings)
+        limits = Limits.of(settings)
+        # Each part has our own trace field, which nobody counted at the door.
+        self._limits = replace(limits, hops=limits.hops + 1, header=limits.header + _TRACE_OCTETS)
+        self._patience = settings.limits.partial_wait
         self._store = store
         self._directory = directory
         self._people = people
         self._clock = clock
         self._bell = asyncio.Event()
+        self._put_off: dict[int, _PutOff] = {}
+        self._insiders = policy.insiders(settings.site.networks, settings.smtp.behind)
 
     def ring(self) -> None:
         """A part may have come."""
@@ -86,19 +110,50 @@ class Assembler:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK):
                     await self._bell.wait()
+            await asyncio.sleep(PAUSE)
 
     async def look(self) -> None:
         """Put together what has come, give up what is overdue.  Raises `TransientFailure`."""
-        for split in await self._store.split_mails():
-            if split.complete:
-                try:
-                    await self._whole(split)
-                except PermanentFailure as failure:
-                    await self._give_up(split, failure.reason or "aborted-by-system", failure.text, "refused")
-                except TransientFailure as failure:  # no room for it now, perhaps; the others need not wait
-                    log.warning("split mail waits", job=split.job_id, why=failure.text)
-            elif split.until <= self._clock():
-                await self._give_up(split, "aborted-by-system", f"{_missing(split)} did not come in time", "incomplete")
+        splits = await self._store.split_mails()
+        known = {split.job_id for split in splits}
+        self._put_off = {job_id: put_off for job_id, put_off in self._put_off.items() if job_id in known}
+        for split in splits:
+            now, put_off = self._clock(), self._put_off.get(split.job_id)
+            if put_off is not None and now < put_off.again <= now + LONGEST:  # more is a clock that was set back
+                continue
+            try:
+                await self._attend(split)
+            except TransientFailure as failure:  # no room for it now, perhaps
+                self._try_later(split, failure.text)
+            except Exception:
+                log.exception("split mail failed", job=split.job_id)
+                self._try_later(split, "something went wrong here")
+
+    def _try_later(self, split: SplitMail, why: str) -> None:
+        now = self._clock()
+        before = self._put_off.get(split.job_id) or _PutOff(since=now, pause=LOOK / 2, again=now)
+        pause = min(2 * before.pause, LONGEST)
+        self._put_off[split.job_id] = _PutOff(since=before.since, pause=pause, again=now + pause)
+        log.warning("split mail waits", job=split.job_id, why=why, again_in=pause)
+
+    async def _attend(self, split: SplitMail) -> None:
+        """Raises `TransientFailure` if it is to be tried again."""
+        if not split.complete:
+            if split.until <= self._clock():
+                why = f"{_missing(split)} did not come in time"
+                await self._give_up(split, "aborted-by-system", why, "incomplete")
+            return
+        try:
+            await self._whole(split)
+        except PermanentFailure as failure:
+            await self._give_up(split, failure.reason or "aborted-by-system", failure.text, "refused")
+        except Exception as failure:
+            put_off = self._put_off.get(split.job_id)
+            if put_off is None or self._clock() - put_off.since < self._patience:
+                raise
+            why = failure.text if isinstance(failure, TransientFailure) else "something went wrong here"
+            log.exception("split mail failed for too long", job=split.job_id)
+            await self._give_up(split, "aborted-by-system", why, "refused")
 
     async def _give_up(self, split: SplitMail, reason: str, why: str, outcome: str) -> None:
         detail = f"the split mail with the id {split.id} was not printed: {why}"
@@ -114,19 +169,29 @@ class Assembler:
         entry, members, printer = await self._printers(job)
         draft = await self._store.draft(split.octets)
         try:
-            intake = Intake(draft, trace=b"", hostname=self._settings.site.hostname, limits=self._limits)
+            envelopes = await self._store.part_envelopes(split.job_id)
+            body, smtputf8 = _transport(envelopes)
+            intake = Intake(
+                draft,
+                trace=b"",
+                hostname=self._settings.site.hostname,
+                limits=self._limits,
+                binary=body == "BINARYMIME",
+            )
             await self._join(split, intake)
             if intake.part is not None:
                 raise PermanentFailure("5.6.0", "put together it is a part of another mail again")
             refuse_loop(intake.heading, [address for one in (entry, *members) for address in one.addresses])
             documents = intake.finish()
-            envelopes = await self._store.part_envelopes(split.job_id)
-            verdict = await self._verdict(entry, members, intake.heading, envelopes)
+            verdict = await self._verdict(job, entry, members, intake.heading, envelopes)
             refuse_unprintable(documents, printer, verdict.trust)
             envelope = replace(
                 envelopes[0],
                 trust=verdict.trust,
                 proof=verdict.proof,
+                body=body,
+                smtputf8=smtputf8,
+                pop3_octets=intake.pop3_octets,
                 answerable=all(one.answerable for one in envelopes) and not intake.heading.automatic,
                 name=intake.heading.subject,
                 header_message_id=intake.heading.message_id,
@@ -137,6 +202,7 @@ class Assembler:
             recipient = self._recipient(job, entry, printer, envelope)
             if await self._store.put_together(split.job_id, draft, envelope, recipient):
                 SPLIT.labels("printed").inc()
+                RECEIVED.labels(split.printer).inc()
                 log.info("split mail put together", job=split.job_id, printer=split.printer, parts=len(split.parts))
         finally:
             await draft.discard()
@@ -145,7 +211,8 @@ class Assembler:
         """By whose rules it is judged, those that they are the rules of, and the one of them that prints it."""
         entry = await self._directory.printer_by_address(split_subaddress(canonical(job.recipient))[0])
         printer = await self._directory.printer(job.printer)
-        if entry is None or printer is None or (entry.is_group and printer.name not in entry.members):
+        names = (entry.members if entry.is_group else (entry.name,)) if entry else ()
+        if entry is None or printer is None or printer.is_group or printer.name not in names:
             raise PermanentFailure("5.1.1", f"{job.recipient} is no address of {job.printer} any more")
         return entry, (printer,), printer
 
@@ -155,15 +222,18 @@ class Assembler:
             joiner.begin()
             async for block in self._store.read_part(split.job_id, number):
                 await _put(intake, joiner.feed(block))
+                await asyncio.sleep(0)  # a block may have been in memory, and others want the loop too
         await _put(intake, joiner.end())
 
     async def _verdict(
-        self, entry: Printer, members: Collection[Printer], heading: Heading, envelopes: Collection[Envelope]
+        self, job: Job, entry: Printer, members: Collection[Printer], heading: Heading, envelopes: Collection[Envelope]
     ) -> Verdict:
         """The worst that is said of it for any part.  Raises `PermanentFailure` if that is no."""
         author = author_of(heading.block)
         worst: Verdict | None = None
-        for facts in dict.fromkeys(_facts(one, author) for one in envelopes):
+        token = await self._token_stands(job, entry)
+        logins = {one.login: await self._addresses(one.login) for one in envelopes if one.proof == Proof.LOGIN}
+        for facts in dict.fromkeys(self._facts(one, author, logins.get(one.login, _NONE), token) for one in envelopes):
             verdict = policy.judge(entry, facts, members)
             if Want.GROUPS in verdict.wants:
                 groups = await self._people.groups(canonical(facts.sender)) if self._people else frozenset()
@@ -174,6 +244,45 @@ class Assembler:
                 worst = verdict
         assert worst is not None
         return worst
+
+    async def _addresses(self, login: str) -> frozenset[str]:
+        """Those that a login proves as of now."""
+        person = await self._people.person(login) if self._people else None
+        return frozenset(map(canonical, person.addresses)) if person else _NONE
+
+    async def _token_stands(self, job: Job, entry: Printer) -> bool:
+        """Whether the capability address by which the split mail came still lets its holder print."""
+        known = await self._store.capabilities(entry.name) if job.capability else ()
+        # Its jobs count no more: this is one of them.
+        found = [replace(one, max_jobs=0) for one in known if one.id == job.capability]
+        return bool(found) and not found[0].why_not(self._clock())
+
+    def _facts(self, part: Envelope, author: str, login: frozenset[str], token: bool) -> Facts:
+        """What was known of a part, of a mail that has this author; of a login, its addresses.
+
+        What proved the part proved `part.proved`, be that its envelope's sender or its author; of the mail's author it
+        proves something only where he is the same, or by SPF of his very domain.
+        """
+        proof, sender = Proof(part.proof), canonical(part.reverse_path)
+        ip = plain_ip(part.client_ip)
+        here = author.rpartition("@")[2] == sender.rpartition("@")[2] and bool(author)
+        signed = proof if proof in (Proof.DKIM, Proof.ARC) and part.proved == author else Proof.NONE
+        by_spf = Proof.SPF if proof is Proof.SPF and (here or part.proved == author) else Proof.NONE
+        return Facts(
+            sender=part.reverse_path,
+            ip=ip,
+            insider=proof is Proof.NETWORK or (proof is Proof.LOGIN and within(ip, self._insiders)),
+            login=login,
+            token=token and proof is Proof.TOKEN,
+            # The author too is proved by SPF of the envelope's sender, where they are aligned.
+            spf=Result.PASS if proof is Proof.SPF else Result.NONE,
+            author=author,
+            message=Proven(
+                author=signed or by_spf,
+                envelope=signed if author == sender else Proof.NONE,
+                envelope_domain=signed if here else Proof.NONE,
+            ),
+        )
 
     def _recipient(self, job: Job, entry: Printer, printer: Printer, envelope: Envelope) -> Recipient:
         network = envelope.client_ip if envelope.proof == Proof.NETWORK else ""
@@ -195,6 +304,13 @@ class Assembler:
 
 
 _TRUSTS = tuple(policy.Trust)
+_BODIES = ("", "7BIT", "8BITMIME", "BINARYMIME")
+_NONE: frozenset[str] = frozenset()
+
+
+def _transport(parts: Collection[Envelope]) -> tuple[str, bool]:
+    """BODY and SMTPUTF8 of what was put together: what one part needed, the whole needs."""
+    return max((part.body for part in parts), key=_BODIES.index), any(part.smtputf8 for part in parts)
 
 
 def _missing(split: SplitMail) -> str:
@@ -209,28 +325,3 @@ async def _put(intake: Intake, octets: bytes) -> None:
         raise intake.failure
     if intake.draft.congested:
         await intake.draft.drained()
-
-
-def _facts(part: Envelope, author: str) -> Facts:
-    """What was known of a part, of a mail that has this author.
-
-    What proved the part proved `part.proved`, be that its envelope's sender or its author; of the mail's author it
-    proves something only where he is the same, or by SPF of his very domain.
-    """
-    proof, sender = Proof(part.proof), canonical(part.reverse_path)
-    here = author.rpartition("@")[2] == sender.rpartition("@")[2] and bool(author)
-    signed = proof if proof in (Proof.DKIM, Proof.ARC) and part.proved == author else Proof.NONE
-    by_spf = Proof.SPF if proof is Proof.SPF and part.proved == sender and here else Proof.NONE
-    return Facts(
-        sender=part.reverse_path,
-        ip=plain_ip(part.client_ip),
-        insider=proof is Proof.NETWORK,
-        login=frozenset({part.proved}) if proof is Proof.LOGIN else frozenset(),
-        spf=Result.PASS if proof is Proof.SPF and part.proved == sender else Result.NONE,
-        author=author,
-        message=Proven(
-            author=signed or by_spf,
-            envelope=signed if author == sender else Proof.NONE,
-            envelope_domain=signed if here else Proof.NONE,
-        ),
-    )
