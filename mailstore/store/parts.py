@@ -16,10 +16,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from mailstore.failure import PermanentFailure
+from mailstore.address import canonical
+from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.job import JobState
-from mailstore.store import accepting, tracing
-from mailstore.store.admission import Accepted
+from mailstore.store import accepting, seen, tracing
+from mailstore.store.admission import DUPLICATE_SECONDS, Accepted
 from mailstore.store.admitting import Admission
 from mailstore.store.arriving import Envelope, Recipient
 from mailstore.store.blobs import Place, Placed
@@ -30,6 +31,8 @@ from mailstore.store.splitting import Part, SplitLimits, SplitMail
 from mailstore.store.statement import Statement, given, number, storable, word
 
 INCOMING = "job-incoming"
+AT_MOST = 100
+"""Split mails of one sender that may wait at one printer: each costs a look whenever parts have come."""
 _NO_OCTETS = Placed(place=Place.GONE, octets=0)
 
 _FIND = Statement(
@@ -55,6 +58,11 @@ _SHOW_OCTETS = Statement(
     sa.update(MESSAGE)
     .where(MESSAGE.c.id == sa.select(JOB.c.message_id).where(JOB.c.id == given("job")).scalar_subquery())
     .values(octets=given("by_now"))
+)
+_TELL = Statement(sa.update(JOB).where(JOB.c.id == given("job")).values(detail=given("standing")))
+_ADDRESS = Statement(sa.select(JOB.c.recipient).where(JOB.c.id == given("job")))
+_WAITING = Statement(
+    sa.select(sa.func.count()).select_from(SPLIT).where(SPLIT.c.printer == given("of"), SPLIT.c.sender == given("by"))
 )
 _DROP_PARTS = Statement(sa.delete(PART).where(PART.c.job_id == given("job")))
 _DROP_SPLIT = Statement(
@@ -120,6 +128,10 @@ def accept(
         earlier = (earlier_job, printer, sender, part_id, part.total, placed.octets, now)
         return split_mail(earlier, (part.number,)), False
     _refuse_too_much(known, part, placed.octets, limits, now)
+    if known:
+        _refuse_other_address(rows, known, recipient)
+    else:
+        _refuse_too_many(rows, printer, sender)
     begins = int(known is None)
     admission.check(count=begins)
     accepting.fill(rows, recipient, placed.octets, messages=0)
@@ -129,7 +141,9 @@ def accept(
     _add(rows, job_id, placed, envelope, part, known.total if known else 0, now)
     admission.took(count=begins)
     rows.ring(printer)
-    return _standing(rows, rows.one(ONE, job=job_id) or ()), True
+    split = _standing(rows, rows.one(ONE, job=job_id) or ())
+    rows.change(_TELL, job=job_id, standing=_told(split))
+    return split, True
 
 
 def _refuse_contradiction(known: SplitMail | None, part: Part) -> None:
@@ -150,6 +164,28 @@ def _refuse_too_much(known: SplitMail | None, part: Part, octets: int, limits: S
         raise PermanentFailure("5.3.4", f"the parts of the split mail have more than {limits.octets} octets together")
     if known and now > known.until:
         raise PermanentFailure("5.3.4", "the time for the parts of this split mail is over; send it anew")
+
+
+def _refuse_other_address(rows: Rows, known: SplitMail, recipient: Recipient) -> None:
+    """By an address the whole is judged, and its options are the whole's: it must not matter which part comes first."""
+    ((address,),) = rows.all(_ADDRESS, job=known.job_id)
+    if canonical(address) != canonical(storable(recipient.address)):
+        raise PermanentFailure(
+            "5.6.0", "the parts before this one came to another address of the printer; send all of them to one"
+        )
+
+
+def _refuse_too_many(rows: Rows, printer: str, sender: str) -> None:
+    ((waiting,),) = rows.all(_WAITING, of=printer, by=sender)
+    if waiting >= AT_MOST:
+        raise TransientFailure(
+            "4.2.2", f"{waiting} split mails of this sender wait for their parts already; send the rest of those first"
+        )
+
+
+def _told(split: SplitMail) -> str:
+    here = len(split.parts)
+    return f"{here} of {split.total} parts came" if split.total else f"{here} part{'s' * (here > 1)} came"
 
 
 def _begin(rows: Rows, envelope: Envelope, recipient: Recipient, part_id: str, until: float, now: float) -> Accepted:
@@ -188,6 +224,9 @@ def put_together(
     split = _standing(rows, row)
     if split.printer != recipient.maildrop or not split.complete:
         raise ValueError(f"job {job_id} is a split mail for {split.printer}, with parts {split.parts} of {split.total}")
+    mail = seen.of_mail(envelope, split.printer)
+    if mail and (earlier := seen.job_of(rows, mail, now)):
+        raise PermanentFailure("5.6.0", f"the same mail came before and is job {earlier}; a mail prints once")
     admission = Admission(rows, replace(envelope, content=b""), [recipient], placed.octets, now)
     admission.check_signatures()
     dropped = let_go(rows, job_id, now)
@@ -208,6 +247,8 @@ def put_together(
     accepting.add_entry(rows, job_id, message_id, recipient, octets, store_id)
     admission.jobs[split.printer] = Accepted(job_id)
     admission.remember_signatures()
+    if mail:
+        seen.remember(rows, mail, job_id, now + DUPLICATE_SECONDS)
     told = f"{JobState.PENDING.value}: {recipient.reason} (put together of {split.total} parts)"
     rows.change(tracing.ADD, job_id=job_id, at=now, text=told)
     rows.ring(recipient.maildrop)

@@ -61,8 +61,9 @@ class SplitMails(Protocol):
         The first part makes the job.  A part that is there already is not taken twice: the earlier one stays; so does
         one that came within the hour before and whose whole was put together: then nothing waits for it.
         Jobs and capabilities count with it, octets with each part.  Raises as `Store.accept` does, and
-        `PermanentFailure` ("5.6.0") if the part contradicts the others (number beyond the total, another total),
-        ("5.3.4") if it would pass a limit, or comes too late: then the others stay as they were.
+        `PermanentFailure` ("5.6.0") if the part contradicts the others (number beyond the total, another total, another
+        address of the printer), ("5.3.4") if it would pass a limit, or comes too late, and `TransientFailure` ("4.2.2")
+        if too many of the sender's wait there already: then the others stay as they were.
         """
 
     async def split_mails(self) -> Sequence[SplitMail]:
@@ -78,7 +79,8 @@ class SplitMails(Protocol):
         """The whole takes the place of its parts, durable in one transaction: the job is `pending`, with an entry.
 
         Quota and signatures are asked again, other limits were when the parts came.  False if it is no longer
-        `job-incoming` (somebody canceled it).  Raises as `accept` does, and ValueError if a part is missing.
+        `job-incoming` (somebody canceled it).  Raises as `accept` does, `PermanentFailure` ("5.6.0") if the same mail
+        made a job within the hour before, and ValueError if a part is missing.
         """
 
     async def give_up_split(self, job_id: int, reasons: Sequence[str], detail: str) -> bool:

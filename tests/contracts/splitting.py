@@ -91,6 +91,10 @@ async def test_parts_in_any_order_make_one_job(opened: Opener, size: int, order:
         assert split.parts == tuple(sorted(order[:count]))
         assert split.complete == (count == 3)
         assert await state_of(store, split.job_id) == INCOMING
+        waits = await store.job(split.job_id)
+        assert waits is not None
+        of = " of 3" if 3 in order[:count] else ""
+        assert waits.detail == f"{count}{of} part{'s' if of or count > 1 else ''} came"
     assert (split.printer, split.id, split.sender, split.total) == ("phaser", "id", ADA, 3)
     assert split.octets == await waiting(store) == 3 * size + 6
     assert abs(split.until - time.time() - 3600) < 60
@@ -110,6 +114,7 @@ async def test_parts_in_any_order_make_one_job(opened: Opener, size: int, order:
     assert list(await store.part_envelopes(split.job_id)) == []
     with pytest.raises(PermanentFailure):
         await part_of(store, split.job_id, 1)
+    assert job.detail == ""
     assert not await whole(store, split.job_id)
     assert (await traced(store, split.job_id))[-1] == "pending: job-queued (put together of 3 parts)"
 
@@ -301,6 +306,47 @@ async def test_a_signature_proves_one_part(opened: Opener) -> None:
     with pytest.raises(PermanentFailure):
         await whole(store, split.job_id, signatures=(b"two",))
     assert await whole(store, split.job_id, signatures=(b"three",))
+
+
+async def test_all_parts_come_to_one_address(opened: Opener) -> None:
+    """Its options and the rules behind it hold for the whole, whichever part came first."""
+    store = await opened()
+    said = {number: replace(recipient("phaser"), address=f"phaser+copies={number}@example.com") for number in (2, 5)}
+    split = await bring_part(store, 1, 3, to=said[2])
+    with pytest.raises(PermanentFailure, match="another address") as caught:
+        await bring_part(store, 2, to=said[5])
+    assert caught.value.status == "5.6.0"
+    assert await bring_part(store, 1, to=said[5]) == split  # nothing comes of it
+    assert (await bring_part(store, 2, to=replace(said[2], address="Phaser+Copies=2@EXAMPLE.com"))).parts == (1, 2)
+
+
+async def test_few_split_mails_of_one_sender_wait(opened: Opener) -> None:
+    store = await opened()
+    for number in range(100):
+        await bring_part(store, 1, 2, part_id=str(number), content=b"%d" % number)
+    with pytest.raises(TransientFailure) as caught:
+        await bring_part(store, 1, 2, part_id="more", content=b"more")
+    assert caught.value.status == "4.2.2"
+    await bring_part(store, 1, 2, part_id="more", content=b"more", sender="bob@example.com")
+    split = await bring_part(store, 2, part_id="0", content=b"0")
+    assert await whole(store, split.job_id)
+    await bring_part(store, 1, 2, part_id="more", content=b"more")
+
+
+async def test_the_same_mail_in_parts_prints_once(opened: Opener) -> None:
+    store = await opened()
+    mail: dict[str, Any] = {"header_message_id": "<whole@example.com>", "content": b"content"}
+    first, second, third = [await bring_part(store, 1, 1, part_id=each, content=each.encode()) for each in "abc"]
+    assert await whole(store, first.job_id, **mail)
+    with pytest.raises(PermanentFailure, match=f"is job {first.job_id};") as caught:
+        await whole(store, second.job_id, **mail)
+    assert caught.value.status == "5.6.0"
+    assert await state_of(store, second.job_id) == INCOMING
+    draft = await store.draft()
+    (again,) = await store.accept(draft, envelope(proof="spf", proved=ADA, **mail), [recipient("phaser")])
+    assert (again, again.earlier) == (first.job_id, True)
+    assert await store.cancel(first.job_id, "ada")
+    assert await whole(store, third.job_id, **mail)
 
 
 @pytest.mark.parametrize("way", ["cancel", "give up", "forget"])
