@@ -25,7 +25,7 @@ from mailstore.failure import Failure, PermanentFailure, TransientFailure
 from mailstore.options import Sides
 from mailstore.passage import no_way
 from printerbridge import sandbox
-from printerbridge.converters import CONVERTERS, ghostscript
+from printerbridge.converters import CONVERTERS, ghostscript, pdfwrite
 from printerbridge.converters.contract import Converter, Media, Task
 
 Route = tuple[Converter, ...]
@@ -70,6 +70,13 @@ def route(source: DocumentFormat, targets: Sequence[Language], *, as_is: bool = 
     return None
 
 
+def by_pdf(targets: Sequence[Language]) -> Route:
+    """The shortest way of PostScript to one of `targets` that begins with PDF.  There is one (`mailstore.passage`)."""
+    if Language.PDF in targets:
+        return (pdfwrite.PDF,)
+    return (pdfwrite.PDF, *(route(DocumentFormat.PDF, targets) or ()))
+
+
 def spoken(source: DocumentFormat, languages: Sequence[Language]) -> Language | None:
     """The first of `languages` that a document of `source` format is in."""
     return next((language for language in languages if language.document_format is source), None)
@@ -86,14 +93,16 @@ async def convert(
     color: bool = False,
     as_is: bool = True,
     sides: Sides | None = None,
+    counted: bool = False,
     limit: asyncio.Semaphore | None = None,
     timeout: float = 120.0,
 ) -> Converted:
     """Make of `document` what a printer with `languages` understands, for paper of the PWG name `media`.
 
     The result is `document` itself where it goes as it is, else a new file in `folder`, which is the caller's to
-    delete; `document` is never changed.  At most as many conversions run at once as `limit` has places; `timeout` in
-    seconds counts from the start of the first step and is for all of them.
+    delete; `document` is never changed.  With `counted`, the pages of what is drawn anew are no word of the document's
+    own: PostScript goes by way of PDF, which is counted from outside.  At most as many conversions run at once as
+    `limit` has places; `timeout` in seconds counts from the start of the first step and is for all of them.
 
     Raises `PermanentFailure` with the `job-state-reasons` keyword `unsupported-document-format`,
     `document-password-error`, `document-format-error`, `document-unprintable-error` or `aborted-by-system`;
@@ -103,12 +112,14 @@ async def convert(
         raise refused
     way = route(source, languages, as_is=as_is)
     assert way is not None
+    if counted and source is DocumentFormat.POSTSCRIPT and way:
+        way = by_pdf(languages)
     size = Media.named(media)
     async with limit or contextlib.nullcontext():
         work = Path(mkdtemp(prefix="convert-", dir=folder))
         try:
             task = Task(source="", output="", media=size, charset=charset, color=color, sides=sides)
-            return await _Conversion(document, work, task, timeout).go(source, languages, way)
+            return await _Conversion(document, work, task, timeout, counted=counted).go(source, languages, way)
         finally:
             await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
 
@@ -135,8 +146,9 @@ async def count(document: Path, *, folder: Path, limit: asyncio.Semaphore | None
 class _Conversion:
     """One document on its way, in a folder of its own."""
 
-    def __init__(self, document: Path, work: Path, task: Task, timeout: float) -> None:
+    def __init__(self, document: Path, work: Path, task: Task, timeout: float, *, counted: bool) -> None:
         self._document = document.absolute()
+        self._counted = counted
         self._work, self._task = work, task
         self._deadline = asyncio.get_running_loop().time() + timeout
 
@@ -176,6 +188,8 @@ class _Conversion:
             raise failure(finished, free=self._free())
         if not size:
             raise _nothing()
+        if self._counted and converter.source is DocumentFormat.POSTSCRIPT and converter.language is Language.PDF:
+            pages = _pages(await self._run(["pdfinfo", f"./{output}"], ()))
         return pages
 
     async def _run(self, argv: Sequence[str], readable: Sequence[Path]) -> sandbox.Finished:

@@ -37,7 +37,6 @@ DURATION = Histogram(
 REPRINTED = "x-printed-again"
 UNKNOWN = "x-delivery-unknown"
 _LIMIT = "account-limit-reached"
-_ANY = PrintLimits(pages=1 << 62)  # what is on paper is counted, whatever the limits
 _NOT_READY = "resources-are-not-ready"
 _JOIN_SECONDS = 0.003  # how long a job's end waits for the next one's connection
 _RETRY_END_SECONDS = 1.0
@@ -75,9 +74,9 @@ class Journal:
     async def count(self, job: Job, pages: int, limits: PrintLimits) -> str:
         """A sentence if it may not be printed, because so many pages would pass one of the `limits`; "" if it may.
 
-        Nothing is asked of pages that are not known.  Raises `TransientFailure`.
+        Raises `TransientFailure`.
         """
-        return await self._store.count_pages(job.id, pages, limits) if pages else ""
+        return await self._store.count_pages(job.id, pages, limits)
 
     async def hold(self, job: Job, text: str) -> None:
         """Until somebody releases it, untouched, because of a limit of pages.  Raises `TransientFailure`."""
@@ -102,9 +101,14 @@ class Journal:
             ATTEMPTS.labels(job.printer).inc()
         return begun
 
-    def complete(self, job: Job, pages: int, proof: DeliveryProof, detail: str, *, late: bool = False) -> None:
-        """Instant 4, within a moment; `settled` waits for it.  `late`: `count` could not be asked for its pages."""
-        self._ending = _Ending(self._completed(self._held, job, pages, proof, detail, late=late))
+    def complete(
+        self, job: Job, pages: int, proof: DeliveryProof, detail: str, *, late: PrintLimits | None = None
+    ) -> None:
+        """Instant 4, within a moment; `settled` waits for it.
+
+        `late`: the limits against which its `pages` count, where `count` could not be asked for all of them.
+        """
+        self._ending = _Ending(self._completed(self._held, job, pages, proof, detail, late))
 
     async def settled(self) -> None:
         """Return when the end of the job before is durable."""
@@ -119,7 +123,7 @@ class Journal:
             self._ending = None
 
     async def _completed(
-        self, lease: Lease, job: Job, pages: int, proof: DeliveryProof, detail: str, *, late: bool
+        self, lease: Lease, job: Job, pages: int, proof: DeliveryProof, detail: str, late: PrintLimits | None
     ) -> None:
         reasons = ["job-completed-successfully"]
         if again(job):
@@ -129,15 +133,15 @@ class Journal:
             COMPLETED.labels(job.printer).inc()
             PAGES.labels(job.printer).inc(pages)
             DURATION.observe(max(0.0, time.time() - job.received_at))
-            if pages and late:
-                await self._count_late(job, pages)
         else:
             await self.note(job, f"ended while it was being sent, and printed nevertheless: {detail}")
+        if pages and late is not None:
+            await self._count_late(job, pages, late)
 
-    async def _count_late(self, job: Job, pages: int) -> None:
-        """What only the printer knew: it holds this job no more, but the next ones."""
+    async def _count_late(self, job: Job, pages: int, limits: PrintLimits) -> None:
+        """What only the printer knew."""
         try:
-            await self._store.count_pages(job.id, pages, _ANY)
+            await self._store.count_pages(job.id, pages, limits, printed=True)
         except TransientFailure as failure:
             log.warning("the pages of a job could not be counted", job=job.id, pages=pages, why=failure.text)
 

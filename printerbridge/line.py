@@ -18,7 +18,7 @@ from prometheus_client import Counter, Histogram
 
 from mailstore.directory.records import Printer
 from mailstore.failure import TransientFailure
-from mailstore.job import DeliveryProof, Job
+from mailstore.job import Job
 from mailstore.store.contract import LeaseLost, Store
 from printerbridge.appsocket import Broken, Connection, NothingTaken, Patience, Sent
 from printerbridge.device import Device
@@ -30,7 +30,7 @@ from printerbridge.pjl import OK
 from printerbridge.preparation import Preparation
 from printerbridge.retry import SCHEDULES, Backoff, Schedule, Trouble
 from printerbridge.spool import Prepared, Ready, Spool
-from printerbridge.transmission import Hearing, Transmission
+from printerbridge.transmission import Hearing, Tally, Transmission
 
 log = logging.getLogger(__name__)
 
@@ -252,7 +252,7 @@ class Line:
     async def _print(self, prepared: Prepared) -> None:
         job = prepared.job
         PHASE.labels("queue").observe(max(0.0, time.time() - job.received_at))
-        sent: list[Sent] = []
+        tally = Tally()
         started = time.monotonic()
         for number, document in enumerate(prepared.documents):
             one = await self._send(prepared, number, document)
@@ -263,17 +263,14 @@ class Line:
                 text = f"the printer ended document {number + 1} with {one.result}, pages printed: {pages}"
                 await self._journal.ended_at_device(job, one.result, text)
                 return
-            sent.append(one)
+            tally.add(one)
         seconds = time.monotonic() - started
         PHASE.labels("send").observe(seconds)
-        proof = min((each.proof for each in sent), key=list(DeliveryProof).index)
-        octets = sum(each.octets for each in sent)
-        detail = f"sent {octets} octets in {seconds * 1000:.0f} ms, proof: {proof.value}"
-        counted = [each.pages for each in sent if each.pages is not None]
-        if len(counted) == len(sent):
-            detail = f"{detail}, pages counted by the printer: {sum(counted)}"
-        late = prepared.limited and not prepared.pages
-        self._journal.complete(job, prepared.pages or sum(counted), proof, detail, late=late)
+        detail = f"sent {tally.octets} octets in {seconds * 1000:.0f} ms, proof: {tally.proof.value}"
+        if tally.all_counted:
+            detail = f"{detail}, pages counted by the printer: {tally.pages}"
+        late = None if prepared.pages else prepared.limits
+        self._journal.complete(job, prepared.pages or tally.pages, tally.proof, detail, late=late)
 
     async def _send(self, prepared: Prepared, number: int, document: Ready) -> Sent | None:
         """One document, in as many attempts as it takes; None if the job is not to be sent any further."""

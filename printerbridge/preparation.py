@@ -30,7 +30,7 @@ class Preparation:
         while not self._stopping.is_set():
             try:
                 prepared = await self._once(job, printer)
-                return prepared if prepared and await self._may_print(prepared, printer) else None
+                return prepared if prepared and await self._may_print(prepared) else None
             except PermanentFailure as failure:
                 await self._journal.abort(job, failure)
                 return None
@@ -48,13 +48,15 @@ class Preparation:
                     return None
         return None
 
-    async def _may_print(self, prepared: Prepared, printer: Printer) -> bool:
+    async def _may_print(self, prepared: Prepared) -> bool:
         """Whether no limit of pages holds it; else nothing is left of it here.  What is to be told of it is noted."""
         job, printed = prepared.job, False
         try:
             for text in prepared.notes():
                 await self._journal.note(job, text)
-            told = await self._journal.count(job, prepared.known_pages, printer.limits)
+            told = ""
+            if prepared.limits is not None:
+                told = await self._journal.count(job, prepared.counted, prepared.limits)
             printed = not told
             if told:
                 await self._journal.hold(job, told)

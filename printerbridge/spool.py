@@ -21,7 +21,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import BinaryIO
 
-from mailstore.directory.records import Language, Printer, Raw
+from mailstore.directory.records import Language, Printer, PrintLimits, Raw
 from mailstore.document_format import DocumentFormat
 from mailstore.documents import Document, Extractor, Surveyor, take
 from mailstore.failure import PermanentFailure, TransientFailure
@@ -36,6 +36,7 @@ BLOCK = 128 << 10
 MESSAGE_AT_ONCE = 1 << 20  # a message up to this size is read once and walked through in one piece
 DOCUMENT_IN_MEMORY = 12 << 20
 ALL_IN_MEMORY = 24 << 20
+SENDINGS = 5000  # of the documents of one job, with copies: each is a connection, a sync and a line in the trace
 _WRITE = 1 << 20  # octets gathered for one visit to the disk's thread
 _AT_ONCE = 8  # messages being taken apart: after a restart a thousand lines begin together, with up to 2 MiB each
 
@@ -53,6 +54,7 @@ class Ready:
     kept: tuple[bytes, ...] = ()
     path: Path | None = None
     made: bool = False  # by us
+    ours: bool = False  # no document of the sender's
     at: int = 0  # before its octet with this number, from 0, `words` stand
     words: bytes = b""
     pjl: tuple[str, ...] = ()  # to be said of it to a printer that speaks PJL
@@ -98,19 +100,20 @@ class Prepared:
     missing: list[str] = field(default_factory=list)  # sentences on what was asked for and cannot be
     converting: float = 0.0  # seconds
     claimed: bool = False
-    limited: bool = False  # it matters how many pages it has
+    limits: PrintLimits | None = None  # against which its pages count, or those of its capability; None: against none
     folder: Path | None = None
     held: int = 0  # octets of the memory that is shared by all jobs
 
     @property
     def pages(self) -> int:
         """Of all documents, 0 if it is not known of each."""
-        return self.known_pages if all(document.pages for document in self.documents) else 0
+        known = [document.pages for document in self.documents]
+        return sum(known) if all(known) else 0
 
     @property
-    def known_pages(self) -> int:
-        """Of those documents of which it is known."""
-        return sum(document.pages for document in self.documents)
+    def counted(self) -> int:
+        """Pages that count against limits: one at least of each copy of a document, and none of a banner."""
+        return sum(max(1, document.pages) for document in self.documents if not document.ours)
 
     def notes(self) -> list[str]:
         """What the job's trace says of its being made ready."""
@@ -146,7 +149,7 @@ class Spool:
         None if `claim` said no.  Raises `PermanentFailure` with a `job-state-reasons` keyword, and `TransientFailure`;
         then nothing is left behind.
         """
-        prepared = Prepared(job=job, limited=_limited(job, printer))
+        prepared = Prepared(job=job, limits=printer.limits if _limited(job, printer) else None)
         asked = ticket.of(job)
         try:
             found = await self._extract(job, prepared)
@@ -158,7 +161,7 @@ class Spool:
                 if ready is None:
                     await self.discard(prepared)
                     return None
-                prepared.documents += _dressed(part, ready, printer, prepared, wanted)
+                _add(prepared, _dressed(part, ready, printer, prepared, wanted))
         except OSError as error:
             await self.discard(prepared)
             raise TransientFailure("4.3.1", f"the spool folder cannot be written: {error.strerror}") from None
@@ -258,7 +261,7 @@ class Spool:
         spoken = convert.spoken(part.format, printer.languages)
         # A PDF is looked into even where it passes: an encrypted or damaged one prints as garbage.
         passes = spoken is not None and as_is and part.format is not DocumentFormat.PDF
-        counted = passes and part.format is DocumentFormat.POSTSCRIPT and prepared.limited
+        counted = passes and part.format is DocumentFormat.POSTSCRIPT and prepared.limits is not None
         if passes and not counted:
             return part.as_it_came(spoken)
         way = convert.route(part.format, printer.languages, as_is=as_is)
@@ -287,6 +290,7 @@ class Spool:
             language=converted.language,
             path=converted.path,
             made=bool(converted.route),
+            ours=part.ours,
         )
 
     async def _whole_file(self, part: _Part, prepared: Prepared) -> Path:
@@ -311,6 +315,7 @@ class Spool:
             charset=part.charset or "utf-8",
             as_is=as_is,
             sides=asked.sides,
+            counted=prepared.limits is not None,
             limit=self._converting,
         )
 
@@ -319,6 +324,13 @@ def _limited(job: Job, printer: Printer) -> bool:
     """Whether pages are counted against anything."""
     limits = printer.limits
     return bool(limits.pages or limits.sender_pages or limits.job_pages or job.capability)
+
+
+def _add(prepared: Prepared, documents: Sequence[Ready]) -> None:
+    if len(prepared.documents) + len(documents) > SENDINGS:
+        text = f"the documents, with their copies, are more than {SENDINGS}; ask for fewer copies"
+        raise PermanentFailure("5.3.4", text, reason="aborted-by-system")
+    prepared.documents += documents
 
 
 def _dressed(part: _Part, ready: Ready, printer: Printer, prepared: Prepared, asked: Ticket) -> list[Ready]:
@@ -357,7 +369,7 @@ class _Part:
 
     def as_it_came(self, language: Language | None) -> Ready:
         kept = tuple(self.waiting) if self.path is None else ()
-        return Ready(octets=self.octets, pages=self.pages, language=language, kept=kept, path=self.path)
+        return Ready(octets=self.octets, pages=self.pages, language=language, kept=kept, path=self.path, ours=self.ours)
 
     async def flush(self) -> None:
         if self.file is not None and self.waiting:

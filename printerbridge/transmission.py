@@ -12,12 +12,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from prometheus_client import Counter
 
 from mailstore.header import clean
-from mailstore.job import Job
+from mailstore.job import DeliveryProof, Job
 from mailstore.store.contract import LeaseLost
 from printerbridge.appsocket import Connection, Patience, Sent
 from printerbridge.journal import Journal
@@ -26,6 +26,7 @@ from printerbridge.spool import Ready
 
 SENT_BYTES = Counter("printpost_job_sent_bytes_total", "Octets that printers' TCP acknowledged.", ["printer"])
 
+_PROOFS = tuple(DeliveryProof)
 _SAID = 300  # octets of the back channel that the job's trace keeps
 _APART = 0.5  # seconds between two things told of one printer
 _ANSWER_OF_MUTE = 1.0  # seconds for the first word of a printer that had none for the document before
@@ -45,6 +46,22 @@ class Hearing:
 
     def patience(self, patience: Patience) -> Patience:
         return replace(patience, answer=min(patience.answer, _ANSWER_OF_MUTE)) if self._mute else patience
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the documents of a job, copies and all; not what a printer said of each."""
+
+    octets: int = 0
+    pages: int = 0  # that the printer counted
+    all_counted: bool = True
+    proof: DeliveryProof = _PROOFS[-1]  # the weakest of all
+
+    def add(self, sent: Sent) -> None:
+        self.octets += sent.octets
+        self.pages += sent.pages or 0
+        self.all_counted = self.all_counted and sent.pages is not None
+        self.proof = min(self.proof, sent.proof, key=_PROOFS.index)
 
 
 class Transmission:

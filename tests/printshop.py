@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from email.message import EmailMessage
 from email.policy import SMTP
 from pathlib import Path
+from typing import Any
 
 from mailstore.directory.contract import Directory
 from mailstore.directory.records import NO_LIMITS, Language, Printer, PrintLimits, Raw, WhenUncertain
@@ -80,13 +81,23 @@ class Printshop:
         return entry
 
     async def submit(
-        self, printer: str, mail: bytes, trust: str = "insider", *, options: str = "", proved: str = ""
+        self, printer: str, mail: bytes, trust: str = "insider", *, options: str = "", proved: str = "", **more: Any
     ) -> int:
-        """Accept a message for a printer, at its address with `options` ("+copies=2"); returns the job's number."""
-        return (await self.submit_blocks(printer, [mail], trust, options=options, proved=proved))[0]
+        """Accept a message for a printer, at its address with `options` ("+copies=2"); returns the job's number.
+
+        `more` is of the `Recipient`.
+        """
+        return (await self.submit_blocks(printer, [mail], trust, options=options, proved=proved, **more))[0]
 
     async def submit_blocks(
-        self, printer: str, blocks: Sequence[bytes], trust: str = "insider", *, options: str = "", proved: str = ""
+        self,
+        printer: str,
+        blocks: Sequence[bytes],
+        trust: str = "insider",
+        *,
+        options: str = "",
+        proved: str = "",
+        **more: Any,
     ) -> Sequence[int]:
         draft = await self.store.draft()
         for block in blocks:
@@ -103,7 +114,7 @@ class Printshop:
             proved=proved,
         )
         address = f"{printer}{options}@example.com"
-        recipient = Recipient(maildrop=printer, address=address, quota=1 << 40, fields=b"")
+        recipient = Recipient(maildrop=printer, address=address, quota=1 << 40, fields=b"", **more)
         return await self.store.accept(draft, envelope, [recipient])
 
     @contextlib.asynccontextmanager

@@ -144,6 +144,35 @@ async def test_what_only_the_printer_knew_counts_afterwards(shop: Printshop) -> 
     assert (await shop.store.usage("phaser")).pages == 4
 
 
+async def test_copies_of_what_nobody_can_count_are_held(shop: Printshop) -> None:
+    async with sink() as printer, shop.bridge():
+        await shop.printer("phaser", printer.uri, Language.PCL, limits=PrintLimits(job_pages=9))
+        job = await shop.until(await shop.submit("phaser", message(PCL), options="+copies=10"), JobState.PENDING_HELD)
+        (done,) = await shop.ended(await shop.submit("phaser", message(PCL), options="+copies=9"))
+        assert len(printer.jobs) == 9
+    assert "with 10 pages" in job.detail
+    assert done.state is JobState.COMPLETED
+
+
+async def test_what_only_the_printer_knew_counts_for_the_address_that_it_came_by(shop: Printshop) -> None:
+    made = await shop.store.add_capability("phaser", b"d" * 32, made_by="ada", max_pages=1)
+    async with sink(laser) as printer, shop.bridge(NEVER_STALLED):
+        await shop.printer("phaser", printer.uri, Language.PCL, pjl=True)
+        (job,) = await shop.ended(await shop.submit("phaser", message(PCL), capability=made.id))
+    assert job.pages == 2
+    (found,) = await shop.store.capabilities()
+    assert found.pages == 2
+    assert found.why_not(0.0) == "it has had all its pages"
+
+
+async def test_a_test_page_is_not_held(shop: Printshop) -> None:
+    async with sink() as printer, shop.bridge():
+        await shop.printer("phaser", printer.uri, limits=PrintLimits(pages=1))
+        jobs = [await shop.submit("phaser", message(postscript(1)), waived=True) for _ in range(2)]
+        assert [job.state for job in await shop.ended(*jobs)] == [JobState.COMPLETED] * 2
+    assert (await shop.store.usage("phaser")).pages == 2
+
+
 # -- trust
 
 

@@ -103,6 +103,25 @@ def test_a_document_can_be_drawn_anew_into_its_own_language() -> None:
     ]
 
 
+CHEAT = b"""%!PS
+/currentpagedevice {<</PageCount 1>>} def
+showpage showpage showpage
+(\\npages: 1\\n) print flush quit
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("language", [Language.POSTSCRIPT2, Language.PDF, Language.PCL, Language.PCLXL, Language.PWG])
+async def test_a_program_does_not_say_how_many_pages_it_has_where_they_count(
+    tmp_path: Path, language: Language
+) -> None:
+    source = tmp_path / "source.ps"
+    source.write_bytes(CHEAT)
+    made = await convert(source, PS, [language], folder=tmp_path, media=A4_MEDIA, as_is=False, counted=True)
+    assert made.pages == 3
+    assert made.route[0] == "postscript-to-pdf"
+
+
 def test_every_way_fits_together() -> None:
     for source in DocumentFormat:
         for language in Language:

@@ -305,6 +305,27 @@ async def test_copies_are_of_the_documents_and_not_of_the_banner(store: Store, s
     await spool.discard(prepared)
 
 
+async def test_each_copy_counts_as_a_page_at_least_and_the_banner_as_none(store: Store, spool: Spool) -> None:
+    job = replace(await accepted(store, TEXTS), recipient="phaser+copies=7@example.com")
+    prepared = await prepared_of(spool, job, speaks(Language.TEXT), again=True)
+    assert (prepared.counted, prepared.pages) == (14, 0)
+    await spool.discard(prepared)
+
+
+async def test_a_job_is_sent_so_often_and_no_more(store: Store, spool: Spool, tmp_path: Path) -> None:
+    parts = b"".join(
+        b"--x\r\nContent-Type: text/plain\r\nContent-Disposition: attachment\r\n\r\n1\r\n" for _ in range(6)
+    )
+    mail = b"Content-Type: multipart/mixed; boundary=x\r\n\r\n" + parts + b"--x--\r\n"
+    job = await accepted(store, mail)
+    prepared = await prepared_of(spool, replace(job, recipient="phaser+copies=833@example.com"), speaks(Language.TEXT))
+    assert len(prepared.documents) == 4998
+    await spool.discard(prepared)
+    with pytest.raises(PermanentFailure, match="more than 5000; ask for fewer copies"):
+        await prepared_of(spool, replace(job, recipient="phaser+copies=834@example.com"), speaks(Language.TEXT))
+    assert folders(tmp_path / "spool") == []
+
+
 async def test_the_banner_says_what_it_must_in_plain_words(store: Store) -> None:
     job = await accepted(store, message(POSTSCRIPT))
     page = possible_duplicate(job, job.received_at + 60)

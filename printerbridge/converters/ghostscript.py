@@ -5,7 +5,7 @@ from __future__ import annotations
 from mailstore.options import Sides
 from printerbridge.converters.contract import Task
 
-# A document that redefines these words cheats only in the count of its own pages.
+# A document that redefines these words cheats in the count of its pages: where that matters, they are counted by PDF.
 _TELL = "(\\npages: ) print currentpagedevice /PageCount get ="
 
 
