@@ -18,9 +18,7 @@ from mailstore.store.listing import is_of_printer
 from mailstore.store.schema import CONTENT, ENTRY, JOB, MAILDROP, MESSAGE
 from mailstore.store.statement import Statement, given, number, storable, word
 
-_ADD_MESSAGE = Statement(
-    sa.insert(MESSAGE).returning(MESSAGE.c.id), *(column.name for column in MESSAGE.c if column.name != "id")
-)
+_ADD_MESSAGE = Statement(sa.insert(MESSAGE), *(column.name for column in MESSAGE.c if column.name != "id"))
 _ADD_CONTENT = Statement(sa.insert(CONTENT), "message_id", "data")
 _NEW_JOB: dict[str, Any] = {
     "pages": number(0),
@@ -37,7 +35,7 @@ _NEW_JOB: dict[str, Any] = {
     "counted": number(0),
 }
 _ADD_JOB = Statement(
-    sa.insert(JOB).values(_NEW_JOB).returning(JOB.c.id),
+    sa.insert(JOB).values(_NEW_JOB),
     *(column.name for column in JOB.c if column.name not in ("id", *_NEW_JOB)),
 )
 _ADD_ENTRY = Statement(sa.insert(ENTRY), *(column.name for column in ENTRY.c))
@@ -79,7 +77,7 @@ def accept(
 
 
 def add_message(rows: Rows, placed: Placed, envelope: Envelope, waiting: int, now: float) -> int:
-    message_id = rows.all(
+    message_id = rows.add(
         _ADD_MESSAGE,
         reverse_path=storable(envelope.reverse_path),
         client_ip=envelope.client_ip,
@@ -105,10 +103,10 @@ def add_message(rows: Rows, placed: Placed, envelope: Envelope, waiting: int, no
         submitter=storable(envelope.submitter),
         proof=envelope.proof,
         proved=storable(envelope.proved),
-    )[0][0]
+    )
     if placed.place is Place.INLINE:
         rows.change(_ADD_CONTENT, message_id=message_id, data=placed.data)
-    return int(message_id)
+    return message_id
 
 
 def fill(rows: Rows, recipient: Recipient, octets: int, *, messages: int = 1) -> None:
@@ -134,7 +132,7 @@ def add_job(
     rows: Rows, message_id: int, recipient: Recipient, now: float, *, reason: str, state: JobState = JobState.PENDING
 ) -> Accepted:
     """A job; its entry, the message's count and the maildrop's sums are the caller's."""
-    job_id = rows.all(
+    job_id = rows.add(
         _ADD_JOB,
         message_id=message_id,
         printer=recipient.maildrop,
@@ -146,7 +144,7 @@ def add_job(
         orcpt=storable(recipient.orcpt),
         capability=recipient.capability,
         waived=int(recipient.waived),
-    )[0][0]
+    )
     return Accepted(job_id)
 
 

@@ -45,6 +45,8 @@ class Recipient:
     notify: str = ""  # NOTIFY of RFC 3461 section 4.1 in capitals, "" if not said
     orcpt: str = ""  # ORCPT of section 4.2, xtext as sent
     limits: PrintLimits = NO_LIMITS  # of the printer; jobs and octets are asked of it here
+    group: str = ""  # the name of the group by which it came to this printer, "" for none
+    group_limits: PrintLimits = NO_LIMITS  # asked and counted under that name, once for a mail
     capability: int = 0  # the number of the `Capability` that it came by, 0 for none
     waived: bool = False  # no limit of pages holds it: a test page
 

@@ -58,19 +58,22 @@ class Rows:
 
     def all(self, statement: Statement, /, **values: Any) -> list[Any]:
         """The rows of a SELECT or of a RETURNING."""
-        return self._connection.execute(statement.text, values).fetchall()
+        return self._connection.execute(statement.text, statement.bound(values)).fetchall()
 
     def one(self, statement: Statement, /, **values: Any) -> Any | None:
         """The first row, or None."""
-        rows = self._connection.execute(statement.text, values).fetchall()
-        return rows[0] if rows else None
+        return rows[0] if (rows := self.all(statement, **values)) else None
+
+    def add(self, statement: Statement, /, **values: Any) -> int:
+        """The number that an INSERT gave its row; a RETURNING would take half as long again."""
+        return self._connection.execute(statement.text, statement.bound(values)).lastrowid or 0
 
     def change(self, statement: Statement, /, **values: Any) -> int:
         """How many rows an INSERT, UPDATE or DELETE touched."""
-        return self._connection.execute(statement.text, values).rowcount
+        return self._connection.execute(statement.text, statement.bound(values)).rowcount
 
     def change_many(self, statement: Statement, values: Iterable[Mapping[str, Any]]) -> int:
-        return self._connection.executemany(statement.text, values).rowcount
+        return self._connection.executemany(statement.text, map(statement.bound, values)).rowcount
 
     def ring(self, name: str) -> None:
         """Ring the other processes once this is committed."""
@@ -184,8 +187,6 @@ class Committer:
         """Only when settled."""
         self._worker.stop()
         self._connection.close()
-
-    # -- one batch
 
     def _start(self) -> None:
         self._soon = False

@@ -15,8 +15,9 @@ _FOUND = 100_000
 
 
 async def sweep(committer: Committer, reader: Reader, now: float) -> None:
-    found = await reader.scan(seen.EXPIRED, now=now, most=_FOUND)
-    await _drop(committer, seen.DROP_EXPIRED, [{"which": digest, "now": now} for (digest,) in found])
+    times = seen.times(now)
+    found = await reader.scan(seen.EXPIRED, **times, most=_FOUND)
+    await _drop(committer, seen.DROP_EXPIRED, [{"which": digest} | times for (digest,) in found])
     found = await reader.scan(counting.OLD, until=counting.slot(now - counting.KEPT_SECONDS), most=_FOUND)
     gone = [{"of": printer, "by": sender, "when": slot} for printer, sender, slot in found]
     await _drop(committer, counting.DROP_OLD, gone)

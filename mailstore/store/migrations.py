@@ -66,8 +66,8 @@ _ADMISSION = (
         " octets BIGINT NOT NULL, pages BIGINT NOT NULL, PRIMARY KEY (printer, sender, slot)) WITHOUT ROWID"
     ),
     (
-        "CREATE TABLE seen (digest BLOB NOT NULL, job_id BIGINT NOT NULL, until DOUBLE NOT NULL,"
-        " PRIMARY KEY (digest)) WITHOUT ROWID"
+        "CREATE TABLE seen (digest INTEGER NOT NULL, rest BIGINT NOT NULL, job_id BIGINT NOT NULL,"
+        " until DOUBLE NOT NULL, PRIMARY KEY (digest))"
     ),
     (
         "CREATE TABLE capability (id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, printer TEXT NOT NULL,"

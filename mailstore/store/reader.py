@@ -34,7 +34,7 @@ def read_failure(error: sqlite3.DatabaseError) -> TransientFailure:
 
 def _fetched(connection: sqlite3.Connection, statement: Statement, values: dict[str, Any]) -> list[Any]:
     try:
-        return connection.execute(statement.text, values).fetchall()
+        return connection.execute(statement.text, statement.bound(values)).fetchall()
     except (sqlite3.ProgrammingError, sqlite3.IntegrityError):  # ours
         raise
     except sqlite3.DatabaseError as error:

@@ -210,10 +210,10 @@ USAGE = sa.Table(  # rows only for printers that have limits
 SEEN = sa.Table(  # no index by time, which every mail would pay for: the sweep looks through all of it
     "seen",
     METADATA,
-    sa.Column("digest", sa.LargeBinary, primary_key=True),
+    sa.Column("digest", _KEY, primary_key=True, autoincrement=False),  # the first half of it, signed
+    _column("rest", sa.BigInteger),
     _column("job_id", sa.BigInteger),
     _column("until", sa.Double),
-    sqlite_with_rowid=False,
 )
 
 CAPABILITY = sa.Table(

@@ -109,12 +109,12 @@ CREATE TABLE printer_state (
 	PRIMARY KEY (printer)
 );
 CREATE TABLE seen (
-	digest BLOB NOT NULL, 
+	digest INTEGER NOT NULL, 
+	rest BIGINT NOT NULL, 
 	job_id BIGINT NOT NULL, 
 	until DOUBLE NOT NULL, 
 	PRIMARY KEY (digest)
-)
- WITHOUT ROWID;
+);
 CREATE TABLE usage (
 	printer TEXT NOT NULL, 
 	sender TEXT NOT NULL, 
