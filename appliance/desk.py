@@ -279,6 +279,7 @@ class Desk:
                 quota=printer.quota,
                 fields=b"Return-Path: <>\r\n",
                 reason="job-queued" if printer.drained_by_bridge else "job-fetchable",
+                waived=True,
             )
             return (await self._store.accept(draft, envelope, [recipient]))[0]
         finally:

@@ -1,7 +1,7 @@
 """The test page: what a printer's entry says, a frame, a ruler and patches of colour.  No I/O.
 
-Level 2 PostScript for whoever speaks it or is served by the bridge, which converts it; plain text for a printer that
-polls and speaks none.  It goes the way of every job, so that a page on paper proves all of it.
+Level 2 PostScript for whoever speaks it, or is served by the bridge and speaks what that makes of it; plain text for
+all others.  It goes the way of every job, so that a page on paper proves all of it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from email.policy import SMTP
 from email.utils import format_datetime, make_msgid
 
 from mailstore.config import Settings
-from mailstore.directory.records import Language, Printer
+from mailstore.directory.records import Language, Printer, Raw
+from mailstore.document_format import DocumentFormat
+from mailstore.passage import no_way
 
 SUBJECT = "Printpost test page"
 
@@ -33,7 +35,7 @@ def message(printer: Printer, settings: Settings, *, asked_by: str, at: float) -
     mail["Message-ID"] = make_msgid("test-page", domain=settings.site.hostname)
     mail["Auto-Submitted"] = "auto-generated"
     facts = _facts(printer, settings, asked_by, at)
-    if printer.drained_by_bridge or {Language.POSTSCRIPT, Language.POSTSCRIPT2} & set(printer.languages):
+    if _gets_postscript(printer):
         page = _postscript(printer.name, facts, _size(settings.site.media))
         mail.set_content(page, "application", "postscript", filename="test-page.ps")
     else:
@@ -41,6 +43,12 @@ def message(printer: Printer, settings: Settings, *, asked_by: str, at: float) -
         lines = [SUBJECT, "", *(f"{name:<{width}}  {value}" for name, value in facts)]
         mail.set_content("\r\n".join(lines) + "\r\n")
     return mail.as_bytes()
+
+
+def _gets_postscript(printer: Printer) -> bool:
+    if printer.polls:
+        return not {Language.POSTSCRIPT, Language.POSTSCRIPT2}.isdisjoint(printer.languages)
+    return no_way(DocumentFormat.POSTSCRIPT, printer.languages, as_is=printer.takes_raw(Raw.INSIDER)) is None
 
 
 def _facts(printer: Printer, settings: Settings, asked_by: str, at: float) -> list[tuple[str, str]]:

@@ -442,6 +442,7 @@ async def test_the_test_page_goes_the_way_of_every_job(tmp_path: Path) -> None:
         octets = b"".join([block async for block in here.store.read(number)])
         assert octets.startswith(b"From: Printpost <postmaster@example.com>\r\n")
         assert (await here.desk.job(ADA, number)).own
+        assert job.waived  # no limit of pages holds it
         polled = await here.store.job(await here.desk.test_page(COMMAND_LINE, "polls"))
         assert polled is not None
         assert polled.reasons == ("job-fetchable",)

@@ -126,8 +126,9 @@ def test_a_printer_that_polls_gets_postscript_only_if_it_speaks_it() -> None:
         assert made(replace(polls, languages=(language,))).get_content_type() == "application/postscript"
 
 
-def test_a_bridged_printer_always_gets_postscript_because_the_bridge_converts() -> None:
+def test_a_bridged_printer_gets_postscript_where_the_bridge_converts_it() -> None:
     assert made(replace(PRINTER, languages=(Language.PCL,))).get_content_type() == "application/postscript"
+    assert made(replace(PRINTER, languages=(Language.TEXT,))).get_content_type() == "text/plain"
 
 
 def test_what_is_not_known_is_left_out() -> None:
