@@ -55,7 +55,7 @@ def private() -> rsa.RSAPrivateKey:
 
 async def test_the_vector_of_the_standard() -> None:
     with dns_server({"brisbane._domainkey.football.example.com": {"TXT": [BRISBANE]}}) as dns:
-        findings = await found(dns.address, FOOTBALL)
+        findings = await found(dns.address, FOOTBALL, now=1528637909)
     assert [(one.result, one.domain) for one in findings.dkim] == [(Result.PASS, "football.example.com")]
     assert findings.dkim[0].names == {"suzie@shopping.example.net"}
 
@@ -91,6 +91,16 @@ def test_nothing_may_stand_behind_the_digest() -> None:
     for wrong in (padded(digest_info(), behind=b"\0" * 100), padded(digest_info()[:-1]), padded(digest_info()[19:])):
         with pytest.raises(Unproved):
             check(PUBLIC, wrong, SIGNED)
+
+
+def test_a_signature_has_one_form() -> None:
+    """Of several it would count once in each; the modulus added to it changes nothing of what it signs."""
+    modulus = private().private_numbers().public_numbers.n
+    forms = (int.from_bytes(private().sign(b"%d" % number, PKCS1v15(), SHA256()), "big") for number in range(99))
+    number, small = next((number, form) for number, form in enumerate(forms) if form + modulus < 1 << 2048)
+    check(PUBLIC, small.to_bytes(256, "big"), b"%d" % number)
+    with pytest.raises(Unproved):
+        check(PUBLIC, (small + modulus).to_bytes(256, "big"), b"%d" % number)
 
 
 def test_sha1_is_no_sha256() -> None:
@@ -189,7 +199,13 @@ def tagged(**changed: str | None) -> bytes:
         (tagged(b="AAAA; b=AAAA"), Result.PERMERROR, "twice"),
         (tagged(b="AAAA; x"), Result.PERMERROR, "list"),
         (tagged().replace(b"From", b"X-From"), Result.PERMERROR, "no From"),
-        (tagged(), Result.FAIL, "body"),
+        (tagged(t="1899999999"), Result.FAIL, "body"),
+        (tagged(t="1"), Result.POLICY, "too old"),
+        (tagged(), Result.POLICY, "Date"),
+        (tagged() + b"Date: Tue, 17 Mar 2030 17:46:40 +0000\r\n", Result.POLICY, "Date"),  # not signed
+        (tagged(h="from:date") + b"Date: Sun, 17 Mar 2030 17:46:40 +0000\r\n", Result.FAIL, "body"),
+        (tagged(h="from:date") + b"Date: Sun, 17 Mar 2024 17:46:40 +0000\r\n", Result.POLICY, "too old"),
+        (tagged(h="from:date") + b"Date: Sun, 99 Mar 99999999999 17:46:40 +9999\r\n", Result.POLICY, "Date"),
     ],
 )
 async def test_what_a_signature_says_of_itself(block: bytes, result: Result, reason: str) -> None:

@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 from appliance.mailauth import RESULTS, MailAuth
 from appliance.proof.conclude import conclude
 from appliance.proof.result import Findings, Proven, Result, SpfFinding
+from appliance.proof.signature import OLDEST
 from mailstore.config import Settings
 from mailstore.job import Proof
+from mailstore.store.admission import SIGNATURE_SECONDS
 from tests.dns_server import DnsServer, Fault, dns_server, misbehaving
 from tests.signing import DNS, H, Signer, ed25519_signer, mail, merged, rsa_record, rsa_signer
 
@@ -268,7 +270,22 @@ async def test_a_signature_has_its_time(dns: DnsServer) -> None:
     stamp = re.search(rb"t=(\d+)", signed)
     assert stamp
     at = float(stamp[1])
-    for now, result in ((at, PASS), (at - 590, PASS), (at - 610, POLICY), (at + 1e8, PASS)):
+    for now, result in ((at, PASS), (at - 590, PASS), (at - 610, POLICY), (at + OLDEST, PASS), (at + 1e8, POLICY)):
+        assert [one.result for one in (await found(dns.address, signed, now=now)).dkim] == [result]
+
+
+def test_a_signature_is_too_old_before_it_is_forgotten() -> None:
+    assert OLDEST + 600 < SIGNATURE_SECONDS  # it may be used before its t=, by as much as clocks differ
+
+
+async def test_without_t_the_signed_date_counts(dns: DnsServer) -> None:
+    june = 1780304400.0  # the Date of `mail`
+    for h, now, result in (
+        (H, june, PASS),
+        (H, june + OLDEST + 1, POLICY),
+        ([name for name in H if name != b"date"], june, POLICY),
+    ):
+        signed = RSA.sign_undated(PLAIN, h)
         assert [one.result for one in (await found(dns.address, signed, now=now)).dkim] == [result]
 
 

@@ -108,8 +108,8 @@ def _rsa(octets: bytes, signature: bytes, signed: bytes) -> bool:
         raise Unproved(Result.POLICY, f"its key has {modulus.bit_length()} bits, which proves nothing")
     if not 2 < exponent < _EXPONENT or not exponent & modulus & 1:
         raise Unproved(Result.PERMERROR, "its key is malformed")
-    if len(signature) != (modulus.bit_length() + 7) // 8:
-        return False
+    if len(signature) != (modulus.bit_length() + 7) // 8 or int.from_bytes(signature, "big") >= modulus:
+        return False  # RFC 8017 section 8.2.2: else one signature had many forms, and counted once in each
     try:
         return bool(RSASSA_PKCS1_v1_5_verify(hashlib.sha256(signed), signature, numbers))
     except (DigestTooLargeError, AssertionError, ValueError):

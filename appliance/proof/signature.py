@@ -2,7 +2,8 @@
 
 Security: the field and the header are a stranger's.  Everything is bounded: tags in one pass, at most 200 names in
 `h=`, each field taken once.  RFC 6376 leaves much to the verifier; here a signature proves nothing that others could
-have added to: a part of the body (`l=`), a header without From, a second From or Subject above the signed one.
+have added to: a part of the body (`l=`), a header without From, a second From or Subject above the signed one;
+nor what is older than the store's memory of signatures, or of an unknown age.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from email.utils import mktime_tz, parsedate_tz
 from hashlib import sha256
 from typing import Protocol
 
@@ -23,6 +25,10 @@ _KINDS = {"rsa-sha256": RSA, "ed25519-sha256": ED25519}
 _NAMES = 200
 _CLOCK = 600
 """Seconds by which clocks may differ."""
+OLDEST = 29 * 86400.0
+"""Seconds for which a signature proves something: while the store remembers that it has seen it, a day less."""
+_DATE = 200
+"""Octets of a Date field that are looked at."""
 _ONCE = (
     *(b"from", b"sender", b"reply-to", b"to", b"cc", b"message-id", b"in-reply-to", b"references", b"subject", b"date"),
     *(b"mime-version", b"content-type", b"content-transfer-encoding", b"content-disposition"),
@@ -88,7 +94,7 @@ def _signature(field: Field, header: Sequence[Field], found: Mapping[str, str], 
     wanted = [name.strip(" \t\r\n").lower().encode() for name in found["h"].split(":")]
     chosen = _chosen(header, wanted)
     simple_header, body = _canonicalizations(found.get("c", "relaxed/relaxed" if arc else "simple/simple"))
-    return Signature(
+    signature = Signature(
         kind=_KINDS[found["a"].lower()],
         domain=signer,
         selector=domain(found["s"]),
@@ -101,6 +107,8 @@ def _signature(field: Field, header: Sequence[Field], found: Mapping[str, str], 
         signed=_signed(chosen, field, simple=simple_header),
         names=named([one.unfolded for one in chosen if one.name in (b"to", b"cc")]),
     )
+    _check_age(found, chosen, now)
+    return signature
 
 
 def _check_tags(found: Mapping[str, str], signer: str, now: float, *, arc: bool) -> None:
@@ -126,6 +134,25 @@ def _check_tags(found: Mapping[str, str], signer: str, now: float, *, arc: bool)
             raise Malformed("x= is before t=")
         if expires + _CLOCK < now:
             raise Unproved(Result.POLICY, "it has expired")
+
+
+def _check_age(found: Mapping[str, str], chosen: Sequence[Field], now: float) -> None:
+    """By t=, else by the Date that it signs (RFC 5322 section 3.6.1): what is kept for months must not print again."""
+    dated = next((one.unfolded for one in chosen if one.name == b"date"), b"")
+    signed_at = number(found["t"]) if "t" in found else _seconds(dated)
+    if signed_at is None:
+        raise Unproved(Result.POLICY, "neither t= nor a signed Date says when it was made")
+    if signed_at + OLDEST < now:
+        raise Unproved(Result.POLICY, "it is too old: it could have been used before, and nobody would know")
+
+
+def _seconds(date: bytes) -> int | None:
+    """Since the epoch; None for what is no date."""
+    try:
+        found = parsedate_tz(date[:_DATE].decode("ascii"))
+        return mktime_tz(found) if found else None
+    except (ValueError, TypeError, IndexError, OverflowError):  # what the library raises at odd ones
+        return None
 
 
 def _canonicalizations(text: str) -> tuple[bool, str]:
