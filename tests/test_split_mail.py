@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,12 +26,13 @@ from mailstore.store.splitting import Part, SplitLimits, SplitMail
 from tests.smtp_client import Site, site, wire
 
 BODY = "Subject: plan\r\nContent-Type: text/plain\r\nMessage-ID: <whole@example.com>\r\n\r\none\r\ntwo\r\nthree\r\n"
-LIMITS = SplitLimits(parts=200, octets=1 << 20, seconds=3600)
+LIMITS = SplitLimits(parts=200, octets=1 << 22, seconds=3600)
 _serial = itertools.count()
 
 RULED = (
     Printer(name="open", addresses=("open@example.com",), allow=("*",)),
     Printer(name="authors", addresses=("authors@example.com",), allow=("from:ada@example.com",)),
+    Printer(name="lovelace", addresses=("lovelace@example.com",), allow=("from:ada.lovelace@example.com",)),
     Printer(name="noboss", addresses=("noboss@example.com",), allow=("*",), deny=("from:boss@example.com",)),
     Printer(name="net", addresses=("net@example.com",), allow=("ip:192.0.2.0/24",)),
     Printer(name="staff", addresses=("staff@example.com",), allow=("authenticated",)),
@@ -69,6 +73,18 @@ def parts_of(
 INSIDE = {"client_ip": "127.0.0.1", "trust": "insider", "proof": Proof.NETWORK}
 BY_SPF = {"client_ip": "198.51.100.7", "trust": "verified", "proof": Proof.SPF}
 BY_DKIM = {"client_ip": "198.51.100.7", "trust": "verified", "proof": Proof.DKIM}
+# A list's or a program's envelope, in one domain with the author, who is proved by the SPF of it.
+ALIGNED = BY_SPF | {"reverse_path": "bounce@example.com", "proved": "ada@example.com"}
+BY_OTHER = BY_SPF | {"reverse_path": "bounce@example.net", "proved": "bounce@example.net"}
+BY_RELAXED = BY_SPF | {"reverse_path": "bounce@mail.example.com", "proved": "ada@example.com"}
+BY_ROOT: dict[str, Any] = {
+    "trust": "insider",
+    "client_ip": "127.0.0.1",
+    "proof": Proof.LOGIN,
+    "login": "root",
+    "reverse_path": "root@example.com",
+}
+NOBODY = {"trust": "insider", "client_ip": "198.51.100.8", "proof": Proof.LOGIN, "login": "nobody"}
 BY_LOGIN = {"client_ip": "198.51.100.8", "trust": "insider", "proof": Proof.LOGIN, "login": "ada"}
 
 
@@ -77,13 +93,18 @@ async def keep(
 ) -> SplitMail:
     """Take a part in as the door does."""
     sender = said.pop("reverse_path", "ada@example.com")
+    capability = said.pop("capability", 0)
     envelope = Envelope(
         **{"reverse_path": sender, "helo": "client", "proved": sender, "name": "part"} | (said or INSIDE)
     )
     draft = await house.store.draft()
     draft.write(octets)
     recipient = Recipient(
-        maildrop=printer, address=f"{printer}@example.com", quota=1 << 30, fields=b"Return-Path: <x>\r\n"
+        maildrop=printer,
+        address=f"{printer}@example.com",
+        quota=1 << 30,
+        fields=b"Return-Path: <x>\r\n",
+        capability=capability,
     )
     part = Part(id=mark, number=number, total=total)
     return await house.store.accept_part(draft, envelope, recipient, part, LIMITS)
@@ -217,6 +238,14 @@ async def test_rules_that_changed_meanwhile_count(tmp_path: Path) -> None:
         ("staff", BY_LOGIN, BY_LOGIN, "ada@example.com", "insider"),
         ("net", BY_SPF, BY_SPF, "ada@example.com", ""),
         ("authors", BY_SPF, BY_SPF, "ada@example.com", "verified"),
+        ("authors", ALIGNED, ALIGNED, "ada@example.com", "verified"),
+        ("authors", BY_RELAXED, BY_RELAXED, "ada@example.com", "verified"),
+        ("authors", BY_RELAXED, BY_RELAXED, "boss@mail.example.org", ""),
+        ("authors", BY_OTHER, BY_OTHER, "ada@example.com", ""),
+        ("authors", BY_ROOT, BY_ROOT, "ada@example.com", "insider"),
+        ("authors", BY_ROOT | {"client_ip": "198.51.100.8"}, BY_ROOT, "ada@example.com", ""),
+        ("lovelace", BY_LOGIN, BY_LOGIN, "ada.lovelace@example.com", "insider"),
+        ("staff", BY_LOGIN, NOBODY, "ada@example.com", ""),
         ("authors", BY_LOGIN, BY_LOGIN, "boss@example.com", ""),
         ("authors", BY_DKIM, BY_DKIM, "boss@example.com", ""),
         ("noboss", INSIDE, INSIDE, "boss@example.com", ""),
@@ -238,6 +267,131 @@ async def test_the_whole_is_trusted_no_more_than_its_least_part(
             assert (job.state, job.trust) == (JobState.PENDING, trust)
         else:
             assert job.state is JobState.ABORTED
+
+
+@pytest.mark.parametrize(("over", "state"), [(False, JobState.PENDING), (True, JobState.ABORTED)])
+async def test_by_a_capability_address_the_whole_prints_while_it_stands(
+    tmp_path: Path, *, over: bool, state: JobState
+) -> None:
+    async with split_house(tmp_path) as (house, assembler):
+        made = await house.store.add_capability("staff", b"x" * 32, made_by="ada", max_jobs=1)
+        by_token: dict[str, Any] = BY_SPF | {"proof": Proof.TOKEN, "capability": made.id}
+        for number, part in enumerate(parts_of(BODY, 2, "x"), 1):
+            split = await keep(house, part, number, 2, "x", "staff", **by_token)
+        if over:
+            await house.store.revoke_capability(made.id, "ada")
+        await assembler.look()
+        job = await job_of(house, split.job_id)
+        assert (job.state, job.trust, job.proof) == (state, "verified", Proof.TOKEN)
+
+
+async def test_an_address_that_became_another_printers_prints_nowhere(tmp_path: Path) -> None:
+    async with split_house(tmp_path) as (house, assembler):
+        for number, part in enumerate(parts_of(BODY, 2, "x"), 1):
+            split = await keep(house, part, number, 2, "x")
+        entries = [await house.directory.printer(name) for name in ("open", "noboss")]
+        for entry, addresses in zip(
+            entries, (("other@example.com",), ("noboss@example.com", "open@example.com")), strict=True
+        ):
+            assert entry is not None
+            await house.directory.replace(replace(entry, addresses=addresses))
+        house.directory.forget()
+        await assembler.look()
+        job = await job_of(house, split.job_id)
+        assert job.state is JobState.ABORTED
+        assert "is no address of open any more" in job.detail
+
+
+async def test_what_one_part_needs_on_its_way_the_whole_needs(tmp_path: Path) -> None:
+    async with split_house(tmp_path) as (house, assembler):
+        label = "Content-Transfer-Encoding: binary\r\nMessage-ID:"
+        whole = BODY.replace("two\r\n", "two\nthree\nfour\n").replace("Message-ID:", label)
+        pieces = parts_of(whole, 2, "x")
+        await keep(house, pieces[0], 1, 2, "x", "polls", **INSIDE, body="7BIT")
+        split = await keep(
+            house, pieces[1], 2, 2, "x", "polls", **INSIDE, body="BINARYMIME", smtputf8=True, pop3_octets=9
+        )
+        await assembler.look()
+        job = await job_of(house, split.job_id)
+        assert job.state is JobState.PENDING, job.detail
+        maildrop = await house.store.open_maildrop("polls", "session", 60)
+        assert maildrop is not None
+        (entry,) = maildrop.entries
+        fetched = b"".join([block async for block in maildrop.read(entry)])
+        assert b"Content-Transfer-Encoding: base64\r\n" in fetched  # lines for POP3, which knows no other
+        assert entry.size == len(fetched)
+        assert entry.smtputf8
+        await maildrop.close()
+
+
+async def test_our_own_trace_field_makes_no_part_too_much(tmp_path: Path) -> None:
+    """What has as many hops as there may be, and as long a header, has more of both once the door has taken it."""
+    async with split_house(tmp_path) as (house, assembler), house.receiver() as receiver:
+        outer = ["Received: from a by b; today"] * 50
+        for part in parts_of(BODY, 2, "x", outer=[*outer, "X-Long: " + "\r\n ".join(["x" * 900] * 285)]):
+            async with wire(receiver) as client:
+                await client.reply()
+                answer = await client.mail(part, "open@example.com")
+                assert answer.startswith("250 2.0.0 accepted as part"), answer
+        await assembler.look()
+        (job,) = await house.store.jobs(printer="open")
+        assert job.state is JobState.PENDING, job.detail
+
+
+@pytest.mark.parametrize("poison", ["a bug", "no room"])
+async def test_one_that_cannot_be_put_together_keeps_nobody_waiting(tmp_path: Path, poison: str) -> None:
+    """It is tried again later and later, and given up when its time is over; the others do not notice."""
+    async with split_house(tmp_path) as (house, _):
+        now = [time.time()]
+        assembler = Assembler(house.settings(), house.store, house.directory, house.people, clock=lambda: now[0])
+        said = INSIDE | ({"body": "no body"} if poison == "a bug" else {})
+        (part,) = parts_of(BODY, 1, "bad@example.com")
+        bad = await keep(house, part, 1, 1, "bad@example.com", "noboss", **said)
+        if poison == "no room":
+            await keep(house, b"x" * 1000, 1, 2, "big", "noboss")
+            entry = await house.directory.printer("noboss")
+            assert entry is not None
+            await house.directory.replace(replace(entry, quota=1100))
+            house.directory.forget()
+        (part,) = parts_of(BODY, 1, "good@example.com")
+        good = await keep(house, part, 1, 1, "good@example.com")
+
+        async def tries() -> int:
+            with structlog.testing.capture_logs() as logs:
+                await assembler.look()
+            return sum(line["event"] == "split mail waits" for line in logs)
+
+        assert await tries() == 1
+        assert (await job_of(house, good.job_id)).state is JobState.PENDING
+        assert await tries() == 0
+        waits = [30, 60, 120, 240, 480, 900, 900]
+        for seconds in waits:
+            now[0] += seconds - 1
+            assert await tries() == 0
+            now[0] += 1
+            assert await tries() == 1
+        now[0] -= 86400  # a clock that is set back does not make it wait for a day
+        assert await tries() == 1
+        now[0] += 2 * 86400
+        assert await tries() == 0
+        job = await job_of(house, bad.job_id)
+        assert job.state is JobState.ABORTED
+        assert job.detail.count("bad@example.com") == 1
+
+
+async def test_what_was_canceled_while_it_was_put_together_makes_nothing(tmp_path: Path) -> None:
+    async with split_house(tmp_path) as (house, assembler):
+        whole = BODY + "line\r\n" * 200_000
+        for number, part in enumerate(parts_of(whole, 2, "x"), 1):
+            split = await keep(house, part, number, 2, "x")
+        looking = asyncio.create_task(assembler.look())
+        await asyncio.sleep(0)
+        assert not looking.done()
+        assert await house.store.cancel(split.job_id, "ada")
+        await looking
+        assert (await job_of(house, split.job_id)).state is JobState.CANCELED
+        assert await house.store.standing("open") == (True, 0)
+        assert not await house.store.occurrences(10)
 
 
 _OUTER = st.lists(
