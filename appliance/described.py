@@ -30,6 +30,7 @@ class DescribedJob(TypedDict):
     reasons: list[str]  # job-state-reasons
     detail: str
     sender: str  # reverse-path, "" for the null one
+    recipient: str  # the address to which it came, a group's too, without a token
     name: str
     octets: int
     documents: int
@@ -157,6 +158,7 @@ def job(one: Job) -> DescribedJob:
         reasons=list(one.reasons),
         detail=one.detail,
         sender=one.sender,
+        recipient=one.recipient,
         name=one.name,
         octets=one.octets,
         documents=one.documents,

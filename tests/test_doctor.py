@@ -33,7 +33,7 @@ from appliance.tls import open_certificate
 from mailstore.config import Relay, Settings
 from mailstore.directory.ldap import embedded
 from mailstore.directory.openldap import Identity
-from mailstore.directory.records import Person, Printer
+from mailstore.directory.records import Person, Printer, Raw
 from mailstore.directory.server import LdapServer
 from mailstore.directory.slapd import EmbeddedDirectory, secret
 from mailstore.job import JobState
@@ -562,6 +562,7 @@ def test_a_password_in_clear(section: dict[str, str], clear: bool) -> None:
         ({"allow": ("@example.com",), "deny": ("ip:nonsense",)}, "a rule cannot be read"),
         ({"allow": ("ip:0.0.0.0/0",)}, "everybody on the net may print"),
         ({"unverified_ok": True}, "nothing has to be proved"),
+        ({"raw": Raw.STRANGER}, "printer set phaser --raw insider"),
         ({"uri": "", "plain_from": ("0.0.0.0/0",)}, "in clear from anywhere"),
         ({"uri": "", "plain_from": ("::/0", "192.0.2.7/32")}, "in clear from anywhere"),
     ],
@@ -573,7 +574,8 @@ def test_an_entry_that_cannot_work(entry: dict[str, Any], words: str) -> None:
 
 @pytest.mark.parametrize(
     "entry",
-    [{}, {"allow": ("*",)}, {"allow": ("ip:10.0.0.0/8",)}, {"uri": "", "plain_from": ("192.0.2.7/32",)},
+    [{}, {"allow": ("*",)}, {"raw": Raw.VERIFIED}, {"allow": ("ip:10.0.0.0/8",)},
+     {"uri": "", "plain_from": ("192.0.2.7/32",)},
      {"plain_from": ("0.0.0.0/0",)}],
 )  # fmt: skip
 def test_an_entry_that_works(entry: dict[str, Any]) -> None:

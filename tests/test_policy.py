@@ -49,6 +49,7 @@ def printer(*allow: str, deny: tuple[str, ...] = (), uri: str = "socket://192.0.
         ("@b\u00fccher.example", Kind.DOMAIN, "@xn--bcher-kva.example"),
         ("group:Staff", Kind.GROUP, "group:staff"),
         ("Group: Lehrkr\u00c4fte 5a ", Kind.GROUP, "group:lehrkr\u00e4fte 5a"),
+        ("group:Head   Office", Kind.GROUP, "group:head office"),
         ("group:CN=staff,DC=example", Kind.GROUP, "group:cn=staff,dc=example"),
         ("from:ada@example.com", Kind.AUTHOR, "from:ada@example.com"),
         ("ip:10.1.2.3/8", Kind.IP, "ip:10.0.0.0/8"),

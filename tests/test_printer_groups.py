@@ -238,6 +238,8 @@ async def test_the_form_of_a_group(house: WebHouse) -> None:
         page = (await browser.get("/printers/all/settings")).text
         for absent in ('name="uri"', 'name="languages"', 'name="raw"', 'name="poll_interval"', "Make a new password"):
             assert absent not in page
+        assert 'name="tell_printed"' not in page, "that is asked of the printer that printed it"
+        assert "Hears when something is wrong" not in page
         sent = form_of(page) | {"members": "office\r\nnowhere", "limits": "jobs=5", "unverified_ok": "on"}
         answer = await browser.post("/printers/all/settings", data=sent)
         assert answer.status_code == 422
@@ -257,7 +259,7 @@ async def test_a_group_is_added_on_the_page(house: WebHouse) -> None:
         page = (await browser.get("/printers/new", params={"group": "true"})).text
         assert "Add a group" in page
         assert 'name="uri"' not in page
-        sent = {"name": "school", "members": "", "allow": "@example.com"}
+        sent = {"name": "school", "members": "", "allow": "@example.com", "sysadmin": "ada@example.com"}
         answer = await browser.post("/printers/new", data=sent)
         assert answer.status_code == 422
         assert "Name at least one printer" in answer.text
@@ -265,6 +267,7 @@ async def test_a_group_is_added_on_the_page(house: WebHouse) -> None:
         assert (answer.status_code, answer.headers["location"]) == (303, "/printers/school")
         made = await _entry(house, "school")
         assert (made.members, made.addresses) == (("office", "polls"), ("school@example.com",))
+        assert made.sysadmin == ("ada@example.com",)
 
 
 async def test_limits_and_raw_on_the_page(house: WebHouse) -> None:
@@ -286,6 +289,12 @@ async def test_limits_and_raw_on_the_page(house: WebHouse) -> None:
         assert (await browser.post("/printers/office/settings", data=sent)).status_code == 303
         changed = await _entry(house, "office")
         assert (changed.limits, changed.raw) == (PrintLimits(jobs=100, sender_pages=20), Raw.NOBODY)
+        assert "as they came" not in (await browser.get("/printers/office")).text
+        sent = form_of((await browser.get("/printers/office/settings")).text) | {"raw": "stranger"}
+        assert (await browser.post("/printers/office/settings", data=sent)).status_code == 303
+        assert (
+            "Documents of everybody who may print reach it as they came" in (await browser.get("/printers/office")).text
+        )
 
 
 async def test_groups_of_people_on_the_page(house: WebHouse) -> None:

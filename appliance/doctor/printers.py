@@ -12,7 +12,7 @@ from appliance import facts, policy
 from appliance.doctor.finding import Finding, note, ok, warning
 from appliance.doctor.house import House
 from appliance.doctor.network import own_interfaces, resolved
-from mailstore.directory.records import Printer
+from mailstore.directory.records import Printer, Raw
 from mailstore.failure import Failure
 from mailstore.header import clean
 from mailstore.job import JobState
@@ -44,7 +44,7 @@ async def printers(house: House) -> AsyncIterator[Finding]:
         ]
         for trouble in troubles:
             yield warning(subject, trouble)
-        if not (printer.service_person or printer.sysadmin):
+        if not (printer.service_person or printer.sysadmin or printer.is_group):
             yield note(
                 subject,
                 "it names nobody who answers for it, so its trouble is told to administrators:"
@@ -73,6 +73,11 @@ def settings(printer: Printer) -> list[str]:
         found.append(
             "whoever writes an allowed sender's address into his mail may print, for nothing has to be proved:"
             f" printpost printer set {name} --no-unverified-ok"
+        )
+    if printer.raw is Raw.STRANGER and printer.allow and not printer.is_group:
+        found.append(
+            "documents of everybody who may print reach it as they came, with every command that is in them:"
+            f" printpost printer set {name} --raw insider"
         )
     if printer.polls and _everywhere(printer.plain_from):
         found.append(

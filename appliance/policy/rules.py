@@ -6,6 +6,7 @@ that matches less, or more, than was meant; it is shown again cut short and esca
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
@@ -72,7 +73,8 @@ def _group_rule(word: str) -> Rule:
 
 
 def folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name.lower())
+    """A group's name as LDAP compares it: without case, one space for several (RFC 4518 sections 2.2 and 2.6.1)."""
+    return unicodedata.normalize("NFC", re.sub(" +", " ", name.lower()))
 
 
 def _network_rule(word: str) -> Rule:

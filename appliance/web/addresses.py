@@ -100,7 +100,7 @@ async def give_address(
 @router.get("/printers/{name}/addresses/{number}/revoke")
 async def ask_revoke(request: Request, site: Here, person: Me, name: str, number: Number) -> Response:
     one = await _those(site).one(person, name, number)
-    told = f", which was made for {one.note}" if one.note else ""
+    told = f", which was made for {one.note}," if one.note else ""
     return page(
         request,
         "confirm.html",

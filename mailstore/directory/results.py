@@ -40,7 +40,9 @@ class Refused(Exception):
             return PermanentFailure("5.1.1", "an address or the name is taken by another printer or user")
         if self.code == _UNDEFINED_ATTRIBUTE and "printpost" in str(self).lower():
             return PermanentFailure(
-                "5.5.4", f"the directory has the schema of an earlier Printpost: load today's printpost.ldif ({self})"
+                "5.5.4",
+                "the directory has the schema of an earlier Printpost: restart printpost up, or load today's"
+                f" printpost.ldif into a directory of your own ({self})",
             )
         if self.code in _BAD_ENTRY:
             return PermanentFailure("5.5.4", f"the directory does not take the entry: {self}")
