@@ -1,7 +1,8 @@
 """What the domain of the From author asks for (DMARC: RFC 7489, and the tree walk of its successor).
 
 The organisational domain is found by asking the DNS for records from the domain upwards, so there is no list of public
-suffixes to keep fresh.  Without any record a domain is its own organisation.
+suffixes to keep fresh.  Without any record a domain is its own organisation.  A top-level domain is nobody's: whatever
+its own record says, or does not, those below it are no organisation.
 
 Security: domains and records are strangers'.  A walk asks at most eight questions, whatever the domain; several records
 at one name are none, and so is one that is malformed.
@@ -85,7 +86,7 @@ def parse(octets: bytes, domain: str) -> Record | None:
         of_nobody=record["np"],
         strict_dkim=found.get("adkim") == "s",
         strict_spf=found.get("aspf") == "s",
-        suffix=found["psd"] if found.get("psd") in ("y", "n") else "",
+        suffix="y" if "." not in domain else found["psd"] if found.get("psd") in ("y", "n") else "",
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 
 from mailstore import address, header
@@ -20,10 +21,10 @@ _BLANKS = re.compile(rb"[ \t]++")
 _FIELDS = 5000
 _AUTHOR = 16 * 1024
 """Octets of a From field."""
-_LIST = 64 * 1024
+_LIST = 32 * 1024
 """Octets of a To or Cc field."""
 _NAMED = 1000
-"""Mailboxes of To and Cc that are looked at."""
+"""Mailboxes of each that are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +68,12 @@ def author(block: bytes) -> str:
 
 def named(contents: Sequence[bytes]) -> frozenset[str]:
     """The canonical addresses that unfolded To and Cc fields name; what cannot be read names nobody."""
-    boxes = (box for content in contents if len(content) <= _LIST for box in _mailboxes(content, groups=True))
-    return frozenset(box for box in islice(boxes, _NAMED) if box)
+    return frozenset().union(*(_named(content) for content in contents if len(content) <= _LIST))
+
+
+@lru_cache(maxsize=8)  # all signatures of a mail sign the same two
+def _named(content: bytes) -> frozenset[str]:
+    return frozenset(box for box in islice(_mailboxes(content, groups=True), _NAMED) if box)
 
 
 _TOKEN = re.compile(

@@ -3,8 +3,8 @@
 Of dkimpy the reading of RSA keys and the arithmetic are used.  Its reading of messages, tag lists and fields is not:
 those take time by the square or the cube of what a stranger sends, and cut a value that looks like `b=`.
 
-Security: a record is a stranger's, whose signature is looked at only then.  Keys outside 1024 to 8192 bits prove
-nothing (RFC 8301), nor do exponents that would only cost time; the signature has the length of its key before anything
+Security: a record is a stranger's, whose signature is looked at only then.  Keys outside 1024 to 4096 bits prove
+nothing (RFC 8301), nor do exponents that would only cost time: the longest reckoning takes two milliseconds.  The signature has the length of its key before anything
 is reckoned.
 """
 
@@ -24,8 +24,8 @@ from appliance.proof.tags import Malformed, base64, tags, words
 
 RSA, ED25519 = "rsa", "ed25519"
 
-_BITS = range(1024, 8192 + 1)
-_EXPONENT = 1 << 32
+_BITS = range(1024, 4096 + 1)
+_EXPONENT = 1 << 17
 _DER = 2048
 
 
