@@ -115,13 +115,16 @@ class Mail:
             return True
         wants = {Want.SPF} if facts.spf is None else set()
         if self.author is None:
-            wants |= {Want.AUTHOR, Want.MESSAGE}
+            wants |= self._of_the_author()
         elif self._author_sends(whole=whole):
             if facts.message is None:
                 wants.add(Want.MESSAGE)
             elif self._signed(whole=whole):
                 return True
         return frozenset(wants) or False
+
+    def _of_the_author(self) -> frozenset[Want]:
+        return frozenset({Want.AUTHOR, Want.MESSAGE} if self.facts.message is None else {Want.AUTHOR})
 
     def _author_sends(self, *, whole: bool) -> bool:
         author = self.author or ""
@@ -137,7 +140,7 @@ class Mail:
 
     def _authorship(self) -> Answer:
         if self.author is None:
-            return frozenset({Want.AUTHOR, Want.MESSAGE})
+            return self._of_the_author()
         if not self.author:
             return False
         if self.own and self.author in self.facts.login:

@@ -209,7 +209,9 @@ _SEEN = {
 
 def _moment(printer: Printer, facts: Facts, levels: frozenset[Raw], answer: Answer) -> Moment:
     if not isinstance(answer, bool):
-        return Moment.DATA if Want.MESSAGE in answer else Moment.HEADER if Want.AUTHOR in answer else Moment.RCPT
+        if Want.MESSAGE in answer or facts.message is not None:
+            return Moment.DATA
+        return Moment.HEADER if Want.AUTHOR in answer else Moment.RCPT
     if facts.author is None:
         return Moment.RCPT
     for moment, author in ((Moment.RCPT, None), (Moment.HEADER, facts.author)):
