@@ -263,15 +263,21 @@ def why(
     name: Name,
     sender: Annotated[str, typer.Option("--from", help="The sender's address.")],
     ip: Annotated[str, typer.Option("--ip", help="Where the mail comes from; default: the site's networks.")] = "",
-    author: Annotated[str | None, typer.Option(help="The author in the From field; default: the sender.")] = None,
+    author: Annotated[
+        str | None,
+        typer.Option(help='The author in the From field, "" for none or several; default: the sender.'),
+    ] = None,
     login: Annotated[bool, typer.Option("--login", help="It is sent with the sender's login.")] = False,
     signed: Annotated[bool, typer.Option("--signed", help="DKIM of the author's domain signs it.")] = False,
+    given_away: Annotated[
+        bool, typer.Option("--given-away", help="It is sent to an address that was given away, and stands.")
+    ] = False,
 ) -> None:
     """Say whether a sender may print, and which rule says so.
 
     Exit status 0 for yes, 77 for no, 75 if the DNS would have to answer first.
     """
-    supposed = Supposed(sender=sender, ip=ip, login=login, author=author, signed=signed)
+    supposed = Supposed(sender=sender, ip=ip, login=login, author=author, signed=signed, given_away=given_away)
     remedy = f"allow with: printpost printer set {name} --allow {{}}"
     answer = _at_desk(context.obj.settings(), lambda desk: desk.try_sender(COMMAND_LINE, name, supposed, remedy=remedy))
     typer.echo(answer.sentence)
@@ -289,7 +295,7 @@ def _at_desk(settings: Settings, act: Callable[[Desk], Coroutine[Any, Any, T]]) 
             stack.push_async_callback(people.close)
             stack.push_async_callback(mailauth.close)
             try:
-                return await act(Desk(settings, store, directory, people, mailauth.spf))
+                return await act(Desk(settings, store, directory, people, mailauth))
             except Missing as missing:
                 shell.fail(f"{missing.text}; printpost printer list shows those there are", os.EX_NOUSER)
 

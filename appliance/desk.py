@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from appliance import groups, policy, testpage
+from appliance.mailauth import MailAuth
 from appliance.peer import Network
+from appliance.recalled import judged_again
 from appliance.rights import Act, NotAllowed, demand, may, may_have, own
-from appliance.supposing import Answer, AskSpf, Supposed, facts_of
+from appliance.supposing import Answer, Supposed, facts_of
 from mailstore.config import Settings
 from mailstore.directory.contract import Directory, People
 from mailstore.directory.entry import checked
@@ -102,14 +104,14 @@ class Desk:
         store: Store,
         directory: Directory,
         people: People | None = None,
-        spf: AskSpf | None = None,
+        mailauth: MailAuth | None = None,
     ) -> None:
-        """`people` and `spf` are asked about senders whom somebody tries; without them nothing is known of those."""
+        """`people` and `mailauth` are asked about those who send; without them nothing is known of them."""
         self._settings = settings
         self._store = store
         self._directory = directory
         self._people = people
-        self._spf = spf
+        self._mailauth = mailauth
 
     # -- seeing
 
@@ -175,10 +177,14 @@ class Desk:
         printer = await self._existing(name)
         demand(person, Act.OPERATE, printer)
         known = await facts_of(
-            supposed, self._insiders, behind=self._settings.smtp.behind, people=self._people, spf=self._spf
+            supposed,
+            printer,
+            networks=self._insiders,
+            behind=self._settings.smtp.behind,
+            people=self._people,
+            mailauth=self._mailauth,
         )
-        entries = await self._entries() if printer.members else {}
-        members = [entries[name] for name in printer.members if name in entries]
+        members = await groups.members(self._directory, printer)
         verdict, sentence = policy.why(printer, known, members, connected=supposed.connected, remedy=remedy)
         return Answer(verdict=verdict, sentence=sentence)
 
@@ -307,9 +313,15 @@ class Desk:
         job, _ = await self._job(person, number)
         printer = await self._existing(job.printer)
         if not may(person, Act.OPERATE, printer):  # the rules of today count for a sender, not those of the first time
-            supposed = Supposed(sender=job.sender, login=True)
-            known = await facts_of(supposed, (), behind="", people=self._people, spf=None)
-            verdict = policy.judge(printer, known)
+            verdict = await judged_again(
+                job,
+                printer,
+                person,
+                store=self._store,
+                directory=self._directory,
+                people=self._people,
+                networks=self._insiders,
+            )
             if not verdict.allowed:
                 raise NotAllowed(f"job {number} is not printed again: {verdict.sentence}")
         return await self._store.print_again(number, person.name)

@@ -1,4 +1,4 @@
-"""Groups of printers: what a group must be among the other entries, which no entry can say by itself.  No I/O.
+"""Groups of printers: what a group must be among the other entries, which no entry can say by itself.
 
 Security: a group lets people print on its members by rules of its own.  So whoever puts a printer into a group must be
 one who may set that printer's own rules.
@@ -8,11 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
+import structlog
+
 from appliance.rights import Act, demand
 from mailstore.address import canonical, split_subaddress
+from mailstore.directory.contract import Directory
 from mailstore.directory.records import Person, Printer
 from mailstore.failure import PermanentFailure
 from mailstore.job import Job
+
+log = structlog.get_logger()
+
+
+async def members(directory: Directory, printer: Printer) -> tuple[Printer, ...]:
+    """What prints: the printer itself, or those of the group that there are.  Raises `TransientFailure`."""
+    if not printer.is_group:
+        return (printer,)
+    found = []
+    for name in printer.members:
+        member = await directory.printer(name)
+        if member is None or member.is_group:
+            log.warning("group names what is no printer", group=printer.name, member=name)
+        else:
+            found.append(member)
+    return tuple(found)
 
 
 def check(person: Person, group: Printer, before: Collection[str], printers: Sequence[Printer]) -> None:

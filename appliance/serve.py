@@ -17,6 +17,7 @@ import structlog
 
 from appliance.gauges import StoreGauges
 from appliance.guessing import Guesses
+from appliance.mailauth import MailAuth
 from appliance.partial import Assembler
 from appliance.people import first_administrator
 from appliance.pop3.server import start_pop3
@@ -71,15 +72,21 @@ async def serve(settings: Settings) -> None:
         relay = Relay(settings, kept.store, kept.people)
         teller = Teller(settings, kept.store, kept.directory, queued=relay.ring)
         assembler = Assembler(settings, kept.store, kept.directory, kept.people)
+        mailauth = MailAuth(settings)
+        stack.push_async_callback(mailauth.close)  # after the ports, which ask it to their end
         open_ports: list[_Listener] = []
         stack.push_async_callback(_close, open_ports)
         store, directory, people = kept.store, kept.directory, kept.people
         guesses = Guesses(settings.limits.password_guesses)
-        smtp = await start_smtp(settings, store, directory, people=people, certificate=certificate, guesses=guesses)
+        smtp = await start_smtp(
+            settings, store, directory, people=people, certificate=certificate, guesses=guesses, mailauth=mailauth
+        )
         open_ports.append(smtp)
         pop3 = await start_pop3(settings, store, directory, people=people, certificate=certificate, guesses=guesses)
         open_ports.append(pop3)
-        web = await start_web(settings, store, directory, people, certificate, refresh=kept.forget, guesses=guesses)
+        web = await start_web(
+            settings, store, directory, people, certificate, refresh=kept.forget, guesses=guesses, mailauth=mailauth
+        )
         open_ports.append(web)
         async with asyncio.TaskGroup() as tasks:
             work: dict[str, Callable[[], Awaitable[None]]] = {

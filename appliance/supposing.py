@@ -1,25 +1,27 @@
 """A mail that nobody has sent: what is known of it, so that the verdict on it can be told beforehand.
 
-What can be looked up is looked up as for a real mail: SPF of the sender in the DNS, his groups in the directory.  What
-only a mail can show is supposed: its author, and whether a signature proves him.
+What can be looked up is looked up as for a real mail, by what the door asks: SPF and DMARC of the sender in the DNS,
+his groups in the directory.  What only a mail can show is supposed: its author, whether a signature proves him, whether
+it came to an address that was given away.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
-from appliance.peer import Address, Network, plain_ip
+from appliance.mailauth import MailAuth
+from appliance.peer import Network, plain_ip, within
 from appliance.policy import Facts, Verdict
 from appliance.proof.conclude import conclude
-from appliance.proof.result import DkimFinding, Findings, Proven, Result, SpfFinding
+from appliance.proof.result import DkimFinding, Findings, Result
 from mailstore import address as addresses
 from mailstore.directory.contract import People
+from mailstore.directory.records import Printer
 
 _NOWHERE = "0.0.0.0"  # noqa: S104 - an address nobody has
-SUPPOSED_HELO = "mail.invalid"
-AskSpf = Callable[[Address, str, str], Awaitable[SpfFinding]]
-"""`MailAuth.spf`: of a client's address, its HELO and a reverse-path."""
+_HELO = "mail.invalid"
+_PRINTER = "printer@example.com"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,54 +31,70 @@ class Supposed:
     sender: str  # the envelope sender, "" for the null one
     ip: str = ""  # where it comes from; "": the site's own networks
     login: bool = False  # sent with a login whose address the sender is
-    author: str | None = None  # of the From field; None: the sender
-    signed: bool = False  # DKIM proves the author
+    author: str | None = None  # the one of the From field, "" for none or several; None: the sender
+    signed: bool = False  # DKIM of the author's domain proves the author
+    given_away: bool = False  # sent to an address of this printer that was given away, and still stands
 
     @property
     def connected(self) -> str:
         where = f"from {self.ip}" if self.ip else "from anywhere" if self.login else "from the site's own networks"
         where += " and logged in" if self.login else ""
+        where += ", to an address that was given away" if self.given_away else ""
         where += f", with the author {self.author or 'nobody'}" if self.author not in (None, self.sender) else ""
         return where + (", signed by the author's domain" if self.signed else "")
 
 
 async def facts_of(
-    supposed: Supposed, networks: Collection[Network], *, behind: str, people: People | None, spf: AskSpf | None
+    supposed: Supposed,
+    printer: Printer,
+    *,
+    networks: Collection[Network],
+    behind: str,
+    people: People | None,
+    mailauth: MailAuth | None,
 ) -> Facts:
-    """All that would be known when it has come.
+    """All that would be known when it has come, to be judged by the rules of `printer`.
 
-    `networks` are `policy.insiders`, `behind` is as in `[smtp]`.  Raises `PermanentFailure` for an address of a client
-    that is none, and `TransientFailure` where the directory does not answer.
+    `networks` are `policy.insiders`, `behind` is as in `[smtp]`.  Raises `PermanentFailure` for what is no address, and
+    `TransientFailure` where the directory does not answer.
     """
-    sender = addresses.canonical(supposed.sender) if supposed.sender else ""
-    author = sender if supposed.author is None else addresses.canonical(supposed.author)
+    sender = _address(supposed.sender)
+    author = sender if supposed.author is None else _address(supposed.author)
     inside = next(iter(networks), None)
     ip = plain_ip(supposed.ip or (_NOWHERE if supposed.login or inside is None else str(inside.network_address)))
-    insider = any(ip in network for network in networks)
+    insider = within(ip, networks)
     applies = bool(sender) and not (insider or supposed.login or behind)
-    finding: SpfFinding | None = SpfFinding(result=Result.NONE)
-    if applies:
-        finding = await spf(ip, SUPPOSED_HELO, supposed.sender) if spf else None
-    person = await people.person_by_address(sender) if people and sender else None
+    spf = await mailauth.spf(ip, _HELO, supposed.sender) if applies and mailauth else None
+    findings = Findings(author=author, spf=spf)
+    if mailauth and not (insider or (supposed.login and author == sender)):  # nor is anything asked at the door
+        header = f"From: <{author}>\r\n".encode() if author else b""
+        findings = await mailauth.examine(header).end(spf)
+    if supposed.signed:
+        findings = replace(findings, dkim=(_signature(author),), dmarc=None)
     return Facts(
         sender=supposed.sender,
         ip=ip,
         insider=insider,
         login=frozenset({sender}) if supposed.login and sender else frozenset(),
-        groups=frozenset(person.groups) if person else frozenset(),
-        spf=finding.result if finding else None,
+        token=supposed.given_away,
+        groups=await people.groups(sender) if people and sender and _names_groups(printer) else frozenset(),
+        spf=spf.result if spf else None if applies else Result.NONE,
         author=author,
-        message=_proven(supposed, author, finding),
+        message=conclude(findings, reverse_path=supposed.sender, recipient=_PRINTER, forwarders=()),
     )
 
 
-def _proven(supposed: Supposed, author: str, spf: SpfFinding | None) -> Proven:
-    recipient = "printer@example.com"
-    signature = DkimFinding(
-        result=Result.PASS, domain=author.rpartition("@")[2], names=frozenset((recipient,)), digest=b"supposed"
-    )
-    findings = Findings(author=author, spf=spf, dkim=(signature,) if supposed.signed else ())
-    return conclude(findings, reverse_path=supposed.sender, recipient=recipient, forwarders=())
+def _address(text: str) -> str:
+    return addresses.canonical(addresses.parse_path(f"<{text}>", utf8=True, null_allowed=True).address)
+
+
+def _names_groups(printer: Printer) -> bool:
+    return any(rule.strip().lower().startswith("group:") for rule in (*printer.allow, *printer.deny))
+
+
+def _signature(author: str) -> DkimFinding:
+    domain = author.rpartition("@")[2]
+    return DkimFinding(result=Result.PASS, domain=domain, names=frozenset((_PRINTER,)), digest=b"supposed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

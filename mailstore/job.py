@@ -184,3 +184,4 @@ class Job:
     proved: str = ""  # the canonical address that `proof` proved, "" for none
     capability: int = 0  # the number of the capability that it came by
     waived: bool = False  # somebody released it: limits of pages are not asked again
+    client_ip: str = ""  # who delivered it

@@ -1,6 +1,7 @@
 """The table of `tests.policy_table`, acted out: real SMTP, a real name server, real signatures, store and directory.
 
-Each row has a printer and domains of its own: example.org is rN.example.org in row N, so that all rows have one zone.
+And beside what SMTP says what the desk says of the same mail beforehand (`printer why`, the page, the API).  Each row
+has a printer and domains of its own: example.org is rN.example.org in row N, so that all rows have one zone.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from dataclasses import dataclass, replace
 import pytest
 import pytest_asyncio
 
+from appliance.desk import COMMAND_LINE, Desk
 from appliance.policy import Moment
 from appliance.proof.result import Result
 from appliance.smtp.limits import Limits
 from appliance.smtp.receiver import Receiver
+from appliance.supposing import Supposed
 from mailstore.directory.records import Person, Raw
 from mailstore.options import token_digest
 from tests.dns_server import dns_server, misbehaving
@@ -81,6 +84,22 @@ class Scene:
             failing.add(f"{ed25519_signer().selector}._domainkey.{self.own(self.row.signature.domain)}")
         return failing
 
+    def supposed(self) -> Supposed | None:
+        """The same mail for who asks beforehand; None where he cannot say it."""
+        row, signed = self.row, self.row.signature
+        if signed and signed.result is Result.TEMPERROR:
+            return None  # a signature is supposed to prove or not to: of its key the DNS is not asked
+        author = row.author
+        proves = signed is not None and signed.result is Result.PASS and signed.to == PRINTER
+        return Supposed(
+            sender=self.own(row.sender),
+            ip=CLIENTS["outside" if row.where is Where.LOGIN else row.where],
+            login=row.where is Where.LOGIN,
+            author=None if row.authors is None else self.own(author),
+            signed=proves and signed is not None and signed.domain == author.rpartition("@")[2],
+            given_away=row.token,
+        )
+
     def message(self) -> bytes:
         row = self.row
         authors = (row.sender,) if row.authors is None else row.authors
@@ -105,6 +124,10 @@ class Stage:
 
     house: Site
     receivers: Mapping[str, Receiver]
+
+    def desk(self, row: Row) -> Desk:
+        site = self.receivers[row.behind].site
+        return Desk(site.settings, site.store, site.directory, site.people, site.mailauth)
 
     async def client(self, stack: AsyncExitStack, row: Row) -> Wire:
         login = row.where is Where.LOGIN
@@ -174,22 +197,51 @@ async def _cast(house: Site) -> None:
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.row.name)
 async def test_a_row_through_smtp(stage: Stage, scene: Scene) -> None:
     wanted = scene.row.expected
-    async with AsyncExitStack() as stack:
-        client = await stage.client(stack, scene.row)
-        answer = await client.ask(f"MAIL FROM:<{scene.own(scene.row.sender)}>")
-        assert answer.startswith("250"), answer
-        answer = await client.ask(f"RCPT TO:<{scene.recipient}>")
-        if wanted.moment is Moment.RCPT and not wanted.allowed:
-            assert answer.startswith(f"{wanted.reply} "), answer
-            return
-        assert answer.startswith("250 2.1.5"), answer
-        assert (await client.ask("DATA")).startswith("354")
-        await client.send(scene.message() + b".\r\n")
-        answer = await client.reply()
+    moment, answer = await _sent(stage, scene)
+    at_once = wanted.moment is Moment.RCPT and not wanted.allowed
     assert answer.startswith(f"{wanted.reply} "), answer
+    assert (moment is Moment.RCPT) is at_once
+    job = None
     if wanted.allowed:
         number = re.search(r"job (\d+)|jobs (\d+)", answer)
         assert number is not None, answer
         job = await stage.house.store.job(int(number[1] or number[2]))
         assert job is not None
         assert (job.trust, job.proof) == (wanted.trust, wanted.proof)
+    if (supposed := scene.supposed()) is None:
+        return
+    told = await stage.desk(scene.row).try_sender(COMMAND_LINE, scene.name, supposed)
+    assert told.allowed is answer.startswith("250"), told.sentence
+    assert told.uncertain is answer.startswith("451"), told.sentence
+    assert told.verdict.moment is wanted.moment, told.sentence
+    assert _moments_in(told.sentence) == ({wanted.moment} - {Moment.RCPT})
+    if job is not None:
+        assert (told.verdict.trust, told.verdict.proof, told.verdict.proved) == (job.trust, job.proof, job.proved)
+    else:
+        assert answer.split()[1] == told.verdict.status
+
+
+async def _sent(stage: Stage, scene: Scene) -> tuple[Moment, str]:
+    """The reply that decided, and whether that was the one to RCPT or the one to the data."""
+    async with AsyncExitStack() as stack:
+        client = await stage.client(stack, scene.row)
+        answer = await client.ask(f"MAIL FROM:<{scene.own(scene.row.sender)}>")
+        assert answer.startswith("250"), answer
+        answer = await client.ask(f"RCPT TO:<{scene.recipient}>")
+        if not answer.startswith("250 2.1.5"):
+            return Moment.RCPT, answer
+        assert (await client.ask("DATA")).startswith("354")
+        await client.send(scene.message() + b".\r\n")
+        return Moment.DATA, await client.reply()
+
+
+def _moments_in(sentence: str) -> set[Moment]:
+    words = {Moment.HEADER: "seen when the header has come", Moment.DATA: "seen when the whole message has come"}
+    return {moment for moment, told in words.items() if told in sentence}
+
+
+async def test_what_cannot_be_asked_beforehand() -> None:
+    """Only what nobody can know beforehand: whether the DNS will answer for the key of a signature."""
+    left_out = [scene.row for scene in SCENES if scene.supposed() is None]
+    assert len(left_out) == 5
+    assert all(row.signature and row.signature.result is Result.TEMPERROR for row in left_out)

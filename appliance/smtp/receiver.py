@@ -14,6 +14,7 @@ from typing import Any
 
 from prometheus_client import Counter
 
+from appliance.mailauth import MailAuth
 from appliance.peer import Address
 from appliance.smtp.door import SMTP, Door
 from appliance.smtp.limits import REFUSALS, Gate
@@ -29,9 +30,11 @@ for _reason in (*REFUSALS, "shutdown", "balancer"):
 class Receiver:
     """The listeners and their connections.  `server.start_smtp` makes it."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, own: MailAuth | None = None) -> None:
+        """`own` is closed together with it."""
         self.loop = asyncio.get_running_loop()
         self.site = site
+        self._own = own
         # Behind another server the site's addresses stand for everybody.
         self.gate = Gate(site.limits, exempt=site.settings.site.networks if site.settings.smtp.behind else ())
         self.connections: dict[asyncio.Transport, Callable[[], None]] = {}
@@ -121,7 +124,8 @@ class Receiver:
         await self._empty.wait()
         while tasks := self._tasks | self._handshakes:
             await asyncio.wait(tasks)
-        await self.site.mailauth.close()
+        if self._own:
+            await self._own.close()
 
 
 def talks_already(transport: asyncio.Transport) -> bool:

@@ -16,16 +16,17 @@ from typing import Final
 
 import structlog
 
+from appliance import groups
 from appliance.peer import plain_ip
 from appliance.smtp.client import Client
-from appliance.smtp.destination import TOO_OFTEN, Destination, Wanted, limits_of
+from appliance.smtp.destination import TOO_OFTEN, Destination, Wanted
 from appliance.smtp.evidence import Evidence, refused
 from appliance.smtp.limits import Allowance
 from appliance.smtp.reply import Reply, refusal
 from appliance.smtp.site import Site
 from mailstore import address as addresses
 from mailstore import options
-from mailstore.directory.records import NO_LIMITS, Person, Printer, PrintLimits
+from mailstore.directory.records import NO_LIMITS, Person, Printer
 from mailstore.failure import Failure
 from mailstore.parameters import RcptParameters
 from mailstore.store.admission import Capability
@@ -72,7 +73,7 @@ async def _printer(
         capability = await _capability(site, evidence.client, printer, said.token)
         if capability is None:
             return NO_TOKEN
-    members = await _members(site, printer)
+    members = await groups.members(site.directory, printer)
     if not members:
         return Reply(code=550, status="5.1.1", text="this group has no printer now", reason="unknown-recipient")
     sender = addresses.split_subaddress(addresses.canonical(evidence.reverse_path))[0]
@@ -82,9 +83,11 @@ async def _printer(
     if verdict.allowed is False:
         return refused(verdict)
     for member in members:
-        full = await _no_room(site, member, wanted.declared)
-        if full := full or await _no_more(site, limits_of(printer, member), member, verdict.proved, wanted.declared):
+        if full := await _no_room(site, member, wanted.declared):
             return full
+    for limited in (printer, *members) if printer.is_group else members:
+        if enough := await _no_more(site, limited, verdict.proved, wanted.declared):
+            return enough
     # The reserve of disk is asked for by DATA, before the client sends anything.
     return Destination(
         address=options.without_token(wanted.address),
@@ -100,20 +103,6 @@ async def _printer(
 
 def _without_token(said: RcptParameters) -> RcptParameters:
     return replace(said, orcpt=options.without_token(said.orcpt))
-
-
-async def _members(site: Site, printer: Printer) -> tuple[Printer, ...]:
-    """What prints: the printer itself, or those of the group that there are."""
-    if not printer.is_group:
-        return (printer,)
-    members = []
-    for name in printer.members:
-        member = await site.directory.printer(name)
-        if member is None or member.is_group:
-            log.warning("group names what is no printer", group=printer.name, member=name)
-        else:
-            members.append(member)
-    return tuple(members)
 
 
 async def _capability(site: Site, client: Client, printer: Printer, token: str) -> Capability | None:
@@ -141,9 +130,10 @@ async def _no_room(site: Site, printer: Printer, declared: int) -> Reply | None:
     return None
 
 
-async def _no_more(site: Site, limits: PrintLimits, printer: Printer, proved: str, declared: int) -> Reply | None:
-    """Which limit of an hour one more job would pass; the store asks again when the message has come."""
-    if limits is NO_LIMITS:
+async def _no_more(site: Site, printer: Printer, proved: str, declared: int) -> Reply | None:
+    """Which limit of an hour, its own or the group's that it is, one more job would pass; the store asks again when the
+    message has come."""
+    if (limits := printer.limits) == NO_LIMITS:
         return None
     for whom, sender, most_jobs, most_octets in (
         ("everybody together", "", limits.jobs, limits.octets),

@@ -126,15 +126,18 @@ async def start_smtp(
     certificate: Certificate | None = None,
     guesses: Guesses | None = None,
     limits: Limits | None = None,
+    mailauth: MailAuth | None = None,
 ) -> Receiver:
     """Listen where `[smtp]`, `[submission]` and `[submissions]` say.
 
     Without a certificate there is no TLS; without it or people, no door for logins.  `guesses` are those of all
-    ports that take passwords.  Raises `PermanentFailure` when a port is taken, and then listens nowhere.
+    ports that take passwords; `mailauth` is closed by whoever made it.  Raises `PermanentFailure` when a port is taken,
+    and then listens nowhere.
     """
     limits = limits or Limits.of(settings)
     hourly = limits.postmaster_hourly
     each = limits.postmaster_hourly_per_client
+    asked = mailauth or MailAuth(settings)
     receiver = Receiver(
         Site(
             settings=settings,
@@ -143,13 +146,14 @@ async def start_smtp(
             people=people,
             certificate=certificate,
             limits=limits,
-            mailauth=MailAuth(settings),
+            mailauth=asked,
             guesses=guesses or Guesses(settings.limits.password_guesses),
             pace=Pace(limits.messages_per_minute),
             postmaster=Allowance(hourly, each),
             # Behind another server strangers have one address together.
             postmaster_strangers=Allowance(hourly, hourly if settings.smtp.behind else each),
-        )
+        ),
+        own=None if mailauth else asked,
     )
     doors = [(SMTP, settings.smtp.listen, settings.smtp.proxies)]
     if people is not None and certificate is not None:

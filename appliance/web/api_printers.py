@@ -84,6 +84,7 @@ class Verdict(BaseModel):
     """Whether a sender may print, and why."""
 
     allowed: bool
+    uncertain: bool  # the DNS would have to answer first
     sentence: str
 
 
@@ -175,13 +176,17 @@ async def may_print(
     sender: Annotated[str, Query(max_length=320, description="the envelope sender; empty: the null reverse-path")],
     ip: Annotated[str, Query(max_length=64, description="where it comes from; empty: the site's networks")] = "",
     login: Annotated[bool, Query(description="sent with a login whose address this is")] = False,
-    author: Annotated[str, Query(max_length=320, description="the author in the From field; empty: the sender")] = "",
+    author: Annotated[
+        str | None, Query(max_length=320, description="of the From field; empty: none or several; absent: the sender")
+    ] = None,
     signed: Annotated[bool, Query(description="signed with DKIM by the author's domain")] = False,
+    given_away: Annotated[bool, Query(description="sent to an address that was given away, and stands")] = False,
 ) -> Verdict:
     """Whether a sender may print: what SMTP would say."""
     if sender or login:
         sender = parse_path(f"<{sender}>", utf8=True, null_allowed=False).address
-    answer = await site.desk.try_sender(
-        person, name, Supposed(sender=sender, ip=ip, login=login, author=author or None, signed=signed)
-    )
-    return Verdict(allowed=answer.allowed, sentence=answer.sentence)
+    if author:
+        author = parse_path(f"<{author}>", utf8=True, null_allowed=False).address
+    supposed = Supposed(sender=sender, ip=ip, login=login, author=author, signed=signed, given_away=given_away)
+    answer = await site.desk.try_sender(person, name, supposed)
+    return Verdict(allowed=answer.allowed, uncertain=answer.uncertain, sentence=answer.sentence)

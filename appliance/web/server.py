@@ -33,7 +33,7 @@ class WebServer:
 
     site: Site
     http: HttpServer
-    mailauth: MailAuth
+    mailauth: MailAuth | None  # its own, if it has one
 
     @property
     def address(self) -> tuple[str, int]:
@@ -52,7 +52,8 @@ class WebServer:
         """Live streams end at once; requests under way have `grace` seconds."""
         await self.site.live.close()
         await self.http.close(grace)
-        await self.mailauth.close()
+        if self.mailauth:
+            await self.mailauth.close()
 
 
 async def start_web(
@@ -64,22 +65,24 @@ async def start_web(
     *,
     refresh: Callable[[], None],
     guesses: Guesses | None = None,
+    mailauth: MailAuth | None = None,
 ) -> WebServer:
     """Serve the page where `[web] listen` says; HTTPS with `certificate` unless that is on loopback.
 
     `refresh` makes this process forget what it remembers of the directory, and is called after each change made here.
-    `guesses` are shared with the other ports that take passwords.
+    `guesses` are shared with the other ports that take passwords, `mailauth` with the ports that take mail; whoever
+    made that closes it.
     Raises `PermanentFailure` when the port is taken.
     """
     listener = bind(settings.web.listen, "[web] listen")
     secure = not _on_loopback(listener)
-    mailauth = MailAuth(settings)  # for addresses that somebody tries
+    own = None if mailauth else MailAuth(settings)
     site = Site(
         settings=settings,
         store=store,
         directory=directory,
         people=people,
-        desk=Desk(settings, store, directory, people, mailauth.spf),
+        desk=Desk(settings, store, directory, people, mailauth or own),
         register=Register(settings, store, people),
         live=Live(store),
         reach=Reach(directory),
@@ -90,8 +93,8 @@ async def start_web(
     )
     app = make_app(site)
     if secure:
-        return WebServer(site=site, mailauth=mailauth, http=start_http(app, listener, tls=certificate.context))
-    return WebServer(site=site, mailauth=mailauth, http=start_http(Proxied(app), listener))
+        return WebServer(site=site, mailauth=own, http=start_http(app, listener, tls=certificate.context))
+    return WebServer(site=site, mailauth=own, http=start_http(Proxied(app), listener))
 
 
 def _on_loopback(listener: socket.socket) -> bool:

@@ -66,6 +66,7 @@ _JOB_COLUMNS = (
     MESSAGE.c.proved,
     JOB.c.capability,
     JOB.c.waived,
+    MESSAGE.c.client_ip,
 )
 _JOBS = sa.select(*_JOB_COLUMNS).join(MESSAGE, MESSAGE.c.id == JOB.c.message_id)
 
@@ -129,4 +130,5 @@ def job_of(row: Sequence[Any]) -> Job:
         proved=row[29],
         capability=row[30],
         waived=bool(row[31]),
+        client_ip=row[32],
     )
