@@ -26,7 +26,6 @@ from appliance.policy import Facts, Verdict, Want
 from appliance.proof.fields import author as author_of
 from appliance.proof.report import results
 from appliance.proof.result import Proven, Result
-from appliance.smtp.destination import limits_of
 from appliance.smtp.heading import Heading, refuse_loop
 from appliance.smtp.intake import Intake
 from appliance.smtp.limits import Limits
@@ -199,7 +198,7 @@ class Assembler:
                 content=intake.content,
                 signatures=(),
             )
-            recipient = self._recipient(job, entry, printer, envelope)
+            recipient = self._recipient(job, printer, envelope)
             if await self._store.put_together(split.job_id, draft, envelope, recipient):
                 SPLIT.labels("printed").inc()
                 RECEIVED.labels(split.printer).inc()
@@ -284,7 +283,7 @@ class Assembler:
             ),
         )
 
-    def _recipient(self, job: Job, entry: Printer, printer: Printer, envelope: Envelope) -> Recipient:
+    def _recipient(self, job: Job, printer: Printer, envelope: Envelope) -> Recipient:
         network = envelope.client_ip if envelope.proof == Proof.NETWORK else ""
         fields = (
             trace.return_path(envelope.reverse_path)
@@ -299,7 +298,6 @@ class Assembler:
             reason="job-queued" if printer.drained_by_bridge else "job-fetchable",
             notify=job.notify,
             orcpt=job.orcpt,
-            limits=limits_of(entry, printer),
         )
 
 
