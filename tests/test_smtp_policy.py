@@ -69,6 +69,8 @@ MADE = (
     printer("laser", "*", unverified_ok=True, languages=(Language.PCL, Language.POSTSCRIPT)),
     printer("trusting", "*", languages=(Language.PCL,), raw=Raw.VERIFIED),
     printer("matrix", "*", unverified_ok=True, languages=(Language.TEXT,)),
+    printer("seldom", "*", uri="", members=("anyone", "few-here"), limits=PrintLimits(jobs=1, octets=3000)),
+    printer("few-here", "*", limits=PrintLimits(jobs=2)),
     printer("two-kinds", "*", uri="", unverified_ok=True, members=("laser", "matrix")),
 )
 
@@ -535,6 +537,19 @@ async def test_limits_of_a_printer(outside: Receiver) -> None:
         await client.ask("RSET")
         assert await say(client, ADA, "light", message=letter(body="x\r\n" * 700)) == no_more.format("octets")
         assert await say(client, ADA, "light", message=letter(body="x\r\n" * 2000)) == too_large
+
+
+async def test_limits_of_a_group_are_its_own(house: Site, outside: Receiver) -> None:
+    no_more = "450 4.7.1 the printer takes no more jobs from everybody together within this hour, try again later"
+    number(await mail(outside, ADA, "few-here"))  # what goes to a member alone uses up nothing of the group's
+    assert re.fullmatch(r"250 2\.0\.0 accepted as jobs \d+, \d+", await mail(outside, ADA, "seldom"))
+    assert await house.store.usage("seldom") == await house.store.usage("seldom", ADA)
+    assert (await house.store.usage("seldom")).jobs == 1  # on two printers
+    assert (await house.store.usage("few-here")).jobs == 2
+    assert (await house.store.usage("anyone")).jobs == 0  # which has no limits
+    assert await mail(outside, ADA, "seldom") == no_more
+    number(await mail(outside, ADA, "anyone"))
+    assert await mail(outside, ADA, "few-here") == no_more
 
 
 async def test_an_unproved_sender_uses_up_nobodys_limit(outside: Receiver) -> None:

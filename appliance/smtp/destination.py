@@ -7,12 +7,12 @@ token stands in `key` alone, which is compared and neither shown, kept nor logge
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Final
 
 from appliance.policy import Verdict
 from appliance.smtp.reply import Reply
-from mailstore.directory.records import NO_LIMITS, Person, Printer, PrintLimits
+from mailstore.directory.records import NO_LIMITS, Person, Printer
 from mailstore.options import Options
 from mailstore.parameters import RcptParameters
 from mailstore.store.contract import Recipient
@@ -46,6 +46,12 @@ class Destination:
         return (*self.members, *self.people)
 
     @property
+    def limited_group(self) -> Printer | None:
+        """The group that it is, if this has limits of its own."""
+        printer = self.printer
+        return printer if printer and printer.is_group and printer.limits != NO_LIMITS else None
+
+    @property
     def open(self) -> bool:
         """Nobody can say yet whether it is accepted."""
         return self.verdict is not None and self.verdict.allowed is None
@@ -65,7 +71,7 @@ def maildrops(recipients: Iterable[Destination], fields: Callable[[Destination],
     """
     made: dict[str, Recipient] = {}
     for recipient in recipients:
-        said = recipient.said
+        said, group = recipient.said, recipient.limited_group
         for owner in recipient.owners:
             polls = isinstance(owner, Printer) and not owner.drained_by_bridge
             name = owner.name if isinstance(owner, Printer) else owner.maildrop
@@ -78,18 +84,12 @@ def maildrops(recipients: Iterable[Destination], fields: Callable[[Destination],
                     reason="job-fetchable" if polls else "job-queued",
                     notify=said.notify,
                     orcpt=said.orcpt,
-                    limits=limits_of(recipient.printer, owner) if isinstance(owner, Printer) else NO_LIMITS,
+                    limits=owner.limits if isinstance(owner, Printer) else NO_LIMITS,
+                    group=group.name if group else "",
+                    group_limits=group.limits if group else NO_LIMITS,
                     capability=recipient.capability,
                 )
     return list(made.values())
-
-
-def limits_of(printer: Printer | None, member: Printer) -> PrintLimits:
-    """What holds for a job of `member` that was sent to `printer`: of a group's limit and its own the stricter one."""
-    if printer is None or printer is member or printer.limits == NO_LIMITS:
-        return member.limits
-    ours, theirs = asdict(printer.limits), asdict(member.limits)
-    return PrintLimits(**{key: min(filter(None, (ours[key], theirs[key])), default=0) for key in ours})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -127,7 +127,8 @@ def named_limits(limits: PrintLimits) -> dict[str, int]:
 
 def with_limits(limits: PrintLimits, numbers: Mapping[str, int]) -> PrintLimits:
     """`limits` with some others, by the names they have for people; 0 takes one away."""
-    return replace(limits, **{name.replace("-", "_"): number for name, number in numbers.items()})
+    made = replace(limits, **{name.replace("-", "_"): number for name, number in numbers.items()})
+    return NO_LIMITS if made == NO_LIMITS else made  # the store knows this one without looking into it
 
 
 def from_attributes(attributes: Mapping[str, Sequence[bytes]]) -> Reading:

@@ -23,15 +23,14 @@ DAY = 86400.0
 KEPT_SECONDS = 26 * HOUR
 
 _OF = (USAGE.c.printer == given("of"), USAGE.c.sender == given("by"))
+_OF_LATE = (*_OF, USAGE.c.slot >= given("since"), USAGE.c.slot <= given("until"))
 TAKEN = Statement(
     sa.select(
         sa.func.coalesce(sa.func.sum(USAGE.c.jobs), number(0)),
         sa.func.coalesce(sa.func.sum(USAGE.c.octets), number(0)),
-    ).where(*_OF, USAGE.c.slot >= given("since"))
+    ).where(*_OF_LATE)
 )
-PRINTED = Statement(
-    sa.select(sa.func.coalesce(sa.func.sum(USAGE.c.pages), number(0))).where(*_OF, USAGE.c.slot >= given("since"))
-)
+PRINTED = Statement(sa.select(sa.func.coalesce(sa.func.sum(USAGE.c.pages), number(0))).where(*_OF_LATE))
 _MORE = Statement(
     sa.update(USAGE)
     .where(*_OF, USAGE.c.slot == given("now"))
@@ -44,7 +43,7 @@ _MORE = Statement(
 _ADD = Statement(sa.insert(USAGE), *(column.name for column in USAGE.c))
 OLD = Statement(
     sa.select(USAGE.c.printer, USAGE.c.sender, USAGE.c.slot)
-    .where(USAGE.c.slot < given("until"))
+    .where(sa.or_(USAGE.c.slot < given("since"), USAGE.c.slot > given("until")))
     .limit(given("most", sa.Integer))
     .offset(number(0))
 )
@@ -53,6 +52,14 @@ DROP_OLD = Statement(sa.delete(USAGE).where(*_OF, USAGE.c.slot == given("when"))
 
 def slot(at: float) -> int:
     return int(at // SLOT_SECONDS)
+
+
+def slots(seconds: float, now: float) -> dict[str, int]:
+    """The last `seconds`, and one slot more, should the clock go back a little.
+
+    What lies beyond that was counted while the clock was wrong, and must not refuse anybody until its time has come.
+    """
+    return {"since": slot(now - seconds), "until": slot(now) + 1}
 
 
 def check(rows: Rows, printer: str, proved: str, limits: PrintLimits, jobs: int, octets: int, now: float) -> None:
@@ -66,7 +73,7 @@ def check(rows: Rows, printer: str, proved: str, limits: PrintLimits, jobs: int,
             continue
         if most_octets and octets > most_octets:
             raise PermanentFailure("5.3.4", f"larger than all that the printer takes from {whom} in an hour")
-        ((had_jobs, had_octets),) = rows.all(TAKEN, of=printer, by=sender, since=slot(now - HOUR))
+        ((had_jobs, had_octets),) = rows.all(TAKEN, of=printer, by=sender, **slots(HOUR, now))
         for what, most, would in (("jobs", most_jobs, had_jobs + jobs), ("octets", most_octets, had_octets + octets)):
             if most and would > most:
                 text = f"the printer takes no more {what} from {whom} within this hour, try again later"

@@ -18,7 +18,7 @@ async def sweep(committer: Committer, reader: Reader, now: float) -> None:
     times = seen.times(now)
     found = await reader.scan(seen.EXPIRED, **times, most=_FOUND)
     await _drop(committer, seen.DROP_EXPIRED, [{"which": digest} | times for (digest,) in found])
-    found = await reader.scan(counting.OLD, until=counting.slot(now - counting.KEPT_SECONDS), most=_FOUND)
+    found = await reader.scan(counting.OLD, **counting.slots(counting.KEPT_SECONDS, now), most=_FOUND)
     gone = [{"of": printer, "by": sender, "when": slot} for printer, sender, slot in found]
     await _drop(committer, counting.DROP_OLD, gone)
     await committer.submit(lambda rows: capabilities.drop_over(rows, now), Wanted.LATER)

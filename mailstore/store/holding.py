@@ -53,7 +53,7 @@ def _too_many(rows: Rows, row: tuple[str, int, int, int, str], pages: int, limit
     for sender, most, whose in (("", limits.pages, "printer's"), (proved, limits.sender_pages, "sender's")):
         if not most or (whose == "sender's" and not sender):
             continue
-        ((printed,),) = rows.all(counting.PRINTED, of=printer, by=sender, since=counting.slot(now - counting.DAY))
+        ((printed,),) = rows.all(counting.PRINTED, of=printer, by=sender, **counting.slots(counting.DAY, now))
         if printed + pages - counted > most:
             return f"with {pages} pages it would pass the {whose} limit of {most} pages a day"
     found = capabilities.find(rows, capability) if capability else None
@@ -101,9 +101,9 @@ class Counting:
         await self.committer.caught_up()
         now = time.time()
         ((jobs, octets),) = self._reader.all(
-            counting.TAKEN, of=printer, by=sender, since=counting.slot(now - counting.HOUR)
+            counting.TAKEN, of=printer, by=sender, **counting.slots(counting.HOUR, now)
         )
-        ((pages,),) = self._reader.all(counting.PRINTED, of=printer, by=sender, since=counting.slot(now - counting.DAY))
+        ((pages,),) = self._reader.all(counting.PRINTED, of=printer, by=sender, **counting.slots(counting.DAY, now))
         return Usage(jobs=jobs, octets=octets, pages=pages)
 
     async def count_pages(self, job_id: int, pages: int, limits: PrintLimits, *, printed: bool = False) -> str:

@@ -228,6 +228,43 @@ async def test_a_proved_sender_has_a_limit_of_his_own(opened: Opener) -> None:
     assert await store.usage("phaser") == Usage(jobs=5, octets=35)
 
 
+async def test_a_group_has_limits_of_its_own_and_a_mail_counts_there_once(opened: Opener) -> None:
+    store = await opened()
+    members = [
+        replace(recipient(name), limits=limits, group="all", group_limits=PrintLimits(jobs=2, octets=100))
+        for name, limits in (("phaser", NO_LIMITS), ("other", PrintLimits(jobs=3)))
+    ]
+    for number in (1, 1, 2):
+        assert len(set(await bring(store, *members, number=number, proved=ADA))) == 2
+    assert await store.usage("all") == await store.usage("all", ADA) == Usage(jobs=2, octets=14)
+    assert await store.usage("phaser") == Usage()
+    assert await store.usage("other") == Usage(jobs=2, octets=14)
+    assert (await refused(store, *members, proved="bob@example.com"))[0] == "4.7.1"
+    assert (await refused(store, members[0], octets=pattern(101)))[0] == "5.3.4"
+    await bring(store, limited(PrintLimits(jobs=3), "other"), number=3)  # not by the group
+    assert (await refused(store, limited(PrintLimits(jobs=3), "other")))[0] == "4.7.1"
+
+
+async def test_what_a_wrong_clock_counted_refuses_nobody(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = await opened()
+    phaser = limited(PrintLimits(jobs=1, pages=5))
+    real, year = time.time, 365 * 86400
+    monkeypatch.setattr(time, "time", lambda: real() + year)
+    (early,) = await bring(store, phaser, proved=ADA, signatures=(b"one",))
+    assert await store.count_pages(early, 5, phaser.limits) == ""
+    monkeypatch.setattr(time, "time", real)
+    assert await store.usage("phaser") == await store.usage("phaser", ADA) == Usage()
+    (job_id,) = await bring(store, phaser, number=2, proved=ADA)
+    assert await store.count_pages(job_id, 5, phaser.limits) == ""
+    monkeypatch.setattr(time, "time", lambda: real() - 10)  # a little, and what was counted stands
+    assert (await refused(store, phaser))[0] == "4.7.1"
+    monkeypatch.setattr(time, "time", real)
+    await store.sweep(real())
+    assert await store.usage("phaser") == Usage(jobs=1, octets=7, pages=5)
+    monkeypatch.setattr(time, "time", lambda: real() + year)
+    assert await store.usage("phaser") == Usage()  # nothing of it waits for its year
+
+
 async def test_octets_an_hour(opened: Opener) -> None:
     store = await opened()
     for limits, whom in (
