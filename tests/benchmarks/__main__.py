@@ -103,6 +103,8 @@ async def _measure(measure: Measure, bench: Bench, houses: Sequence[House]) -> N
             await house.settled()
     for unit, by_house in figures.items():
         _line(measure, unit, *(by_house[house.name] for house in houses))
+    if measure.within:
+        return
     cost = {name: (seconds - before[name]) * 1000 / mails for name, seconds in ours.processor().items()}
     for name, peak in ours.peaks().items():
         print(f"{'':<38} {name}: {cost[name]:.2f} ms of processor a mail, memory at most {peak:.0f} MB", flush=True)

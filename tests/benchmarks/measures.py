@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks import decide
 from tests.benchmarks.house import DRAINED, LISTED, PASSWORD, POLLED, House, Job, Paper
 from tests.benchmarks.load import SENDER
 from tests.interop.programs import end, finished, program
@@ -62,6 +63,7 @@ class Measure:
     lower: bool = False  # less is better
     needs: str = ""  # a foreign program
     pop3: bool = False  # the peer is Dovecot
+    within: bool = False  # measured in this process, so it costs no other one anything
 
 
 def _document(octets: int) -> bytes:
@@ -228,6 +230,11 @@ async def _poll(bench: Bench, house: House) -> Round:
     return Round(mails=sessions, figures={"sessions/s": sessions / told["seconds"]})
 
 
+async def _decide(bench: Bench, house: House) -> Round:
+    seconds = 0.25 if bench.quick else 1.0
+    return Round(mails=1, figures=await (decide.ours if house.processes else decide.theirs)(seconds))
+
+
 MEASURES = (
     Measure(name="small-1", title="97 KB jobs to one printer", run=_through(SMALL_JOB, 1, 800, 160)),
     Measure(name="small-8", title="97 KB jobs to eight printers", run=_through(SMALL_JOB, 8, 1200, 160)),
@@ -241,6 +248,7 @@ MEASURES = (
     ),
     Measure(name="accept-large", title="a 100 MB mail", run=_accept_large, rounds=5),
     Measure(name="accept-crowd", title="20 mails of 20 MB at once", run=_accept_crowd),
+    Measure(name="decide", title="who may print, 50 rules: goal 1000 us", run=_decide, lower=True, within=True),
     Measure(name="drain", title="POP3: 3,000 mails of 4 KB", run=_drain(SMALL_MAIL, 3000, 32), pop3=True),
     Measure(name="drain-slow", title="the same, one RETR at a time", run=_drain(SMALL_MAIL, 3000, 1), pop3=True),
     Measure(name="drain-large", title="POP3: 20 mails of 10 MB", run=_drain(LARGE_JOB, 20, 4), pop3=True),
