@@ -126,7 +126,7 @@ class Joiner:
         kept += octets
         end = 0 if kept.startswith(b"\r\n") else kept.find(b"\r\n\r\n", max(seen - 3, 0)) + 2
         found = end != 1
-        if (end if found else len(kept)) > self._limit:
+        if (end if found else len(kept) - 1) > self._limit:  # the CR of its empty line may have come already
             raise PermanentFailure("5.3.4", f"the header is longer than {self._limit} octets")
         return (bytes(kept[:end]), bytes(kept[end + 2 :])) if found else None
 

@@ -131,3 +131,10 @@ def test_a_header_is_bounded(parts: list[list[bytes]]) -> None:
     with pytest.raises(PermanentFailure, match="longer than 1000 octets") as refused:
         joined(parts, limit=1000)
     assert refused.value.status == "5.3.4"
+
+
+def test_no_cut_makes_a_header_too_long() -> None:
+    whole = joined([[FIRST], [SECOND]], limit=len(OUTER))
+    assert joined([[bytes([octet]) for octet in part] for part in (FIRST, SECOND)], limit=len(OUTER)) == whole
+    with pytest.raises(PermanentFailure):
+        joined([[FIRST], [SECOND]], limit=len(OUTER) - 1)
