@@ -7,7 +7,7 @@ nobody else's business.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Annotated
 
@@ -42,8 +42,12 @@ class Where(StrEnum):
 
     SITE = "site"
     IP = "ip"
-    SIGNED = "signed"  # from such an address too, with a signature of the sender's domain
+    SIGNED = "signed"  # from such an address too, with a signature of the author's domain
     LOGIN = "login"
+    GIVEN_AWAY = "given-away"  # from such an address, sent to an address of the printer that was given away
+
+
+_OUTSIDE = (Where.IP, Where.SIGNED, Where.GIVEN_AWAY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +55,10 @@ class Trial:
     """An address that somebody tries, and what came of it."""
 
     sender: str = ""
+    author: str = ""  # of the From field, "" if that is the sender
     where: Where = Where.SITE
     ip: str = ""
-    allowed: bool = False
+    chip: tuple[str, str] = ("", "")  # its kind and its words
     verdict: str = ""
     errors: dict[str, str] = field(default_factory=dict)
 
@@ -88,36 +93,52 @@ async def try_address(
     person: Me,
     name: str,
     sender: Annotated[str, Query(max_length=320)] = "",
+    author: Annotated[str, Query(max_length=320)] = "",
     where: Where = Where.SITE,
     ip: Annotated[str, Query(max_length=60)] = "",
 ) -> Response:
     demand(person, Act.OPERATE, (await site.desk.printer(person, name)).printer)
-    trial = await _tried(site, person, name, sender.strip(), where, ip.strip())
+    asked = Trial(sender=sender.strip(), author=author.strip(), where=where, ip=ip.strip())
+    trial = await _tried(site, person, name, asked)
     # htmx takes nothing out of an answer that is an error, and this one shows in the page what is wrong.
     status = 422 if trial.errors and "hx-request" not in request.headers else 200
     return await _show(request, site, person, name, trial, status)
 
 
-async def _tried(site: Site, person: Person, name: str, sender: str, where: Where, ip: str) -> Trial:
+async def _tried(site: Site, person: Person, name: str, asked: Trial) -> Trial:
     errors = {}
+    sender, author, outside = asked.sender, asked.author, asked.where in _OUTSIDE
     try:
-        if sender or where is Where.LOGIN:
+        if sender or asked.where is Where.LOGIN:
             sender = parse_path(f"<{sender}>", utf8=True, null_allowed=False).address
     except PermanentFailure:
         errors["sender"] = "This is not an address: write it like ada@example.com."
     try:
-        if where in (Where.IP, Where.SIGNED):
-            plain_ip(ip)
+        if author:
+            author = parse_path(f"<{author}>", utf8=True, null_allowed=False).address
+    except PermanentFailure:
+        errors["author"] = "The author in From is not an address: write it like ada@example.com."
+    try:
+        if outside:
+            plain_ip(asked.ip)
     except PermanentFailure as failure:
         errors["ip"] = sentence(failure.text)
     if errors:
-        return Trial(sender=sender, where=where, ip=ip, errors=errors)
-    outside = where in (Where.IP, Where.SIGNED)
+        return replace(asked, errors=errors)
     supposed = Supposed(
-        sender=sender, ip=ip if outside else "", login=where is Where.LOGIN, signed=where is Where.SIGNED
+        sender=sender,
+        ip=asked.ip if outside else "",
+        login=asked.where is Where.LOGIN,
+        author=author or None,
+        signed=asked.where is Where.SIGNED,
+        given_away=asked.where is Where.GIVEN_AWAY,
     )
     answer = await site.desk.try_sender(person, name, supposed)
-    return Trial(sender=sender, where=where, ip=ip, allowed=answer.allowed, verdict=f"{answer.sentence}.")
+    chip = ("good", "may print") if answer.allowed else _UNCERTAIN if answer.uncertain else ("bad", "may not print")
+    return replace(asked, sender=sender, author=author, chip=chip, verdict=f"{answer.sentence}.")
+
+
+_UNCERTAIN = ("wait", "asked to try again")
 
 
 async def _show(request: Request, site: Site, person: Person, name: str, trial: Trial, status: int = 200) -> Response:

@@ -3,9 +3,9 @@
 A printer with fifty rules, of which the last one matches.  Ours is all that RCPT does for a sender from outside: the
 printer and the sender's groups from the directory, SPF from the DNS, the rules, the room in the mailbox; caches are as
 warm as from the second mail on.  And the rules alone for a mail that only its signature proves, asked three times: at
-RCPT, at the end of the header and at its end.  The peer is pyspf with a warm cache of its own and a plain loop over the same rules,
-as a policy service of Postfix would have them; asking such a service comes on top.  The name server, the directory and
-the store are real ones.
+RCPT, at the end of the header and at its end.  The peer is pyspf with a warm cache of its own and a plain loop over the
+same rules, as a policy service of Postfix would have them; asking such a service comes on top.  The name server, the
+directory and the store are real ones.
 """
 
 from __future__ import annotations
