@@ -6,7 +6,8 @@ address says `appliance.proof.conclude`, as a field `appliance.proof.report`.
 
 Security: all of it is a stranger's, and he chooses whom we ask.  A mail keeps its header and at most two hashes; its
 questions to the DNS are bounded in number (five signatures, ten seals, eight steps of each walk), in time all together
-(`DEADLINE`), and over all mails by the resolver.  What is not known by then failed for now, and proves nothing.
+(`DEADLINE`), and over all mails, and those of one client, by the resolver.  What is not known by then failed for now,
+and proves nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TypeVar
 from cachetools import TTLCache
 from prometheus_client import Counter
 
-from appliance.peer import Address
+from appliance.peer import Address, customer
 from appliance.proof import arc, dkim, dmarc, tags
 from appliance.proof.body import BodyHashes
 from appliance.proof.dns import Resolver
@@ -28,6 +29,7 @@ from appliance.proof.fields import Field, author, fields
 from appliance.proof.result import ArcFinding, DkimFinding, DmarcFinding, Findings, Result, SpfFinding
 from appliance.proof.spf import check_host
 from appliance.proof.tags import Malformed
+from appliance.proof.turns import CLIENT
 from mailstore.config import Settings
 from mailstore.failure import TransientFailure
 
@@ -38,7 +40,7 @@ RESULTS = Counter(
 )
 DEADLINE = 10.0
 """Seconds for all questions about a message that has ended."""
-_REMEMBERED, _SECONDS = 10_000, 30.0
+_REMEMBERED, _SECONDS = 2_000, 30.0
 _LATE = "the DNS did not answer in time"
 
 _MAYBE = (Result.PASS, Result.TEMPERROR)
@@ -60,6 +62,7 @@ class MailAuth:
         self.forwarders: frozenset[str] = frozenset(settings.proof.forwarders)
         self._resolver = resolver or Resolver(settings.proof)
         self._own = None if resolver else self._resolver
+        self._apart = not settings.smtp.behind  # behind another server all come from one address
         self._clock = clock
         self._deadline = deadline
         self._asked: TTLCache[_SpfKey, SpfFinding] = TTLCache(_REMEMBERED, _SECONDS)
@@ -82,15 +85,23 @@ class MailAuth:
 
     async def _check_host(self, asked: _SpfKey) -> SpfFinding:
         ip, helo, reverse_path = asked
+        CLIENT.set(self._client(ip))
         found = await check_host(self._resolver, ip=ip, helo=helo, reverse_path=reverse_path)
         RESULTS.labels("spf", found.result.value).inc()
         if found.result is not Result.TEMPERROR:
             self._asked[asked] = found
         return found
 
-    def examine(self, block: bytes) -> Examination:
-        """The header has ended: `block` is all of it as received, each line with its CRLF, without the empty line."""
-        return Examination(self._resolver, block, self.forwarders, self._clock(), self._deadline)
+    def examine(self, block: bytes, ip: Address | None = None) -> Examination:
+        """The header has ended: `block` is all of it as received, each line with its CRLF, without the empty line.
+
+        `ip` is the client for whom the DNS is asked, if that is to be bounded.
+        """
+        client = self._client(ip) if ip else None
+        return Examination(self._resolver, block, self.forwarders, self._clock(), self._deadline, client)
+
+    def _client(self, ip: Address) -> int | None:
+        return customer(ip) if self._apart else None
 
     async def close(self) -> None:
         for task in list(self._under_way.values()):
@@ -104,12 +115,19 @@ class Examination:
     """One message.  `author` is its one From author, canonical, "" where there is none, or more than one."""
 
     def __init__(
-        self, resolver: Resolver, block: bytes, forwarders: Collection[str], now: float, deadline: float
+        self,
+        resolver: Resolver,
+        block: bytes,
+        forwarders: Collection[str],
+        now: float,
+        deadline: float,
+        client: int | None = None,
     ) -> None:
         self.author = author(block)
         self._resolver = resolver
         self._forwarders = forwarders
         self._deadline = deadline
+        self._client = client
         # Nothing that is signed is believed of a header that can be read in two ways.
         header: Sequence[Field] = fields(block) or ()
         self._candidates = dkim.candidates(header, self.author, now)
@@ -125,9 +143,11 @@ class Examination:
     async def end(self, spf: SpfFinding | None) -> Findings:
         """The message has ended.  `spf` is what was found for its reverse-path, None if that was not asked."""
         digests = self._body.digests()
+        before = CLIENT.set(self._client)  # the tasks take it with them
         verdicts = [asyncio.create_task(dkim.verify(self._resolver, one, digests)) for one in self._candidates]
         seals = asyncio.create_task(self._seals(digests))
         judging = asyncio.create_task(self._judge(verdicts, spf))
+        CLIENT.reset(before)
         tasks = (*verdicts, seals, judging)
         try:
             await asyncio.wait(tasks, timeout=self._deadline)

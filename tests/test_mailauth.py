@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from appliance.mailauth import RESULTS, MailAuth
+from appliance.proof import dns as resolving
 from appliance.proof.conclude import conclude
 from appliance.proof.result import Findings, Proven, Result, SpfFinding
 from appliance.proof.signature import OLDEST
@@ -341,6 +342,41 @@ async def test_at_most_five_signatures_are_looked_at_and_the_authors_first(dns: 
     assert len(findings.dkim) == len(asked) == 5
     assert findings.dkim[0].result is PASS
     assert proves(findings).author is Proof.DKIM
+
+
+@pytest.mark.parametrize(("behind", "questions"), [("", 2), ("mta", 6)])
+async def test_a_client_asks_so_much_at_once(
+    monkeypatch: pytest.MonkeyPatch, dns: DnsServer, behind: str, questions: int
+) -> None:
+    """All but a mail server in front, by which everybody comes."""
+    monkeypatch.setattr(resolving, "EACH", 2)
+    message = PLAIN
+    for number in range(5):
+        message = with_selector(RSA, f"s{number}").sign(message)
+    async with misbehaving(behind=dns) as listening:
+        listening.gate.clear()
+        given = {"proof": {"dns": [listening.address]}, "smtp": {"behind": behind}}
+        auth = MailAuth(Settings.model_validate(given))
+
+        async def asked() -> None:
+            while len(listening.questions) < questions * 2:
+                listening.asked.clear()
+                await listening.asked.wait()
+
+        block, _, body = message.partition(b"\r\n\r\n")
+        renamed = block.replace(b"example.com", b"example.net")  # nobody knows what is asked for the other
+        pairs = ((IP, block), (OTHER_IP, renamed))
+        examinations = [auth.examine(one + b"\r\n", ip) for ip, one in pairs]
+        for examination in examinations:
+            examination.feed(b"\r\n" + body)
+        ends = [asyncio.create_task(examination.end(None)) for examination in examinations]
+        async with asyncio.timeout(5):
+            await asked()
+        assert len(listening.questions) == questions * 2
+        listening.gate.set()
+        assert [len(findings.dkim) for findings in await asyncio.gather(*ends)] == [5, 5]
+        assert len(listening.questions) >= 12
+        await auth.close()
 
 
 async def test_spf_is_asked_once(dns: DnsServer) -> None:

@@ -97,7 +97,7 @@ def test_who_is_named(content: str, names: set[str]) -> None:
 
 
 def test_very_many_are_not_all_looked_at() -> None:
-    assert len(named([b"a%d@example.com," % n for n in range(3000)])) == 1000
+    assert len(named([b",".join(b"a%d@b.c" % n for n in range(3000))])) == 1000
     assert named([b"ada@example.com," * 10_000]) == frozenset()
 
 

@@ -14,6 +14,7 @@ import uvloop
 
 from appliance.proof import dns as resolving
 from appliance.proof.dns import QUESTIONS, DnsFailure, Resolver, canonical_name
+from appliance.proof.turns import CLIENT
 from mailstore.config import ConfigError, ProofSettings
 from tests.dns_server import DnsServer, Fault, Misbehaving, Records, dns_server, misbehaving
 
@@ -253,6 +254,55 @@ async def test_who_waits_in_line_waits_no_longer_than_the_deadline(
         answers = await asyncio.gather(*waiting, return_exceptions=True)
         assert [type(answer) for answer in answers] == [DnsFailure] * 5
         assert time.monotonic() - began < 1
+        await asking.close()
+
+
+async def test_one_client_does_not_take_all_places(monkeypatch: pytest.MonkeyPatch, nsd: DnsServer) -> None:
+    monkeypatch.setattr(resolving, "EACH", 2)
+    async with misbehaving(behind=nsd) as listening:
+        listening.gate.clear()
+        asking = resolver(listening)
+
+        async def ask(client: int | None, name: str) -> object:
+            CLIENT.set(client)
+            return await asking.a(name)
+
+        async def asked(questions: int) -> None:
+            async with asyncio.timeout(5):
+                while len(listening.questions) < questions:
+                    listening.asked.clear()
+                    await listening.asked.wait()
+
+        hogs = [asyncio.create_task(ask(1, f"slow{number}.example.com")) for number in range(5)]
+        await asked(2)
+        others = [asyncio.create_task(ask(client, f"host{client}.example.com")) for client in (2, None)]
+        wanted = asyncio.create_task(ask(3, "slow4.example.com"))  # what the first only waits to ask
+        await asked(5)
+        hogs[4].cancel()
+        assert sum("slow" in question for question in listening.questions) == 3
+        listening.gate.set()
+        await asyncio.gather(*others, wanted, *hogs[:4])
+        assert len(listening.questions) == len(set(listening.questions)) == 7
+        await asking.close()
+
+
+async def test_what_never_had_its_turn_has_not_failed_for_others(
+    monkeypatch: pytest.MonkeyPatch, nsd: DnsServer
+) -> None:
+    monkeypatch.setattr(resolving, "EACH", 1)
+    monkeypatch.setattr(resolving, "AT_ONCE", 2)
+    async with misbehaving(behind=nsd) as listening:
+        listening.gate.clear()
+        asking = resolver(listening, 0.3)
+
+        async def ask(client: int, name: str) -> object:
+            CLIENT.set(client)
+            return await asking.a(name)
+
+        mine = [asyncio.create_task(ask(1, name)) for name in ("slow.example.com", "example.com")]
+        assert [type(one) for one in await asyncio.gather(*mine, return_exceptions=True)] == [DnsFailure] * 2
+        listening.gate.set()
+        assert await ask(2, "example.com")
         await asking.close()
 
 

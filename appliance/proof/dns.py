@@ -5,10 +5,11 @@ exist (a label of more than 63 octets, RFC 1035 section 2.3.4) has no records, a
 the name exists or not, are an empty answer; SPF calls that a void look-up (RFC 7208 section 4.6.4).
 
 Security: whoever sends a mail names domains of his own, so he chooses what is asked, what is answered, and how slowly.
-A question has one deadline, waiting in line included; questions under way and in line are bounded, and equal ones are
-one.  An answer has a bounded number of records and octets, by TCP counted before it is read, and what is larger is a
-failure; the cache has a bound in octets.  A forged answer must come from the name server's address and port and match
-the number and the question; what does not is passed over.  Names in answers that no host can have are dropped.
+A question has one deadline, waiting in line included; questions under way and in line are bounded, for one client too,
+and equal ones are one.  An answer has a bounded number of records and octets, by TCP counted before it is read, and
+what is larger is a failure; the cache has a bound in octets.  A forged answer must come from the name server's address
+and port and match the number and the question; what does not is passed over.  Names in answers that no host can have
+are dropped.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from dns.rdatatype import RdataType
 from prometheus_client import Counter
 
 from appliance.peer import Address
+from appliance.proof.turns import Turns
 from mailstore.config import ConfigError, ProofSettings
 from mailstore.config_values import split_endpoint
 from mailstore.failure import TransientFailure
@@ -51,6 +53,8 @@ _FAILED, _REMEMBERED = QUESTIONS.labels("failed"), QUESTIONS.labels("remembered"
 
 AT_ONCE: Final = 64
 """Questions under way."""
+EACH: Final = 8
+"""Of them for one client: who names slow domains of his own waits for himself."""
 IN_LINE: Final = 1000
 """Questions under way and waiting."""
 RECORDS: Final = 256
@@ -141,6 +145,7 @@ class Resolver:
         self._closed = False
         self._backend = dns.asyncbackend.get_backend("asyncio")
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._turns = Turns(EACH)
         self._under_way: dict[_Key, asyncio.Task[_Answer]] = {}
         # The value is (answer or None for a failure, seconds to keep it).
         self._cache: TLRUCache[_Key, tuple[_Answer | None, float]] = TLRUCache(
@@ -177,41 +182,65 @@ class Resolver:
         if not canonical:
             return ()
         key = canonical, kind
-        known = self._cache.get(key)
-        if known is not None:
-            _REMEMBERED.inc()
-            if known[0] is None:
-                raise DnsFailure(canonical)
-            return known[0]
-        task = self._under_way.get(key)
-        if task is None:
-            if self._closed or len(self._under_way) >= IN_LINE:
-                _FAILED.inc()
-                raise DnsFailure(canonical)
-            task = asyncio.create_task(self._find_out(key))
-            self._under_way[key] = task
-            task.add_done_callback(lambda done: self._ended(key, done))
+        if (known := self._remembered(key)) is not None:
+            return known
+        task = self._under_way.get(key) or await self._begin(key)
         # One who gives up does not take the answer from the others; it is remembered even if all have.
         await asyncio.wait((task,))
         if task.cancelled():
             raise DnsFailure(canonical)
         return task.result()
 
-    def _ended(self, key: _Key, task: asyncio.Task[_Answer]) -> None:
+    def _remembered(self, key: _Key) -> _Answer | None:
+        """None if it has to be asked.  Raises `DnsFailure` where that failed just now."""
+        known = self._cache.get(key)
+        if known is None:
+            return None
+        _REMEMBERED.inc()
+        if known[0] is None:
+            raise DnsFailure(key[0])
+        return known[0]
+
+    async def _begin(self, key: _Key) -> asyncio.Task[_Answer]:
+        """A turn of his own is waited for by who asks, so that nobody who wants to know the same waits with him."""
+        try:
+            client = await self._turns.take(self._wait)
+        except TimeoutError:
+            _FAILED.inc()
+            raise DnsFailure(key[0]) from None
+        task = self._under_way.get(key)
+        if task is None and not self._closed and len(self._under_way) < IN_LINE:
+            task = asyncio.create_task(self._find_out(key))
+            self._under_way[key] = task
+            task.add_done_callback(lambda done: self._ended(key, done, client))
+            return task
+        self._turns.leave(client)
+        if task is None:
+            _FAILED.inc()
+            raise DnsFailure(key[0])
+        return task
+
+    def _ended(self, key: _Key, task: asyncio.Task[_Answer], client: int | None) -> None:
         del self._under_way[key]
+        self._turns.leave(client)
         if not task.cancelled():
             task.exception()  # seen, also where nobody waits any more
 
     async def _find_out(self, key: _Key) -> _Answer:
+        if (known := self._remembered(key)) is not None:  # while its turn was waited for
+            return known
         name, kind = key
+        asked = False
         try:
             async with asyncio.timeout(self._wait), self._places:
+                asked = True
                 found = await self._resolve(name, kind)
             answer = _values(found.rrset, kind)
         except (dns.exception.DNSException, OSError, ValueError) as error:  # TimeoutError is an OSError
             log.info("DNS question failed", name=name, type=kind.name, error=type(error).__name__)
             _FAILED.inc()
-            self._cache[key] = None, FAILED
+            if asked:
+                self._cache[key] = None, FAILED
             raise DnsFailure(name) from None
         (_FOUND if answer else _ABSENT).inc()
         ttl = found.chaining_result.minimum_ttl

@@ -4,8 +4,8 @@ Of dkimpy the reading of RSA keys and the arithmetic are used.  Its reading of m
 those take time by the square or the cube of what a stranger sends, and cut a value that looks like `b=`.
 
 Security: a record is a stranger's, whose signature is looked at only then.  Keys outside 1024 to 4096 bits prove
-nothing (RFC 8301), nor do exponents that would only cost time: the longest reckoning takes two milliseconds.  The signature has the length of its key before anything
-is reckoned.
+nothing (RFC 8301), nor do exponents that would only cost time: the longest reckoning takes two milliseconds.  The
+signature has the length of its key, and is smaller, before anything is reckoned.
 """
 
 from __future__ import annotations

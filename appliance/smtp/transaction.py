@@ -154,7 +154,7 @@ class Transaction:
         first = self.recipients[0]
         if not (self.evidence.examined or first.open):
             return None
-        examination = self.site.mailauth.examine(heading.block)
+        examination = self.site.mailauth.examine(heading.block, plain_ip(self.client.ip))
         if first.open:
             verdict = self.evidence.judge_author(first, examination.author)
             if verdict.allowed is False:
