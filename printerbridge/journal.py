@@ -102,13 +102,20 @@ class Journal:
         return begun
 
     def complete(
-        self, job: Job, pages: int, proof: DeliveryProof, detail: str, *, late: PrintLimits | None = None
+        self,
+        job: Job,
+        pages: int,
+        proof: DeliveryProof,
+        detail: str,
+        *,
+        late: int = 0,
+        limits: PrintLimits | None = None,
     ) -> None:
         """Instant 4, within a moment; `settled` waits for it.
 
-        `late`: the limits against which its `pages` count, where `count` could not be asked for all of them.
+        `late`: pages of which only the printer knew; what `count` was not asked of them counts against the `limits`.
         """
-        self._ending = _Ending(self._completed(self._held, job, pages, proof, detail, late))
+        self._ending = _Ending(self._completed(self._held, job, pages, proof, detail, late, limits))
 
     async def settled(self) -> None:
         """Return when the end of the job before is durable."""
@@ -123,7 +130,14 @@ class Journal:
             self._ending = None
 
     async def _completed(
-        self, lease: Lease, job: Job, pages: int, proof: DeliveryProof, detail: str, late: PrintLimits | None
+        self,
+        lease: Lease,
+        job: Job,
+        pages: int,
+        proof: DeliveryProof,
+        detail: str,
+        late: int,
+        limits: PrintLimits | None,
     ) -> None:
         reasons = ["job-completed-successfully"]
         if again(job):
@@ -135,8 +149,8 @@ class Journal:
             DURATION.observe(max(0.0, time.time() - job.received_at))
         else:
             await self.note(job, f"ended while it was being sent, and printed nevertheless: {detail}")
-        if pages and late is not None:
-            await self._count_late(job, pages, late)
+        if late and limits is not None:
+            await self._count_late(job, late, limits)
 
     async def _count_late(self, job: Job, pages: int, limits: PrintLimits) -> None:
         """What only the printer knew."""

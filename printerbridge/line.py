@@ -263,14 +263,17 @@ class Line:
                 text = f"the printer ended document {number + 1} with {one.result}, pages printed: {pages}"
                 await self._journal.ended_at_device(job, one.result, text)
                 return
-            tally.add(one)
+            tally.add(one, document)
         seconds = time.monotonic() - started
         PHASE.labels("send").observe(seconds)
         detail = f"sent {tally.octets} octets in {seconds * 1000:.0f} ms, proof: {tally.proof.value}"
         if tally.all_counted:
             detail = f"{detail}, pages counted by the printer: {tally.pages}"
-        late = None if prepared.pages else prepared.limits
-        self._journal.complete(job, prepared.pages or tally.pages, tally.proof, detail, late=late)
+        # What a converter made has the pages that were counted; of what passed only the printer knows.
+        late = tally.senders if prepared.passed else 0
+        self._journal.complete(
+            job, prepared.pages or tally.pages, tally.proof, detail, late=late, limits=prepared.limits
+        )
 
     async def _send(self, prepared: Prepared, number: int, document: Ready) -> Sent | None:
         """One document, in as many attempts as it takes; None if the job is not to be sent any further."""

@@ -188,6 +188,11 @@ def brings_pjl(head: bytes) -> bool:
     return UEL in head[: _UEL_WITHIN + len(UEL)]
 
 
+def names(language: Language | None) -> bool:
+    """Whether PJL can say that a document in this language follows."""
+    return language in _LANGUAGES
+
+
 def job_name(job_id: int, number: int, name: str) -> str:
     """What the printer's panel calls document `number` (from 1) of a job, at most `NAME_OCTETS` of harmless letters."""
     harmless = " ".join(re.sub(r"[^A-Za-z0-9 ._-]", " ", name).split())

@@ -107,8 +107,12 @@ class Prepared:
     @property
     def pages(self) -> int:
         """Of all documents, 0 if it is not known of each."""
-        known = [document.pages for document in self.documents]
-        return sum(known) if all(known) else 0
+        return sum(each.pages for each in self.documents) if all(each.pages for each in self.documents) else 0
+
+    @property
+    def passed(self) -> bool:
+        """Whether a document of the sender's goes as it came."""
+        return not all(document.made or document.ours for document in self.documents)
 
     @property
     def counted(self) -> int:
@@ -273,8 +277,7 @@ class Spool:
         try:
             path = await self._whole_file(part, prepared)
             if counted:
-                folder = await self._own_folder(prepared)
-                part.pages = await convert.count(path, folder=folder, limit=self._converting)
+                part.pages = await convert.count(path, folder=path.parent, limit=self._converting)
                 return part.as_it_came(spoken)
             converted = await self._convert(part, path, printer, prepared, as_is=as_is, asked=asked)
         except PermanentFailure as failure:
@@ -283,9 +286,8 @@ class Spool:
             prepared.converting += time.monotonic() - started
         if converted.route:
             prepared.routes.append(f"{part}: {' '.join(converted.route)}")
-        octets = (await asyncio.to_thread(converted.path.stat)).st_size
         return Ready(
-            octets=octets,
+            octets=(await asyncio.to_thread(converted.path.stat)).st_size,
             pages=converted.pages,
             language=converted.language,
             path=converted.path,

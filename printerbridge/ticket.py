@@ -18,7 +18,7 @@ from mailstore import options
 from mailstore.directory.records import Language
 from mailstore.job import Job
 from mailstore.options import Sides
-from printerbridge.pjl import brings_pjl
+from printerbridge.pjl import brings_pjl, names
 
 POSTSCRIPT: Final = frozenset({Language.POSTSCRIPT, Language.POSTSCRIPT2})
 _DRAWN_FOR_SIDES: Final = frozenset({Language.PCLXL, Language.PWG})  # by `printerbridge.converters`
@@ -83,10 +83,12 @@ def plan(ticket: Ticket, language: Language | None, head: bytes, *, made: bool, 
     if language is Language.PCL and start is not None:
         reset = head[start : start + 2] == b"\x1bE"  # which would undo what stands before it
         return Plan(at=start + 2 * reset, words=_PCL_SIDES[sides], times=times)
-    if pjl and not own:
+    if pjl and not own and names(language):
         return Plan(pjl=_PJL_SIDES[sides], times=times)
     name = language.value if language is not None else "this"
-    why = "it brings PJL of its own" if own else "the printer's entry does not say that it speaks PJL"
+    why = "the printer's entry does not say that it speaks PJL"
+    if own or pjl:
+        why = "it brings PJL of its own" if own else "PJL has no name for it"
     return Plan(times=times, missing=f"{sides.value} could not be asked for: {name} has no word for it, and {why}")
 
 

@@ -54,12 +54,14 @@ class Tally:
 
     octets: int = 0
     pages: int = 0  # that the printer counted
+    senders: int = 0  # of these, those of no banner
     all_counted: bool = True
     proof: DeliveryProof = _PROOFS[-1]  # the weakest of all
 
-    def add(self, sent: Sent) -> None:
+    def add(self, sent: Sent, document: Ready) -> None:
         self.octets += sent.octets
         self.pages += sent.pages or 0
+        self.senders += 0 if document.ours else sent.pages or 0
         self.all_counted = self.all_counted and sent.pages is not None
         self.proof = min(self.proof, sent.proof, key=_PROOFS.index)
 

@@ -144,6 +144,15 @@ async def test_what_only_the_printer_knew_counts_afterwards(shop: Printshop) -> 
     assert (await shop.store.usage("phaser")).pages == 4
 
 
+async def test_a_program_that_hid_pages_has_them_counted_by_the_printer(shop: Printshop) -> None:
+    async with sink(laser) as printer, shop.bridge(NEVER_STALLED):  # which says that it printed two
+        await shop.printer("phaser", printer.uri, pjl=True, limits=PrintLimits(pages=9))
+        (job,) = await shop.ended(await shop.submit("phaser", message(postscript(1))))
+        await shop.ended(await shop.submit("phaser", message(pdf(1))))
+    assert job.pages == 1
+    assert (await shop.store.usage("phaser")).pages == 3
+
+
 async def test_copies_of_what_nobody_can_count_are_held(shop: Printshop) -> None:
     async with sink() as printer, shop.bridge():
         await shop.printer("phaser", printer.uri, Language.PCL, limits=PrintLimits(job_pages=9))

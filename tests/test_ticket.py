@@ -72,7 +72,7 @@ def test_sides_are_asked_for_or_it_is_said_that_they_are_not(
     assert [bool(plan.words), bool(plan.pjl), drawn, bool(plan.missing)].count(True) == 1
     assert (sides.value in plan.missing) == bool(plan.missing)
     if plan.missing:
-        assert not pjl
+        assert not pjl or language is Language.PWG
         assert language in (Language.PDF, Language.PCLXL, Language.PWG, Language.TEXT)
 
 
@@ -135,6 +135,8 @@ def test_sides_are_said_in_pjl_before_the_language() -> None:
     assert said.endswith(
         b"@PJL SET DUPLEX = ON\r\n@PJL SET BINDING = SHORTEDGE\r\n@PJL ENTER LANGUAGE = PDF\r\n"
     )  # fmt: skip
+    raster = planned(TWO, Language.PWG, b"RaS2PwgRaster\0", pjl=True)
+    assert (raster.pjl, "PJL has no name for it" in raster.missing) == ((), True)
     own = Conversation(inside_pjl("PDF") + b"%PDF-1.4\n", Language.PDF, "1-1 x", settings=plan.pjl).prologue
     assert b"DUPLEX" not in own
 

@@ -88,6 +88,14 @@ HOUSE: Final = (
         test="tests/test_convert.py::test_a_program_does_not_say_how_many_pages_it_has_where_they_count",
     ),
     Defence(
+        name="the printer counts too",
+        why="A program that passes as it came can print more on the printer than where it was counted.",
+        file="printerbridge/line.py",
+        text="tally.senders if prepared.passed else 0",
+        instead="0",
+        test="tests/test_bridge_ticket.py::test_a_program_that_hid_pages_has_them_counted_by_the_printer",
+    ),
+    Defence(
         name="copies count",
         why="Copies of what nobody can count would pass every limit of pages.",
         file="printerbridge/spool.py",
