@@ -57,7 +57,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _NOT_OF_A_GROUP = frozenset({
     "state", "paused", "accepting", "waiting", "poll_gap", "poll_clear", "poll_interval", "quota", "when_uncertain",
-    "pjl", "raw",
+    "pjl", "raw", "tell_printed",
 })  # fmt: skip
 
 

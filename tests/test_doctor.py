@@ -523,6 +523,8 @@ async def test_people_who_cannot_be_reached(standing: House) -> None:
     standing.printers = [printer(service_person=("ada@example.com",), sysadmin=("grace@example.org",))]
     text = await only(relay, standing, Level.WARNING)
     assert text.startswith("grace@example.org should hear of trouble and cannot")
+    standing.printers = [printer(uri="", members=("phaser",), service_person=("grace@example.org",))]
+    assert await found(relay, standing) == [], "a group has no trouble"
 
 
 async def test_a_smarthost_that_is_down_or_none_at_all(tmp_path: Path, silent: str) -> None:

@@ -102,5 +102,6 @@ async def _readers_elsewhere(house: House) -> list[str]:
     if house.people is None:
         return []
     people, printers = house.people, house.printers
-    wanted = sorted({one for each in printers for one in (*each.service_person, *each.sysadmin, *each.key_user)})
+    told = (printer for printer in printers if not printer.is_group)
+    wanted = sorted({one for each in told for one in (*each.service_person, *each.sysadmin, *each.key_user)})
     return [address for address in wanted[:_ASKED] if await people.person_by_address(address) is None]

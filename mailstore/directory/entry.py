@@ -176,7 +176,7 @@ def from_attributes(attributes: Mapping[str, Sequence[bytes]]) -> Reading:
         members=members,
         limits=_limits(source),
         unverified_ok=source.one("printpostUnverifiedOk", read_flag, False),
-        raw=source.must("printpostRaw", Raw) if source.has("printpostRaw") else Raw.INSIDER,
+        raw=_raw(source),
         location=source.one("printer-location", read_text, ""),
         model=source.one("printer-make-and-model", read_text, ""),
         network_address=network_address,
@@ -224,6 +224,12 @@ def checked(printer: Printer) -> Printer:
         gateway=check(printer.gateway, read_ip) if printer.gateway else "",
         hardware_address=check(printer.hardware_address, read_hardware_address) if printer.hardware_address else "",
     )
+
+
+def _raw(source: Source) -> Raw:
+    if not source.has("printpostRaw"):
+        return Raw.INSIDER
+    return source.must("printpostRaw", lambda value: Raw(value.lower()))
 
 
 def _limits(source: Source) -> PrintLimits:
