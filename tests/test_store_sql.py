@@ -26,6 +26,7 @@ from mailstore.store import (
     drafts,
     fetching,
     holding,
+    jobs,
     keeping,
     leases,
     listing,
@@ -185,6 +186,20 @@ async def test_the_octets_of_what_came_before_are_let_go_of(tmp_path: Path, size
     assert len(kept) == files
     if keep == 0:
         assert not any(b"y" * 100 in path.read_bytes() for path in kept)
+    await store.close()
+
+
+async def test_a_printer_with_many_jobs_is_forgotten_in_steps(tmp_path: Path) -> None:
+    store = await open_at(tmp_path)
+    await asyncio.gather(*(accept(store, "phaser") for _ in range(4 * jobs.AT_ONCE + 1)))
+    changes, steps = store.committer._connection, set[int]()
+    forgetting = asyncio.ensure_future(store.forget_printer("phaser"))
+    while not forgetting.done():
+        steps.add(changes.total_changes)
+        await asyncio.sleep(0)
+    await forgetting
+    assert len(steps) > 4  # the loop ran between them
+    assert {job.state for job in await store.jobs()} == {JobState.CANCELED}
     await store.close()
 
 

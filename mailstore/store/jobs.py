@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from mailstore.job import TRANSITIONS, DeliveryProof, Event, JobState, sources
 from mailstore.store import leases, listing, tracing
-from mailstore.store.committer import Rows
+from mailstore.store.committer import Rows, Steps
 from mailstore.store.contract import Lease
 from mailstore.store.listing import among
 from mailstore.store.occurring import occurred
@@ -23,6 +23,8 @@ from mailstore.store.schema import ENTRY, JOB, MAILDROP, MESSAGE
 from mailstore.store.statement import Statement, given, number, storable, word
 
 ENDINGS = (Event.COMPLETE, Event.ABORT, Event.CANCEL)
+AT_ONCE = 100
+"""Jobs of a removed printer between which the loop runs: three milliseconds."""
 
 
 def _target(event: Event) -> JobState:
@@ -175,9 +177,17 @@ def _end(event: Event) -> Statement:
 
 _TOLD_OF = {Event.COMPLETE: Occasion.COMPLETED, Event.ABORT: Occasion.ABORTED}
 
-_CANCEL_ALL = Statement(
+_CANCEL_SOME = Statement(
     sa.update(JOB)
-    .where(JOB.c.printer == given("of"), JOB.c.completed_at == number(0))
+    .where(
+        JOB.c.id.in_(
+            sa.select(JOB.c.id)
+            .where(JOB.c.printer == given("of"), JOB.c.completed_at == number(0))
+            .order_by(JOB.c.id)
+            .limit(given("most", sa.Integer))
+            .offset(number(0))
+        )
+    )
     .values(
         state=word(JobState.CANCELED),
         reasons=given("why"),
@@ -266,17 +276,18 @@ def closed(
         occurred(rows, _TOLD_OF[event], printer, reasons, detail, now, job_id)
 
 
-def forget(rows: Rows, printer: str, now: float) -> list[int]:
+def forget(rows: Rows, printer: str, now: float) -> Steps[list[int]]:
     """Cancel what a removed printer, or person, still had; returns the messages."""
     reasons, detail = ("job-canceled-by-user",), "the printer was removed"
-    messages = []
-    for job_id, message_id in rows.all(
-        _CANCEL_ALL, of=printer, why=" ".join(reasons), sentence=storable(detail), now=now
-    ):
-        rows.change(tracing.ADD, job_id=job_id, at=now, text=told_of(Event.CANCEL, reasons, detail))
-        rows.all(_TAKE_ENTRY, job=job_id)
-        rows.all(_MESSAGE_ENDED, message=message_id, now=now)
-        messages.append(message_id)
+    messages: list[int] = []
+    told = {"why": " ".join(reasons), "sentence": storable(detail), "now": now}
+    while found := rows.all(_CANCEL_SOME, of=printer, most=AT_ONCE, **told):
+        for job_id, message_id in found:
+            rows.change(tracing.ADD, job_id=job_id, at=now, text=told_of(Event.CANCEL, reasons, detail))
+            rows.all(_TAKE_ENTRY, job=job_id)
+            rows.all(_MESSAGE_ENDED, message=message_id, now=now)
+            messages.append(message_id)
+        yield
     rows.change(_FORGET_MAILDROP, which=printer)
     return messages
 

@@ -24,7 +24,7 @@ from mailstore.store.admission import DUPLICATE_SECONDS, Accepted
 from mailstore.store.admitting import Admission
 from mailstore.store.arriving import Envelope, Recipient
 from mailstore.store.blobs import Place, Placed
-from mailstore.store.committer import Rows
+from mailstore.store.committer import Rows, Steps
 from mailstore.store.keeping import drop_octets
 from mailstore.store.schema import JOB, MAILDROP, MESSAGE, PART, SPLIT
 from mailstore.store.splitting import Part, SplitLimits, SplitMail
@@ -269,6 +269,10 @@ def let_go(rows: Rows, job_id: int, now: float) -> list[Placed]:
     return dropped
 
 
-def forget(rows: Rows, printer: str, now: float) -> list[Placed]:
+def forget(rows: Rows, printer: str, now: float) -> Steps[list[Placed]]:
     """As `let_go`, of all split mails for a printer that was removed."""
-    return [placed for (job_id,) in rows.all(_OF_PRINTER, of=printer) for placed in let_go(rows, job_id, now)]
+    dropped: list[Placed] = []
+    for (job_id,) in rows.all(_OF_PRINTER, of=printer):
+        dropped += let_go(rows, job_id, now)
+        yield
+    return dropped

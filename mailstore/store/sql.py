@@ -19,7 +19,7 @@ from mailstore.job import DeliveryProof, Event, Job
 from mailstore.store import capabilities, jobs, leases, listing, looking, outgoing, parts, printers
 from mailstore.store.blobs import Blobs, Placed
 from mailstore.store.capabilities import Capabilities
-from mailstore.store.committer import Committer, Rows, Wanted
+from mailstore.store.committer import Committer, Rows, Steps, Wanted
 from mailstore.store.connection import connect, open_writer
 from mailstore.store.contract import (
     JobEvent,
@@ -210,12 +210,13 @@ class SqlStore(Taking, Wishes, Splits, Counting, Capabilities, Printers, Telling
     async def forget_printer(self, printer: str) -> None:
         now = time.time()
 
-        def work(rows: Rows) -> tuple[list[Placed], list[int]]:
+        def steps(rows: Rows) -> Steps[tuple[list[Placed], list[int]]]:
             printers.forget_printer(rows, printer)
             capabilities.revoke_all(rows, printer, now)
-            return parts.forget(rows, printer, now), jobs.forget(rows, printer, now)
+            dropped = yield from parts.forget(rows, printer, now)
+            return dropped, (yield from jobs.forget(rows, printer, now))
 
-        dropped, messages = await self.committer.submit(work)
+        dropped, messages = await self.committer.submit_long(steps)
         await self._remove(dropped)
         await self._ended(messages)
 
