@@ -84,6 +84,7 @@ BY_ROOT: dict[str, Any] = {
     "login": "root",
     "reverse_path": "root@example.com",
 }
+BY_EVE = BY_DKIM | {"reverse_path": "eve@example.com"}
 NOBODY = {"trust": "insider", "client_ip": "198.51.100.8", "proof": Proof.LOGIN, "login": "nobody"}
 BY_LOGIN = {"client_ip": "198.51.100.8", "trust": "insider", "proof": Proof.LOGIN, "login": "ada"}
 
@@ -248,6 +249,7 @@ async def test_rules_that_changed_meanwhile_count(tmp_path: Path) -> None:
         ("staff", BY_LOGIN, NOBODY, "ada@example.com", ""),
         ("authors", BY_LOGIN, BY_LOGIN, "boss@example.com", ""),
         ("authors", BY_DKIM, BY_DKIM, "boss@example.com", ""),
+        ("authors", BY_EVE, BY_EVE, "ada@example.com", ""),
         ("noboss", INSIDE, INSIDE, "boss@example.com", ""),
         ("noboss", INSIDE, INSIDE, "bob@example.com", "insider"),
         ("polls", INSIDE, BY_SPF, "ada@example.com", ""),

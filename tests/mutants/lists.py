@@ -9,10 +9,12 @@ from tests.mutants.house import HOUSE
 from tests.mutants.mail import MAIL
 from tests.mutants.pop3 import POP3
 from tests.mutants.smtp import SMTP
+from tests.mutants.split import SPLIT
 
 SECTIONS: Final[dict[str, tuple[Defence, ...]]] = {
     "The mail itself": MAIL,
     "SMTP and submission": SMTP,
+    "Split mail": SPLIT,
     "POP3": POP3,
     "The house": HOUSE,
 }
