@@ -9,7 +9,6 @@ never by what the header claims (CERT VU#836088), and bounded in number, octets 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -25,10 +24,10 @@ from mailstore.store.admitting import Admission
 from mailstore.store.arriving import Envelope, Recipient
 from mailstore.store.blobs import Place, Placed
 from mailstore.store.committer import Rows, Steps
-from mailstore.store.keeping import drop_octets
-from mailstore.store.schema import JOB, MAILDROP, MESSAGE, PART, SPLIT
+from mailstore.store.keeping import placed_of
+from mailstore.store.schema import CONTENT, JOB, MAILDROP, MESSAGE, PART, SPLIT
 from mailstore.store.splitting import Part, SplitLimits, SplitMail
-from mailstore.store.statement import Statement, given, number, storable, word
+from mailstore.store.statement import Statement, given, storable, word
 
 INCOMING = "job-incoming"
 AT_MOST = 100
@@ -69,8 +68,15 @@ _DROP_SPLIT = Statement(
     sa.delete(SPLIT).where(SPLIT.c.job_id == given("job")).returning(SPLIT.c.printer, SPLIT.c.octets)
 )
 _DROP_MESSAGE = Statement(sa.delete(MESSAGE).where(MESSAGE.c.id == given("message")))
-_NOT_NEEDED = Statement(
-    sa.update(MESSAGE).where(MESSAGE.c.id == given("message")).values(waiting=number(0), ended_at=given("now"))
+_PLACES = Statement(
+    sa.select(MESSAGE.c.id, MESSAGE.c.place, MESSAGE.c.octets, MESSAGE.c.reference, MESSAGE.c.start)
+    .join(PART, PART.c.message_id == MESSAGE.c.id)
+    .where(PART.c.job_id == given("job"))
+)
+_DROP_CONTENTS = Statement(
+    sa.delete(CONTENT).where(
+        CONTENT.c.message_id.in_(sa.select(PART.c.message_id).where(PART.c.job_id == given("job")))
+    )
 )
 _LESS = Statement(
     sa.update(MAILDROP).where(MAILDROP.c.name == given("which")).values(octets=MAILDROP.c.octets - given("less"))
@@ -229,7 +235,7 @@ def put_together(
         raise PermanentFailure("5.6.0", f"the same mail came before and is job {earlier}; a mail prints once")
     admission = Admission(rows, replace(envelope, content=b""), [recipient], placed.octets, now)
     admission.check_signatures()
-    dropped = let_go(rows, job_id, now)
+    dropped = let_go(rows, job_id)
     octets = envelope.pop3_octets or placed.octets
     accepting.fill(rows, recipient, octets)
     ((stub,),) = rows.all(_MESSAGE_OF, job=job_id)
@@ -255,24 +261,21 @@ def put_together(
     return dropped, True
 
 
-def let_go(rows: Rows, job_id: int, now: float) -> list[Placed]:
+def let_go(rows: Rows, job_id: int) -> list[Placed]:
     """The parts go, if it is a split mail; what lies in files is to be removed once this is committed."""
-    messages = [message_id for _, message_id in rows.all(NUMBERS, job=job_id)]
+    found = rows.all(_PLACES, job=job_id)
+    rows.change(_DROP_CONTENTS, job=job_id)
     rows.change(_DROP_PARTS, job=job_id)
     for printer, octets in rows.all(_DROP_SPLIT, job=job_id):
         rows.change(_LESS, which=printer, less=octets)
-    for message_id in messages:
-        rows.change(_NOT_NEEDED, message=message_id, now=now)
-    dropped = drop_octets(rows, messages, math.inf)
-    for message_id in messages:
-        rows.change(_DROP_MESSAGE, message=message_id)
-    return dropped
+    rows.change_many(_DROP_MESSAGE, [{"message": message_id} for message_id, *_ in found])
+    return [placed_of((*place, None)) for _, *place in found]
 
 
-def forget(rows: Rows, printer: str, now: float) -> Steps[list[Placed]]:
+def forget(rows: Rows, printer: str) -> Steps[list[Placed]]:
     """As `let_go`, of all split mails for a printer that was removed."""
     dropped: list[Placed] = []
     for (job_id,) in rows.all(_OF_PRINTER, of=printer):
-        dropped += let_go(rows, job_id, now)
+        dropped += let_go(rows, job_id)
         yield
     return dropped

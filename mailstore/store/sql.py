@@ -213,7 +213,7 @@ class SqlStore(Taking, Wishes, Splits, Counting, Capabilities, Printers, Telling
         def steps(rows: Rows) -> Steps[tuple[list[Placed], list[int]]]:
             printers.forget_printer(rows, printer)
             capabilities.revoke_all(rows, printer, now)
-            dropped = yield from parts.forget(rows, printer, now)
+            dropped = yield from parts.forget(rows, printer)
             return dropped, (yield from jobs.forget(rows, printer, now))
 
         dropped, messages = await self.committer.submit_long(steps)

@@ -108,7 +108,7 @@ class _Asked:
         )
         if state.ended:
             if parts.INCOMING in self.reasons:
-                self.dropped = parts.let_go(self._rows, self._job_id, self._now)
+                self.dropped = parts.let_go(self._rows, self._job_id)
             jobs.closed(
                 self._rows, self._job_id, self.message_id, self.printer, event, reasons, told or detail, self._now
             )
