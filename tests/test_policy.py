@@ -154,6 +154,19 @@ def test_deny_comes_first_and_needs_no_proof() -> None:
         assert judge(entry, facts).allowed is False
 
 
+def test_who_is_denied_is_denied_with_every_address_of_his_login() -> None:
+    login = replace(INSIDE, insider=False, login=frozenset({"ada@example.com", "countess@example.org"}))
+    for deny in ("countess@example.org", "@example.org", "ada@example.com"):
+        assert judge(printer("authenticated", deny=(deny,)), login).allowed is False
+        assert (
+            judge(printer("authenticated", deny=(deny,)), replace(login, sender="ADA+x@example.com")).allowed is False
+        )
+    assert judge(printer("authenticated", deny=("eve@example.org", "@example.net")), login).allowed is True
+    # To let somebody in, his other addresses and subaddresses do not help.
+    assert judge(printer("countess@example.org"), login).allowed is False
+    assert judge(printer("ada@example.com"), replace(INSIDE, sender="ada+x@example.com")).allowed is False
+
+
 def test_a_denied_author_is_waited_for_and_several_may_hide_him() -> None:
     entry = printer("*", deny=("from:eve@example.com",))
     verdict = judge(entry, INSIDE)

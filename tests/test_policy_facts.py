@@ -13,7 +13,7 @@ from appliance.proof.result import Proven, Result
 from mailstore.directory.records import Printer, Raw
 from mailstore.job import Proof
 
-PEOPLE = ("ada@example.org", "eve@example.org", "mallory@example.net", "ada@sub.example.org")
+PEOPLE = ("ada@example.org", "eve@example.org", "mallory@example.net", "ada@sub.example.org", "eve+x@example.org")
 CLIENTS = ("192.0.2.7", "192.0.2.99", "2001:db8::7")
 GROUPS = ("teachers", "pupils")
 ORDER = (Moment.RCPT, Moment.HEADER, Moment.DATA)
@@ -81,8 +81,10 @@ def test_nobody_prints_whom_the_rules_forbid(printer: Printer, facts: Facts) -> 
     assert facts.sender
     assert printer.allow or facts.token
     assert "*" not in printer.deny
-    assert facts.sender not in printer.deny
-    assert f"from:{facts.author}" not in printer.deny
+    for name in (facts.sender, *facts.login):
+        assert {name, name.replace("+x", ""), f"@{name.rpartition('@')[2]}"}.isdisjoint(printer.deny)
+    author = facts.author or ""
+    assert {f"from:{author}", f"from:{author.replace('+x', '')}"}.isdisjoint(printer.deny)
     assert not any(f"group:{name}" in printer.deny for name in facts.groups or ())
     assert (verdict.trust is Trust.INSIDER) == (own or facts.insider)
     if printer.uri == "":

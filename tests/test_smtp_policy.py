@@ -16,7 +16,9 @@ import pytest
 import pytest_asyncio
 from prometheus_client import REGISTRY
 
+from appliance.desk import COMMAND_LINE, Desk
 from appliance.smtp.receiver import Receiver
+from appliance.supposing import Supposed
 from mailstore.directory.records import Language, Person, Printer, PrintLimits, Raw
 from mailstore.job import Job, Proof
 from mailstore.options import token_digest
@@ -269,6 +271,14 @@ async def test_what_its_domain_wants_refused_is(outside: Receiver, house: Site) 
     )
     await job(house, await mail(outside, ADA, "by-ip", message=message))
     await job(house, await mail(outside, ADA, "careless", message=message))
+    desk = Desk(outside.site.settings, house.store, house.directory, house.people, outside.site.mailauth)
+    asked = Supposed(sender=ADA, ip="127.0.0.1", author="boss@strict.example")
+    for printer, allowed in (("anyone", False), ("by-ip", True), ("careless", True)):
+        answer = await desk.try_sender(COMMAND_LINE, printer, asked)
+        assert answer.allowed is allowed, answer.sentence
+        assert ("(DMARC), which is seen when the whole message has come" in answer.sentence) is not allowed
+    answer = await desk.try_sender(COMMAND_LINE, "anyone", replace(asked, signed=True))
+    assert answer.allowed, answer.sentence
 
 
 async def test_unverified_ok_takes_what_is_proved_for_more(house: Site, outside: Receiver) -> None:

@@ -10,10 +10,11 @@ prove.  So a verdict has three values, and one that is open says what it waits f
 a verdict round; it may only raise the trust of a mail that prints anyway.
 
 Security: an envelope sender and a From field are claims that cost nothing to make.  So an address only counts towards
-*allow* when it is proved, unless the entry says `unverified-ok`; towards *deny* the claim is enough, and a deny rule of
-`from:` also refuses a mail with no author or with several, one of whom may be meant.  Trust is given for the address by
-which a rule matched and for no other, so that nobody who proves his own is trusted with somebody else's.  What a
-stranger is told names no rule and no other sender, and is the same for one who is denied and one whom nobody listed.
+*allow* when it is proved, unless the entry says `unverified-ok`; towards *deny* the claim is enough.  Who is denied is
+that with a subaddress too and with every address of his login, and a deny rule of `from:` also refuses a mail with no
+author or with several, one of whom may be meant.  Trust is given for the address by which a rule matched and for no
+other, so that nobody who proves his own is trusted with somebody else's.  What a stranger is told names no rule and no
+other sender, and is the same for one who is denied and one whom nobody listed.
 """
 
 from appliance.policy.mail import Facts, Want
@@ -27,6 +28,7 @@ from appliance.policy.verdict import (
     Trust,
     Verdict,
     answerable,
+    dmarc_refuses,
     insiders,
     judge,
     why,
@@ -46,6 +48,7 @@ __all__ = [
     "Verdict",
     "Want",
     "answerable",
+    "dmarc_refuses",
     "insiders",
     "judge",
     "parse_rule",

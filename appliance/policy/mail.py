@@ -1,7 +1,8 @@
 """What is known of one mail, and what that says to one rule: yes, no, or what must be known first.  No I/O.
 
-Security: senders and authors are claims of strangers in canonical form.  `Mail.claims` believes them, for deny rules;
-`Mail.proved` believes nobody.  No signature covers an envelope, so one proves a sender only who is the author himself.
+Security: senders and authors are claims of strangers in canonical form.  `Mail.claims` believes them, `Mail.denied_by`
+believes the worst, `Mail.proved` believes nobody.  No signature covers an envelope, so one proves a sender only who is
+the author himself.
 """
 
 from __future__ import annotations
@@ -92,7 +93,21 @@ class Mail:
                 return True
 
     def denied_by(self, rule: Rule) -> Answer:
-        return self.claims(rule) if rule.kind is not Kind.AUTHOR or self.author != "" else True
+        """As `claims`, but nobody escapes by a subaddress, nor by another address of his login."""
+        match rule.kind:
+            case Kind.ADDRESS:
+                return rule.value in self._names()
+            case Kind.DOMAIN:
+                return any(name.rpartition("@")[2] == rule.value for name in self._names())
+            case Kind.AUTHOR if self.author is not None:
+                return self.author == "" or rule.value in (self.author, addresses.split_subaddress(self.author)[0])
+            case _:
+                return self.claims(rule)
+
+    def _names(self) -> frozenset[str]:
+        """Whose mail it may be, as far as its envelope and its login say."""
+        written = (self.sender, *self.facts.login)
+        return frozenset(written).union(addresses.split_subaddress(name)[0] for name in written)
 
     def proved(self, kind: Kind) -> Answer:
         """Whether the address that a rule of this kind looks at is proved."""

@@ -16,7 +16,7 @@ from functools import lru_cache
 from appliance.peer import Network
 from appliance.policy.mail import Answer, Facts, Mail, Want, both, either
 from appliance.policy.rules import Kind, Rule, parse_rule
-from appliance.proof.result import Result
+from appliance.proof.result import Proven, Result
 from mailstore.directory.records import Printer, Raw
 from mailstore.failure import PermanentFailure
 from mailstore.job import Proof
@@ -287,6 +287,18 @@ def _verdict(outcome: _Outcome, moment: Moment, status: str, sentence: str, advi
     )
 
 
+def dmarc_refuses(verdict: Verdict, message: Proven | None) -> bool:
+    """Whether the wish of the author's domain (RFC 7489 section 6.3, p=reject) refuses what the rules allow."""
+    return verdict.heeds_dmarc and message is not None and message.rejected
+
+
+def _heeded(verdict: Verdict, facts: Facts) -> Verdict:
+    if not (verdict.allowed and dmarc_refuses(verdict, facts.message)):
+        return verdict
+    advice = "the domain in From wants mail refused that nothing proves to be its own (DMARC)"
+    return dataclasses.replace(verdict, allowed=False, moment=Moment.DATA, status="5.7.1", advice=advice)
+
+
 def why(
     printer: Printer,
     facts: Facts,
@@ -299,7 +311,7 @@ def why(
 
     `connected` says how the sender came; `remedy`, where a rule can help, how it is given.
     """
-    verdict = judge(printer, facts, members)
+    verdict = _heeded(judge(printer, facts, members), facts)
     may = {True: "may", False: "may not", None: "may perhaps"}[verdict.allowed]
     sender = facts.sender or "the null reverse-path <>"
     told = f"{sender}, connected {connected}, {may} print on {printer.name}: {verdict.advice}"

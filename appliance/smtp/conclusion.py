@@ -66,7 +66,7 @@ async def concluded(
             verdict = await _judged(evidence, recipient, findings, proven)
             if not verdict.allowed:
                 return refused(verdict)
-            if verdict.heeds_dmarc and proven is not None and proven.rejected:
+            if policy.dmarc_refuses(verdict, proven):
                 return DMARC_FAILED
             if verdict.proof in _BY_SIGNATURE and proven is not None:
                 signatures += proven.signatures

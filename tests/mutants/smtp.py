@@ -371,7 +371,7 @@ SMTP: Final = (
         name="what its domain wants refused is refused",
         why="A From field of a domain that says p=reject is not believed because of somebody else's proof.",
         file="appliance/smtp/conclusion.py",
-        text="if verdict.heeds_dmarc and proven is not None and proven.rejected:",
+        text="if policy.dmarc_refuses(verdict, proven):",
         instead="if False:",
         test="tests/test_smtp_policy.py::test_what_its_domain_wants_refused_is",
     ),
