@@ -124,23 +124,21 @@ async def test_a_second_serve_and_a_second_bridge_on_the_same_folder(up: House, 
 
 async def test_replies_to_those_who_may_not_or_cannot(up: House) -> None:
     page = mail_of(postscript())
-    eve, nobody, relayed, empty = [
+    eve, nobody, relayed, empty, unsuited = [
         await up.submit(message, printer, sender=sender)
         for message, printer, sender in (
             (page, "phaser", "eve@example.com"),
             (page, "nobody", "ada@example.com"),
             (page, "ada@elsewhere.example", "ada@example.com"),
-            (
-                PICTURE,
-                "phaser",
-                "ada@example.com",
-            ),
+            (PICTURE, "phaser", "ada@example.com"),
+            (mail_of(PCL), "phaser", "ada@example.com"),
         )
     ]
     assert (eve[0], eve[1][:5]) == (550, "5.7.1"), eve
     assert (nobody[0], nobody[1][:5]) == (550, "5.1.1"), nobody
     assert (relayed[0], relayed[1][:5]) == (550, "5.7.1"), relayed
     assert (empty[0], empty[1][:5]) == (554, "5.6.1"), empty
+    assert (unsuited[0], unsuited[1][:5], unsuited[1][-14:]) == (554, "5.6.1", "send it as PDF"), unsuited
     assert await up.store.jobs(printer="phaser") == []
 
 
@@ -149,13 +147,10 @@ async def test_replies_to_those_who_may_not_or_cannot(up: House) -> None:
     [
         (pdf(password="secret"), "document-password-error"),
         (damaged_pdf(), "document-format-error"),
-        (PCL, "unsupported-document-format"),
     ],
-    ids=["encrypted", "damaged", "pcl"],
+    ids=["encrypted", "damaged"],
 )
-async def test_what_a_printer_cannot_get_is_aborted_and_nothing_is_sent(
-    up: House, document: bytes, reason: str
-) -> None:
+async def test_what_cannot_be_opened_is_aborted_and_nothing_is_sent(up: House, document: bytes, reason: str) -> None:
     async with sink() as printer:
         name = await up.add(f"cannot-{reason}", printer.uri, Language.POSTSCRIPT)
         job = await up.job(await up.mail(name, document))
