@@ -35,11 +35,14 @@ SITE = (
     unit("groups")
     + like_unix("grace", "grace@corp.example")
     + like_unix("eve", "eve@corp.example")
-    + like_unix("ada", "ada@corp.example")  # our own user ada is another
-    + like_unix("Long", "long@corp.example").replace("uid: Long", "uid: long@corp.example")  # no name to log in by
+    + like_unix("ada", "ada@corp.example")
+    + like_unix("long", "long@corp.example")
+    .replace("uid: long", "uid: long@corp.example")
+    .replace("uid=long", "cn=Long")
     + group("groupOfNames", "Lehrkräfte", dn("grace")).replace("cn=Lehrkräfte", "cn=Lehrkra\\CC\\88fte")
-    + group("groupOfNames", "Pupils", dn("eve"), dn("ada"), dn("Long"))
+    + group("groupOfNames", "Pupils", dn("eve"), dn("ada"), dn("long").replace("uid=long", "cn=Long"))
 )
+"""Our own user ada is another than theirs, and whoever is called long@corp.example has no name to log in by."""
 PUPILS = ("eve@corp.example", "eve+homework@corp.example", "ada@corp.example", "long@corp.example")
 
 
