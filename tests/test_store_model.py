@@ -1,4 +1,5 @@
-"""Jobs under whatever people, printers and clocks do to them, against a model that knows only `mailstore.job`.
+"""Jobs under whatever people, printers and clocks do to them, against a model that knows only `mailstore.job`, what was
+there before, and sums of what was taken.
 
 At the end of each run the engine's fixture adds up what the tables say twice, foreign keys included.
 """
@@ -11,22 +12,30 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailstore.failure import PermanentFailure
+from mailstore.directory.records import PrintLimits
+from mailstore.failure import Failure, PermanentFailure
 from mailstore.job import TRANSITIONS, DeliveryProof, Event, JobState
-from mailstore.store.contract import Lease, Role, Store
+from mailstore.store.admission import Accepted
+from mailstore.store.contract import Lease, Recipient, Role, Store
 from mailstore.store.outbox import Occasion
 from tests.contracts.engines import ENGINES
+from tests.contracts.splitting import bring_part, said_by
 from tests.contracts.store import held, recipient
 from tests.contracts.wishes import DOUBT, PERSON, receive
 
 KEEP = 1000.0
+TOKEN = b"t" * 32
+BY_TOKEN = 3
+LIMITS = PrintLimits(jobs=8, sender_jobs=2)
+ADA = "ada@example.com"
 REASONS = {
     Event.CLAIM: ["job-transforming"],
     Event.STOP: ["printer-stopped"],
@@ -44,6 +53,7 @@ class Known:
     answerable: bool
     state: JobState = JobState.PENDING
     doubt: bool = False
+    parts: int = 0  # of two, while it is split
 
 
 @dataclass
@@ -52,6 +62,10 @@ class Model:
     mails: dict[int, int] = field(default_factory=dict)  # job number -> message, of what a person has not read
     gone: set[int] = field(default_factory=set)  # messages without octets
     happened: list[tuple[Occasion, int]] = field(default_factory=list)
+    came: dict[int, int] = field(default_factory=dict)  # mail -> the job that it made last
+    taken: list[str] = field(default_factory=list)  # who sent what counts against `LIMITS`
+    by_token: int = 0
+    revoked: bool = False
 
     def may(self, job_id: int, event: Event) -> bool:
         """Do it, if the table says that it can be done."""
@@ -59,7 +73,9 @@ class Model:
         after = TRANSITIONS.get((job.state, event))
         if after is None or (job.doubt and event in (Event.STOP, Event.RESUME, Event.DOUBT)):
             return False  # nobody is sending what is in doubt
-        job.state, job.doubt = after, event is Event.DOUBT
+        if job.parts and event is not Event.CANCEL:
+            return False  # it is not there yet
+        job.state, job.doubt, job.parts = after, event is Event.DOUBT, 0
         if event in OCCASIONS and (event is not Event.COMPLETE or job.answerable):
             self.happened.append((OCCASIONS[event], job_id))
         return True
@@ -71,17 +87,18 @@ class Model:
 class Run:
     """One sequence of steps; each one asks the store, and the model what the answer must be."""
 
-    def __init__(self, appliance: Store, bridge: Store, lease: Lease) -> None:
+    def __init__(self, appliance: Store, bridge: Store, lease: Lease, capability: int) -> None:
         self.appliance = appliance
         self.bridge = bridge
         self.lease = lease
         self.model = Model()
         self.messages = 0
+        self.by_token = replace(recipient("phaser"), capability=capability)
 
     async def step(self, name: str, number: int) -> None:
-        if name == "receive":
-            await self.receive(number)
-        elif name in ("fetch", "read", "sweep", "break_lease"):
+        if name in ("receive", "twice", "limited", "by_a_token", "part"):
+            await getattr(self, name)(number)
+        elif name in ("fetch", "read", "sweep", "break_lease", "revoke"):
             await getattr(self, name)()
         elif self.model.jobs:
             await getattr(self, name)(sorted(self.model.jobs)[number % len(self.model.jobs)])
@@ -97,6 +114,78 @@ class Run:
                 self.model.mails[job_id] = self.messages
             else:
                 self.model.jobs[job_id] = Known(self.messages, name, answerable)
+
+    async def twice(self, number: int) -> None:
+        """One of two mails, that may have come before."""
+        which = number % 2
+        earlier = self.model.came.get(which, 0)
+        again = earlier and self.model.jobs[earlier].state not in (JobState.ABORTED, JobState.CANCELED)
+        found = await self.bring(recipient("phaser"), content=b"twice", header_message_id=f"<{which}@example.com>")
+        assert isinstance(found, Accepted)
+        assert (found == earlier, found.earlier) == (bool(again), bool(again))
+        self.model.came[which] = found
+
+    async def limited(self, number: int) -> None:
+        sender = ADA if number % 3 == 0 else ""
+        full = len(self.model.taken) == LIMITS.jobs or (sender and self.model.taken.count(ADA) == LIMITS.sender_jobs)
+        found = await self.bring(replace(recipient("phaser"), limits=LIMITS), proved=sender)
+        assert isinstance(found, Failure) == bool(full), found
+        if not full:
+            self.model.taken.append(sender)
+
+    async def by_a_token(self, number: int) -> None:
+        full = self.model.by_token == BY_TOKEN or self.model.revoked
+        found = await self.bring(self.by_token)
+        assert isinstance(found, Failure) == full, found
+        self.model.by_token += not full
+
+    async def revoke(self) -> None:
+        assert await self.appliance.revoke_capability(self.by_token.capability, "ada") != self.model.revoked
+        self.model.revoked = True
+
+    async def bring(self, to: Recipient, **said: Any) -> Accepted | Failure:
+        try:
+            (found,) = await receive(self.appliance, to, **said)
+        except Failure as failure:
+            return failure
+        assert isinstance(found, Accepted)
+        if not found.earlier:
+            self.messages += 1
+            self.model.jobs[found] = Known(self.messages, "phaser", answerable=False)
+        return found
+
+    async def part(self, number: int) -> None:
+        """The next one of a mail of two parts, or one of them once more; with the second it is put together."""
+        begun = [job_id for job_id, job in self.model.jobs.items() if job.parts]
+        again = bool(begun) and number % 3 == 0
+        split = await bring_part(self.appliance, 1 if again or not begun else 2, 2, content=b"")
+        if not begun:
+            self.messages += 1
+            self.model.gone.add(self.messages)  # nothing of it is there but parts
+            self.model.jobs[split.job_id] = Known(self.messages, "phaser", False, JobState.PENDING_HELD, parts=1)
+        elif not again:
+            draft = await self.appliance.draft(5)
+            draft.write(b"whole")
+            assert await self.bridge.hold(split.job_id, "ada") is False
+            whole = said_by(ADA, 0, content=b"")
+            assert await self.appliance.put_together(split.job_id, draft, whole, recipient("phaser"))
+            self.messages += 1
+            self.model.jobs[split.job_id] = Known(self.messages, "phaser", answerable=False)
+        assert split.complete == (bool(begun) and not again)
+
+    async def give_up(self, job_id: int) -> None:
+        job = self.model.jobs[job_id]
+        may = bool(job.parts)
+        assert await self.appliance.give_up_split(job_id, ["aborted-by-system"], "incomplete") == may
+        if may:
+            job.parts = 0
+            assert self.model.may(job_id, Event.ABORT)
+
+    async def hold_for_limit(self, job_id: int) -> None:
+        may = self.model.jobs[job_id].state is JobState.PENDING  # what is processing here is past instant 3
+        assert await self.bridge.hold_for_limit(job_id, "too many pages") == may
+        if may:
+            self.model.jobs[job_id].state = JobState.PENDING_HELD
 
     async def send(self, job_id: int) -> None:
         job = self.model.jobs[job_id]
@@ -141,6 +230,10 @@ class Run:
         assert await self.appliance.hold(job_id, "ada") == self.model.may(job_id, Event.HOLD)
 
     async def unhold(self, job_id: int) -> None:
+        if self.model.jobs[job_id].parts:
+            with pytest.raises(PermanentFailure):
+                await self.appliance.unhold(job_id, "ada")
+            return
         assert await self.appliance.unhold(job_id, "ada") == self.model.may(job_id, Event.UNHOLD)
 
     async def count_as_printed(self, job_id: int) -> None:
@@ -193,6 +286,11 @@ class Run:
         self.lease = await held(self.bridge)
 
     async def check(self) -> None:
+        usage, by_ada = await self.appliance.usage("phaser"), await self.appliance.usage("phaser", ADA)
+        assert (usage.jobs, by_ada.jobs) == (len(self.model.taken), self.model.taken.count(ADA))
+        capability = await self.appliance.capability(TOKEN)
+        assert capability is not None
+        assert capability.jobs == self.model.by_token
         jobs = await self.appliance.jobs()
         assert {job.id: job.state for job in jobs} == {number: job.state for number, job in self.model.jobs.items()}
         told = [(each.occasion, each.job_id) for each in await self.appliance.occurrences(1000)]
@@ -215,7 +313,8 @@ class Run:
 STEPS = [
     *("receive", "receive", "send", "send", "stop", "resume", "release", "doubt", "complete", "abort"),
     *("cancel", "hold", "unhold", "count_as_printed", "reprint", "again", "again", "fetch", "read", "sweep"),
-    "break_lease",
+    *("break_lease", "twice", "twice", "limited", "limited", "by_a_token", "part", "part", "give_up"),
+    *("hold_for_limit", "revoke"),
 ]
 
 
@@ -223,7 +322,8 @@ async def run(engine: str, folder: Path, steps: Sequence[tuple[str, int]]) -> No
     async with aclosing(ENGINES[engine](folder)) as engines:  # type: ignore[type-var]
         async for opened in engines:
             appliance, bridge = await opened(keep=KEEP), await opened(Role.BRIDGE, keep=KEEP)
-            running = Run(appliance, bridge, await held(bridge))
+            made = await appliance.add_capability("phaser", TOKEN, made_by="ada", max_jobs=BY_TOKEN)
+            running = Run(appliance, bridge, await held(bridge), made.id)
             for name, number in steps:
                 await running.step(name, number)
             await running.check()
