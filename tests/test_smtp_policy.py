@@ -638,7 +638,7 @@ async def test_parts_that_are_refused(outside: Receiver, inside: Receiver) -> No
         "550 5.7.1 parts of a split mail (message/partial) are taken from proved senders only; send it whole"
     )
     assert await mail(inside, ADA, "adas", "anyone", message=part) == (
-        "550 5.6.1 a part of a split mail (message/partial) goes to one printer only"
+        "550 5.6.1 a part of a split mail (message/partial) goes to one printer only; send it to each by itself"
     )
     bad = letter(Content_Type="message/partial; number=1")
     assert (await mail(inside, ADA, "anyone", message=bad)).startswith("554 5.6.0 the message says that it is a part")

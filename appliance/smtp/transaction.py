@@ -342,7 +342,7 @@ _UNPROVED_PART = Reply(
 _PART_ALONE = Reply(
     code=550,
     status="5.6.1",
-    text="a part of a split mail (message/partial) goes to one printer only",
+    text="a part of a split mail (message/partial) goes to one printer only; send it to each by itself",
     reason="not-printable",
 )
 INTERNAL = Reply(code=451, status="4.3.0", text="something went wrong here, try again later", reason="internal")
