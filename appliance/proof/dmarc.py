@@ -56,9 +56,6 @@ class Domain:
     record: Record | None = None
     policy: str = ""
 
-    def aligned(self, other: Domain, *, strict: bool) -> bool:
-        return other.name == self.name or (not strict and other.organisation == self.organisation)
-
 
 def parse(octets: bytes, domain: str) -> Record | None:
     """None for what is no DMARC record.  Raises `Malformed` for one that asks for nothing that can be read."""
@@ -173,7 +170,7 @@ async def _aligned(resolver: Questions, author: Domain, domain: str, *, strict: 
     if strict or not f".{domain}".endswith(f".{author.organisation}"):
         return False  # nothing outside can have the same organisation
     try:
-        return author.aligned(await walk(resolver, domain), strict=strict)
+        return (await walk(resolver, domain)).organisation == author.organisation
     except Malformed:
         return False
 

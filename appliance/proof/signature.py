@@ -8,7 +8,6 @@ nor what is older than the store's memory of signatures, or of an unknown age.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import mktime_tz, parsedate_tz
@@ -167,18 +166,17 @@ def _chosen(header: Sequence[Field], wanted: Sequence[bytes]) -> Sequence[Field]
     """RFC 6376 section 5.4.2: of each name from the bottom up; what is not there is signed as not being there."""
     if len(wanted) > _NAMES:
         raise Malformed(f"more than {_NAMES} names in h=")
-    if b"from" not in wanted:
-        raise Unproved(Result.PERMERROR, "it does not sign From")
     there: dict[bytes, list[Field]] = {name: [] for name in wanted}
     for field in header:
         if field.name in there:
             there[field.name].append(field)
-    for name, count in Counter(wanted).items():
-        if name in _ONCE and len(there[name]) > min(count, 1):
+    for name in _ONCE:
+        if len(there.get(name, ())) > 1:
             raise Unproved(Result.POLICY, f"there are several {name.decode()} fields")
-    if not there[b"from"]:
-        raise Unproved(Result.PERMERROR, "there is no From field")
-    return [there[name].pop() for name in wanted if there[name]]
+    chosen = [there[name].pop() for name in wanted if there[name]]
+    if not any(one.name == b"from" for one in chosen):
+        raise Unproved(Result.PERMERROR, "it signs no From field")
+    return chosen
 
 
 def _signed(chosen: Sequence[Field], own: Field, *, simple: bool) -> bytes:
