@@ -122,7 +122,7 @@ class LimitsSettings(Section):
     received_fields: int = Field(50, ge=10, description="Received fields in a mail before it is a loop")
     header_size: Octets = Field(256 << 10, ge=16 << 10, description="largest header of a mail")
     mime_depth: int = Field(20, ge=3, le=100, description="how deep parts of a mail may lie in each other")
-    partial_parts: int = Field(200, ge=2, le=10_000, description="parts that a split mail may have")
+    partial_parts: int = Field(200, ge=2, le=2000, description="parts that a split mail may have")
     partial_size: Octets = Field(256 << 20, description="octets that the parts of a split mail may have together")
     partial_wait: Seconds = Field(86400.0, ge=60, description="how long the parts of a split mail wait for the rest")
     data_rate: int = Field(500, ge=0, description="octets a second that a mail must come with in the long run")
