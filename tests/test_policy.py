@@ -71,6 +71,16 @@ def test_rules(text: str, kind: Kind, written: str) -> None:
     [
         *("", "ada", "@", "a b@example.com", "ip:", "ip:300.0.0.0/8", "ip:10.0.0.0/99", "from:", "**", "@example..com"),
         *("ada@example.com\0", "from:eve@\0example.com"),
+        # What is never meant as it stands, and would deny nobody.
+        *(
+            "*@example.com",
+            "@*.example.com",
+            "@*",
+            "eve*@example.com",
+            "from:*@example.com",
+            "postmaster",
+            "from:postmaster",
+        ),
     ],
 )
 def test_what_is_no_rule(text: str) -> None:
@@ -78,7 +88,7 @@ def test_what_is_no_rule(text: str) -> None:
         parse_rule(text)
 
 
-@pytest.mark.parametrize("name", ["", " ", "a\0b", "a\nb", "a\u202eb", "x" * 256])
+@pytest.mark.parametrize("name", ["", " ", "*", "a\0b", "a\nb", "a\u202eb", "x" * 256])
 def test_what_is_no_group(name: str) -> None:
     with pytest.raises(PermanentFailure, match="names no group") as refused:
         parse_rule(f"group:{name}")

@@ -120,6 +120,9 @@ async def test_u_labels_are_asked_as_a_labels(nsd: DnsServer) -> None:
     asking = resolver(nsd)
     assert await asking.txt("MÜNCHEN.example") == (b"gruss",)
     assert canonical_name("MÜNCHEN.example") == "xn--mnchen-3ya.example"
+    # The same domain as addresses are compared by, and no other: fullwidth letters are not their ASCII ones.
+    for name in ("\uff45xample.com", "example\u3002com", "exam\u00adple.com", "\u2603.example", "\u212aelvin.example"):
+        assert canonical_name(name) == ""
     await asking.close()
 
 

@@ -264,6 +264,20 @@ async def test_forged_results_are_removed(house: Site, outside: Receiver) -> Non
     assert b"dkim=pass" not in fields
 
 
+async def test_another_domains_record_proves_no_look_alike(outside: Receiver) -> None:
+    """Ada is at example.net, whose SPF names this client; in fullwidth letters it is nobody's domain."""
+    for sender in (ADA, "ada@\uff45xample.net", "ada@ex\u00e4mple.net"):
+        async with wire(outside) as client:
+            await client.reply()
+            await client.ask("EHLO client.example.net")
+            assert (await client.ask(f"MAIL FROM:<{sender}> SMTPUTF8")).startswith("250")
+            assert (await client.ask("RCPT TO:<anyone@example.com>")).startswith("250 2.1.5")
+            await client.ask("DATA")
+            await client.send(letter(sender) + b".\r\n")
+            taken = (await client.reply()).startswith("250")
+        assert taken is (sender == ADA), sender
+
+
 async def test_what_its_domain_wants_refused_is(outside: Receiver, house: Site) -> None:
     message = letter("boss@strict.example")
     assert await mail(outside, ADA, "anyone", message=message) == (

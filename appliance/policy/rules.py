@@ -66,7 +66,7 @@ def parse_rule(text: str) -> Rule:
 
 def _group_rule(word: str) -> Rule:
     name = folded(word[6:].strip())
-    if not name or not name.isprintable() or len(name.encode("utf-8", "surrogatepass")) > _GROUP_OCTETS:
+    if name in ("", "*") or not name.isprintable() or len(name.encode("utf-8", "surrogatepass")) > _GROUP_OCTETS:
         text = f"{word[:80]!a} names no group; write group: and the name that it has in the directory"
         raise PermanentFailure("5.5.4", text)
     return Rule(text=f"group:{name}", kind=Kind.GROUP, value=name)
@@ -86,7 +86,12 @@ def _network_rule(word: str) -> Rule:
 
 
 def _canonical(address: str, word: str) -> str:
+    if "*" in address:  # it may stand in an address, but nobody has one: who writes it means something else
+        raise PermanentFailure("5.5.4", f'"{word}" is not a rule: * stands alone; write {KINDS}')
     try:
-        return addresses.canonical(addresses.parse_path(f"<{address}>", utf8=True, null_allowed=False).address)
+        path = addresses.parse_path(f"<{address}>", utf8=True, null_allowed=False)
     except PermanentFailure:
-        raise PermanentFailure("5.5.4", f'"{word}" is not a rule; write {KINDS}') from None
+        path = addresses.NULL
+    if not path.domain:
+        raise PermanentFailure("5.5.4", f'"{word}" is not a rule; write {KINDS}')
+    return addresses.canonical(path.address)

@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import re
 import time
+import unicodedata
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from ipaddress import ip_address
@@ -278,8 +279,12 @@ def canonical_name(name: str) -> str:
 def _canonical(name: str) -> str:
     name = name.removesuffix(".")
     if not name.isascii():
+        folded = unicodedata.normalize("NFC", name.lower())
+        if folded.isascii():  # the sign for kelvin is no K
+            return ""
         try:
-            name = idna.encode(name, uts46=True).decode("ascii")
+            # Strict: no mapping (UTS 46) may make one domain of characters that only look like another's.
+            name = idna.encode(folded, strict=True).decode("ascii")
         except UnicodeError:  # IDNAError is one
             return ""
     if not name or len(name) > 253 or any(not 1 <= len(label) <= 63 for label in name.split(".")):
