@@ -16,6 +16,7 @@ from mailstore.config import Settings
 from mailstore.store.contract import Envelope, Origin, Recipient, Role
 from mailstore.store.sql import open_store
 from tests.directory_server import short_folder
+from tests.dns_server import Fault, dns_server, misbehaving
 
 DOWN = Answer(heard=False, trouble="nothing listens", nobody=True)
 INSIDE = "10.1.2.3"
@@ -136,3 +137,24 @@ def test_where_this_machine_passes_for_a_balancer(tmp_path: Path) -> None:
     assert asked["smtp"] == LOCAL
     assert asked["pop3"] == b""
     assert "pop3s" not in asked
+
+
+async def test_a_dns_that_answers(tmp_path: Path) -> None:
+    with dns_server({}) as server:
+        (finding,) = await found(mail.dns, settings(tmp_path, proof={"dns": [server.address]}))
+    assert (finding.level, finding.text) == (Level.OK, f"{server.address}: answers")
+
+
+@pytest.mark.parametrize("fault", [Fault.SILENT, Fault.SERVFAIL])
+async def test_a_dns_that_does_not_answer(tmp_path: Path, fault: Fault) -> None:
+    async with misbehaving(fault) as server:
+        made = settings(tmp_path, proof={"dns": [server.address], "dns_wait": 0.2})
+        (finding,) = await found(mail.dns, made)
+    assert finding.level is Level.WARNING
+    assert f"{server.address} did not answer within 0.2 s" in finding.text
+
+
+async def test_a_dns_that_is_named_instead_of_addressed(tmp_path: Path) -> None:
+    (finding,) = await found(mail.dns, settings(tmp_path, proof={"dns": ["dns.example.com:53"]}))
+    assert finding.level is Level.ERROR
+    assert "192.0.2.53:53" in finding.text

@@ -33,6 +33,7 @@ CHECKS: tuple[Check, ...] = (
     site.networks,
     mail.proxies,
     mail.insiders,
+    mail.dns,
     site.certificate,
     accounts.directory,
     accounts.people,

@@ -1,4 +1,5 @@
-"""Checks of who brings the mail: balancers in front, and addresses of the site that speak for half the world.
+"""Checks of who brings the mail: balancers in front, addresses of the site that speak for half the world, and the DNS
+that proves all others.
 
 Security: names of HELO and senders are strangers' words: they are counted and cleaned, a few of them are shown.
 """
@@ -9,11 +10,12 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from appliance.doctor.finding import Finding, error, warning
+from appliance.doctor.finding import Finding, error, ok, warning
 from appliance.doctor.house import House
 from appliance.facts import everywhere
 from appliance.peer import plain_ip, within
-from mailstore.config import Settings
+from appliance.proof.dns import DnsFailure, Resolver
+from mailstore.config import ConfigError, Settings
 from mailstore.header import clean
 from mailstore.store.contract import Origin
 
@@ -23,6 +25,9 @@ NAMES: Final = 3
 """So many foreign names one client does not have."""
 DOMAINS: Final = 5
 """In the name of so many foreign domains one client does not send."""
+
+EVERYWHERE: Final = "example.com"
+"""A domain that is always there (RFC 2606 section 3), and nobody's."""
 
 _AT_HOME: Final = frozenset({"local", "localdomain", "lan", "internal", "arpa", "localhost", "test"})
 """Last labels that no mail server of the internet has."""
@@ -37,6 +42,29 @@ async def proxies(house: House) -> AsyncIterator[Finding]:
                 f"[{name}] proxies hold every address there is ({', '.join(map(str, found))}), so everybody may say"
                 " that he is whoever he likes: name your balancers only",
             )
+
+
+async def dns(house: House) -> AsyncIterator[Finding]:
+    """Whether SPF and DKIM can be looked up: who is proved by them gets 451 as long as they cannot."""
+    servers = ", ".join(house.settings.proof.dns) or "the name servers of this machine (/etc/resolv.conf)"
+    try:
+        resolver = Resolver(house.settings.proof)
+    except ConfigError as unfit:
+        yield error("dns", str(unfit))
+        return
+    try:
+        await resolver.txt(EVERYWHERE)
+    except DnsFailure:
+        yield warning(
+            "dns",
+            f"{servers} did not answer within {house.settings.proof.dns_wait:g} s, so no mail from outside is proved by"
+            " SPF or DKIM, and its senders are told to come again: let this machine ask them (UDP and TCP), or name"
+            " others in [proof] dns",
+        )
+    else:
+        yield ok("dns", f"{servers}: answers")
+    finally:
+        await resolver.close()
 
 
 async def insiders(house: House) -> AsyncIterator[Finding]:
