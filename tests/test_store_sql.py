@@ -189,6 +189,25 @@ async def test_the_octets_of_what_came_before_are_let_go_of(tmp_path: Path, size
     await store.close()
 
 
+async def test_half_a_digest_is_not_the_mail(tmp_path: Path) -> None:
+    store = await open_at(tmp_path)
+    said = envelope(header_message_id="<1@example.com>", content=b"content")
+    digest = seen.of_mail(said, "phaser")
+    assert digest is not None
+    first, rest = digest
+
+    async def bring() -> Accepted:
+        return (await store.accept(await store.draft(1), said, [recipient("phaser")]))[0]
+
+    other = await bring()
+    until = time.time() + 100
+    await store.committer.submit(lambda rows: seen.remember(rows, (first, rest ^ 1), other, until))
+    mine = await bring()
+    assert not mine.earlier
+    assert await bring() == mine  # which took the other one's place
+    await store.close()
+
+
 async def test_a_printer_with_many_jobs_is_forgotten_in_steps(tmp_path: Path) -> None:
     store = await open_at(tmp_path)
     await asyncio.gather(*(accept(store, "phaser") for _ in range(4 * jobs.AT_ONCE + 1)))
