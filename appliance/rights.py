@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from mailstore.address import canonical
 from mailstore.directory.records import Person, Printer
 from mailstore.failure import PermanentFailure
 from mailstore.job import Job
@@ -46,7 +47,7 @@ def may(person: Person, act: Act, printer: Printer | None = None) -> bool:
 
 def own(person: Person, job: Job) -> bool:
     """Whether the job is this person's: he sent it under his login, or it came in his name."""
-    return job.login == person.name if job.login else job.sender.lower() in person.addresses
+    return job.login == person.name if job.login else canonical(job.sender) in map(canonical, person.addresses)
 
 
 def may_have(person: Person, job: Job, printer: Printer | None) -> bool:

@@ -70,6 +70,7 @@ def test_a_demand_is_refused_with_whom_to_ask(who: str, act: Act) -> None:
 def test_a_job_is_its_senders() -> None:
     assert own(person("eve"), JOB)
     assert own(person("eve"), replace(JOB, sender="Eve@Example.COM"))
+    assert own(person("eve", "eve@xn--bcher-kva.example"), replace(JOB, sender="eve@B\u00fccher.example"))
     assert not own(person("ada"), JOB)
     assert not own(Person(name="eve", addresses=()), JOB)
 
