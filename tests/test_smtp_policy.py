@@ -223,6 +223,13 @@ async def test_a_signature_alone_proves_whom_it_names_once(house: Site, outside:
     assert (await mail(outside, "x@shop.example", "authored", message=unnamed)).startswith("550 5.7.1 ")
 
 
+async def test_what_came_by_spf_cannot_be_sent_again_by_its_signature(house: Site, outside: Receiver) -> None:
+    message = signed(letter(ADA, "authored@example.com"))
+    found = await job(house, await mail(outside, ADA, "authored", message=message))
+    assert told(found)[1:3] == (Proof.SPF, ADA)
+    assert (await mail(outside, "bounces@shop.example", "authored", message=message)).startswith("550 5.7.1 ")
+
+
 async def test_a_signature_of_the_envelopes_own_address_lets_it_be_answered(house: Site, outside: Receiver) -> None:
     message = signed(letter(BOB), "example.org")
     assert told(await job(house, await mail(outside, BOB, "anyone", message=message))) == (

@@ -65,10 +65,10 @@ def _aligned(findings: Findings) -> Iterator[DkimFinding]:
 
 
 def _author(findings: Findings, recipient: str, forwarders: Collection[str]) -> tuple[Proof, tuple[bytes, ...], str]:
-    if _spf_aligned(findings) and _spf(findings) == Result.PASS:
-        return Proof.SPF, (), ""
     passed = [one for one in _aligned(findings) if one.result is Result.PASS]
     signatures = tuple(_once(one, recipient) for one in passed if _names(one, recipient))
+    if _spf_aligned(findings) and _spf(findings) == Result.PASS:
+        return Proof.SPF, signatures, ""
     if signatures:
         return Proof.DKIM, signatures, ""
     arc = findings.arc

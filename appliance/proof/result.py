@@ -98,5 +98,5 @@ class Proven:
     envelope_domain: Proof = Proof.NONE
     rejected: bool = False  # the author's domain wants it refused (DMARC p=reject), and nothing proves it
     temporary: bool = False  # a look-up failed for now that might have proved something
-    signatures: tuple[bytes, ...] = ()  # digests of what must not have been seen before, where a signature alone proves
+    signatures: tuple[bytes, ...] = ()  # digests of what proves the author: by it alone, only if not seen before
     reason: str = ""  # why a signature that passed proves nothing here, for the administrator

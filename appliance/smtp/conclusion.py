@@ -42,6 +42,7 @@ class Conclusion:
     proof: Proof = Proof.NONE
     proved: str = ""  # the canonical address that `proof` proved
     signatures: tuple[bytes, ...] = ()  # of which none may have been seen before
+    also_signed: tuple[bytes, ...] = ()  # where SPF proved it too: to be remembered
     answerable: bool = False  # the reverse-path was proved in this very transaction
     reports: Mapping[str, bytes] = field(default_factory=dict)  # Authentication-Results by `Destination.key`
 
@@ -58,6 +59,7 @@ async def concluded(
     reports: dict[str, bytes] = {}
     verdicts: list[Verdict] = []
     signatures: tuple[bytes, ...] = ()
+    also_signed: tuple[bytes, ...] = ()
     answerable = findings is not None or evidence.client.login is not None  # a network proves nobody
     for recipient in recipients:
         proven = _proven(evidence, recipient, findings) if findings else None
@@ -70,6 +72,8 @@ async def concluded(
                 return DMARC_FAILED
             if verdict.proof in _BY_SIGNATURE and proven is not None:
                 signatures += proven.signatures
+            elif verdict.proof is Proof.SPF and proven is not None and proven.author is Proof.SPF:
+                also_signed += proven.signatures
             verdicts.append(verdict)
             # Of a holder of a token nobody remembers the signatures, so they may be another's.
             by_token = verdict.proof is Proof.TOKEN and evidence.facts.spf is not Result.PASS
@@ -82,6 +86,7 @@ async def concluded(
         proof=weakest.proof if weakest else Proof.NONE,
         proved=weakest.proved if weakest else "",
         signatures=signatures,
+        also_signed=also_signed,
         answerable=answerable,
         reports=reports,
     )

@@ -244,6 +244,7 @@ class Transaction:
             proved=conclusion.proved,
             content=intake.content,
             signatures=conclusion.signatures,
+            also_signed=conclusion.also_signed,
         )
 
     async def _keep(self, intake: Intake, envelope: Envelope, recipients: Sequence[Recipient]) -> Reply:

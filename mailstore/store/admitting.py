@@ -74,7 +74,7 @@ class Admission:
 
     def check_signatures(self) -> None:
         for recipient in self.printers:
-            for signature in seen.of_signatures(self._envelope, recipient.maildrop):
+            for signature in seen.of_signatures(self._envelope.signatures, recipient.maildrop):
                 if seen.was_seen(self._rows, signature, self._now):
                     raise PermanentFailure(
                         "5.7.1",
@@ -91,11 +91,11 @@ class Admission:
                 seen.remember(rows, mail, self.jobs[recipient.maildrop], now + DUPLICATE_SECONDS)
         for name, limits in self._limits.items():
             counting.add(rows, name, self._envelope.proved, limits, now, jobs=count, octets=self._octets)
-        if self._envelope.signatures:
-            self.remember_signatures()
+        self.remember_signatures()
 
     def remember_signatures(self) -> None:
-        for recipient in self.printers:
-            for signature in seen.of_signatures(self._envelope, recipient.maildrop):
+        signatures = (*self._envelope.signatures, *self._envelope.also_signed)
+        for recipient in self.printers if signatures else ():
+            for signature in seen.of_signatures(signatures, recipient.maildrop):
                 job_id = self.jobs[recipient.maildrop]
                 seen.remember(self._rows, signature, job_id, self._now + SIGNATURE_SECONDS)

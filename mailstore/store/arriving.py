@@ -31,6 +31,7 @@ class Envelope:
     proved: str = ""  # the canonical address that it proved, "" for none: whose limits these are
     content: bytes = b""  # digest of what stands behind the header; b"": cannot be told from others, never a duplicate
     signatures: tuple[bytes, ...] = ()  # digests of DKIM signatures by which alone it is proved: each counts once
+    also_signed: tuple[bytes, ...] = ()  # likewise, where SPF proved it too: remembered, so that nobody can replay it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Iterable
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -51,9 +52,9 @@ def of_mail(envelope: Envelope, maildrop: str) -> Digest | None:
     return _digest(text, envelope.content)
 
 
-def of_signatures(envelope: Envelope, maildrop: str) -> set[Digest]:
+def of_signatures(signatures: Iterable[bytes], maildrop: str) -> set[Digest]:
     """One for each: a mail to two printers may come in two transactions, and prints once on each of them."""
-    return {_digest(f"signature\0{maildrop}\0", signature) for signature in envelope.signatures}
+    return {_digest(f"signature\0{maildrop}\0", signature) for signature in signatures}
 
 
 def _digest(text: str, octets: bytes) -> Digest:

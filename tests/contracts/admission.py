@@ -175,6 +175,15 @@ async def test_many_at_once_make_one_job(opened: Opener) -> None:
 # -- signatures
 
 
+async def test_what_another_proof_let_in_is_known_by_its_signature(opened: Opener) -> None:
+    store = await opened()
+    for number in (1, 2):  # it may come again by the other proof
+        (accepted,) = await bring(store, recipient("phaser"), number=number, proved=ADA, also_signed=(b"one",))
+        assert not accepted.earlier
+    assert (await refused(store, recipient("phaser"), signatures=(b"one",)))[0] == "5.7.1"
+    assert await bring(store, recipient("other"), number=3, signatures=(b"one",))
+
+
 async def test_a_signature_counts_once(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     store = await opened()
     signed: dict[str, Any] = {"signatures": (b"one", b"two"), "proved": ADA}

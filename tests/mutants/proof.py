@@ -167,4 +167,12 @@ PROOF: Final = (
         instead="            client = None",
         test="tests/test_resolver.py::test_one_client_does_not_take_all_places",
     ),
+    Defence(
+        name="what SPF proved is not replayed",
+        why="Whoever got a copy of a signed mail could send it again, though it came by SPF before.",
+        file="appliance/smtp/conclusion.py",
+        text="also_signed += proven.signatures",
+        instead="pass",
+        test="tests/test_smtp_policy.py::test_what_came_by_spf_cannot_be_sent_again_by_its_signature",
+    ),
 )
