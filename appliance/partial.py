@@ -21,11 +21,10 @@ import structlog
 from prometheus_client import Counter
 
 from appliance import policy, trace
-from appliance.peer import plain_ip, within
-from appliance.policy import Facts, Verdict, Want
+from appliance.policy import Facts, Verdict
 from appliance.proof.fields import author as author_of
 from appliance.proof.report import results
-from appliance.proof.result import Proven, Result
+from appliance.recalled import judged, recalled, stands
 from appliance.smtp.heading import Heading, refuse_loop
 from appliance.smtp.intake import Intake
 from appliance.smtp.limits import Limits
@@ -230,13 +229,10 @@ class Assembler:
         """The worst that is said of it for any part.  Raises `PermanentFailure` if that is no."""
         author = author_of(heading.block)
         worst: Verdict | None = None
-        token = await self._token_stands(job, entry)
+        token = await stands(self._store, entry, job.capability, self._clock())
         logins = {one.login: await self._addresses(one.login) for one in envelopes if one.proof == Proof.LOGIN}
         for facts in dict.fromkeys(self._facts(one, author, logins.get(one.login, _NONE), token) for one in envelopes):
-            verdict = policy.judge(entry, facts, members)
-            if Want.GROUPS in verdict.wants:
-                groups = await self._people.groups(canonical(facts.sender)) if self._people else frozenset()
-                verdict = policy.judge(entry, replace(facts, groups=groups), members)
+            verdict = await judged(entry, members, facts, self._people)
             if not verdict.allowed:
                 raise PermanentFailure(verdict.status, verdict.sentence)
             if worst is None or _TRUSTS.index(verdict.trust) > _TRUSTS.index(worst.trust):
@@ -249,38 +245,18 @@ class Assembler:
         person = await self._people.person(login) if self._people else None
         return frozenset(map(canonical, person.addresses)) if person else _NONE
 
-    async def _token_stands(self, job: Job, entry: Printer) -> bool:
-        """Whether the capability address by which the split mail came still lets its holder print."""
-        known = await self._store.capabilities(entry.name) if job.capability else ()
-        # Its jobs count no more: this is one of them.
-        found = [replace(one, max_jobs=0) for one in known if one.id == job.capability]
-        return bool(found) and not found[0].why_not(self._clock())
-
     def _facts(self, part: Envelope, author: str, login: frozenset[str], token: bool) -> Facts:
-        """What was known of a part, of a mail that has this author; of a login, its addresses.
-
-        What proved the part proved `part.proved`, be that its envelope's sender or its author; of the mail's author it
-        proves something only where he is the same, or by SPF of his very domain.
-        """
-        proof, sender = Proof(part.proof), canonical(part.reverse_path)
-        ip = plain_ip(part.client_ip)
-        here = author.rpartition("@")[2] == sender.rpartition("@")[2] and bool(author)
-        signed = proof if proof in (Proof.DKIM, Proof.ARC) and part.proved == author else Proof.NONE
-        by_spf = Proof.SPF if proof is Proof.SPF and (here or part.proved == author) else Proof.NONE
-        return Facts(
+        """What was known of a part, of a mail that has this author; of a login, its addresses."""
+        proof = Proof(part.proof)
+        return recalled(
             sender=part.reverse_path,
-            ip=ip,
-            insider=proof is Proof.NETWORK or (proof is Proof.LOGIN and within(ip, self._insiders)),
+            ip=part.client_ip,
+            proof=proof,
+            proved=part.proved,
+            author=author,
             login=login,
             token=token and proof is Proof.TOKEN,
-            # The author too is proved by SPF of the envelope's sender, where they are aligned.
-            spf=Result.PASS if proof is Proof.SPF else Result.NONE,
-            author=author,
-            message=Proven(
-                author=signed or by_spf,
-                envelope=signed if author == sender else Proof.NONE,
-                envelope_domain=signed if here else Proof.NONE,
-            ),
+            networks=self._insiders,
         )
 
     def _recipient(self, job: Job, printer: Printer, envelope: Envelope) -> Recipient:

@@ -66,8 +66,8 @@ def recalled(
     )
 
 
-async def _judged(rules: Printer, members: Collection[Printer], facts: Facts, people: People | None) -> Verdict:
-    """With the groups of the sender, where they count.  Raises `TransientFailure`."""
+async def judged(rules: Printer, members: Collection[Printer], facts: Facts, people: People | None) -> Verdict:
+    """The verdict, with the groups of the sender, where they count.  Raises `TransientFailure`."""
     verdict = policy.judge(rules, facts, members)
     if Want.GROUPS in verdict.wants:
         groups = await people.groups(canonical(facts.sender)) if people else frozenset()
@@ -98,10 +98,10 @@ async def judged_again(
         proved=job.proved or canonical(job.sender),
         author=await _author(store, job.id),
         login=person.addresses if job.login else (),
-        token=await _stands(store, rules, job.capability),
+        token=await stands(store, rules, job.capability, time.time()),
         networks=networks,
     )
-    return await _judged(rules, [printer], facts, people)
+    return await judged(rules, [printer], facts, people)
 
 
 def _proof(job: Job) -> Proof:
@@ -111,10 +111,10 @@ def _proof(job: Job) -> Proof:
     return Proof.LOGIN if job.login else Proof.NETWORK
 
 
-async def _stands(store: Store, printer: Printer, capability: int) -> bool:
+async def stands(store: Store, printer: Printer, capability: int, now: float) -> bool:
     """Whether the address that was given away still is; how many jobs it had is no matter: this one was counted."""
     known = [one for one in await store.capabilities(printer.name) if one.id == capability] if capability else []
-    return any(not one.revoked_at and not 0 < one.expires_at <= time.time() for one in known)
+    return any(not one.revoked_at and not 0 < one.expires_at <= now for one in known)
 
 
 async def _author(store: Store, job_id: int) -> str:

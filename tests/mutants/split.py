@@ -68,17 +68,17 @@ SPLIT: Final = (
     Defence(
         name="a part's signature proves its own author",
         why="The whole's author stands in the first part alone; a signature of another proves nothing of him.",
-        file="appliance/partial.py",
-        text="(Proof.DKIM, Proof.ARC) and part.proved == author else",
+        file="appliance/recalled.py",
+        text="(Proof.DKIM, Proof.ARC) and proved == author else",
         instead="(Proof.DKIM, Proof.ARC) else",
         test=_JUDGED,
     ),
     Defence(
         name="SPF of a part proves an author aligned with it",
         why="Whoever proves an address of his own domain must not write in another's name.",
-        file="appliance/partial.py",
-        text="proof is Proof.SPF and (here or part.proved == author) else",
-        instead="proof is Proof.SPF else",
+        file="appliance/recalled.py",
+        text="spf and (here or proved == author) else",
+        instead="spf else",
         test=_JUDGED,
     ),
     Defence(
@@ -92,9 +92,9 @@ SPLIT: Final = (
     Defence(
         name="a revoked address prints no whole",
         why="A capability address that was taken back while parts waited must not print what they make.",
-        file="appliance/partial.py",
-        text="return bool(found) and not found[0].why_not(self._clock())",
-        instead="return bool(found)",
+        file="appliance/recalled.py",
+        text="return any(not one.revoked_at and not 0 < one.expires_at <= now for one in known)",
+        instead="return bool(known)",
         test="tests/test_split_mail.py::test_by_a_capability_address_the_whole_prints_while_it_stands",
     ),
     Defence(
