@@ -118,7 +118,7 @@ async def test_a_folder_of_the_first_schema_learns_the_new_one(tmp_path: Path, m
             values = {name: given for name, given in to_attributes(before).items() if given}
             connection = as_identity(running, Identity.APPLIANCE)
             assert connection.add(DN, classes, values)[0]
-            with pytest.raises(PermanentFailure, match=r"earlier Printpost: restart printpost up, or load today's printpost\.ldif"):
+            with pytest.raises(PermanentFailure, match=r"restart printpost up, or load today's printpost\.ldif"):
                 await running.appliance.replace(PHASER)
             connection.unbind()
     async with running_directory(tmp_path) as running:
