@@ -42,13 +42,14 @@ addresses = st.builds("{}@{}.example".format, st.from_regex(r"[a-z0-9_.!#*]{1,20
 )
 numbers = st.one_of(st.just(0), st.integers(1, 1 << 50))
 limits = st.builds(PrintLimits, **{field.name: numbers for field in dataclasses.fields(PrintLimits)})
+not_of_pages = [field.name for field in dataclasses.fields(PrintLimits) if not field.name.endswith("pages")]
 groups = st.builds(
     Printer,
     name=labels.map("all-{}".format),
     addresses=st.lists(addresses, min_size=1, max_size=4, unique=True).map(tuple),
     members=st.lists(labels, min_size=1, max_size=5, unique=True).map(tuple),
     languages=st.sampled_from([(), (Language.POSTSCRIPT,)]),
-    limits=limits,
+    limits=st.builds(PrintLimits, **dict.fromkeys(not_of_pages, numbers)),
     unverified_ok=st.booleans(),
 )
 printers = st.builds(
@@ -194,6 +195,12 @@ def test_a_group_speaks_what_its_members_speak() -> None:
     assert reading.printer.members == ("laser",)
     assert reading.printer.languages == ()
     assert not checked(replace(PRINTER, members=("laser",))).languages
+
+
+@pytest.mark.parametrize("name", ["pages", "sender_pages", "job_pages"])
+def test_pages_are_limited_at_the_members(name: str) -> None:
+    with pytest.raises(PermanentFailure, match=f"give {name.replace('_', '-')} to these"):
+        checked(replace(PRINTER, members=("laser",), limits=PrintLimits(**{name: 3})))
 
 
 def test_what_may_go_raw_as_the_entry_says() -> None:

@@ -257,5 +257,8 @@ def _check_group(printer: Printer) -> None:
     if printer.languages not in ((), DEFAULT_LANGUAGES):
         text = f"{printer.name} is a group and speaks what its members speak: leave --language out"
         raise PermanentFailure("5.5.4", text)
+    if limited := [name for name in named_limits(printer.limits) if name.endswith("pages")]:
+        text = f"{printer.name} is a group, whose pages count at its members: give {', '.join(limited)} to these"
+        raise PermanentFailure("5.5.4", text)
     if printer.name.lower() in (member.lower() for member in printer.members):
         raise PermanentFailure("5.5.4", f"{printer.name} cannot be a member of itself: name other printers")

@@ -47,6 +47,7 @@ OLD = Statement(
     .limit(given("most", sa.Integer))
     .offset(number(0))
 )
+_FORGET = Statement(sa.delete(USAGE).where(USAGE.c.printer == given("of")))
 DROP_OLD = Statement(sa.delete(USAGE).where(*_OF, USAGE.c.slot == given("when")))
 
 
@@ -97,3 +98,8 @@ def add(
         more = {"more_jobs": jobs, "more_octets": octets, "more_pages": pages}
         if not rows.change(_MORE, of=printer, by=sender, now=slot(now), **more):
             rows.change(_ADD, printer=printer, sender=sender, slot=slot(now), jobs=jobs, octets=octets, pages=pages)
+
+
+def forget(rows: Rows, printer: str) -> None:
+    """The printer, or the group, goes: another one that gets its name later begins anew."""
+    rows.change(_FORGET, of=printer)

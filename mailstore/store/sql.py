@@ -16,7 +16,7 @@ from typing import Any
 
 from mailstore.failure import TransientFailure
 from mailstore.job import DeliveryProof, Event, Job
-from mailstore.store import capabilities, jobs, leases, listing, looking, outgoing, parts, printers
+from mailstore.store import capabilities, counting, jobs, leases, listing, looking, outgoing, parts, printers
 from mailstore.store.blobs import Blobs, Placed
 from mailstore.store.capabilities import Capabilities
 from mailstore.store.committer import Committer, Rows, Steps, Wanted
@@ -213,6 +213,7 @@ class SqlStore(Taking, Wishes, Splits, Counting, Capabilities, Printers, Telling
         def steps(rows: Rows) -> Steps[tuple[list[Placed], list[int]]]:
             printers.forget_printer(rows, printer)
             capabilities.revoke_all(rows, printer, now)
+            counting.forget(rows, printer)
             dropped = yield from parts.forget(rows, printer)
             return dropped, (yield from jobs.forget(rows, printer, now))
 

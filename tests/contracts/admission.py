@@ -384,6 +384,14 @@ async def test_who_gets_the_name_of_a_printer_later_is_not_open_by_its_tokens(op
     assert (await one(store)).why_not(time.time()) == "it was revoked"
 
 
+async def test_who_gets_the_name_of_a_printer_later_begins_with_no_usage(opened: Opener) -> None:
+    store = await opened()
+    await bring(store, replace(recipient("phaser"), limits=PrintLimits(jobs=1)))
+    assert (await store.usage("phaser")).jobs == 1
+    await store.forget_printer("phaser")
+    assert await store.usage("phaser") == Usage()
+
+
 # -- pages
 
 
