@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
 from appliance import cli_address, cli_job, cli_printer, cli_user, shell
 from mailstore import config, logs
@@ -121,6 +120,8 @@ def send(
     sender: Annotated[str, typer.Option("--from", help="Your address; default: your user name here.")] = "",
 ) -> None:
     """Mail files to a printer."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+
     from appliance.send import send as run_send
 
     settings = context.obj.settings()

@@ -15,12 +15,12 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
 from prometheus_client import Counter
 
 from appliance import trace
-from appliance.smarthost import DEADLINE, Session, Smarthost
 from mailstore.address import split_subaddress
 from mailstore.config import Settings
 from mailstore.directory.contract import People
@@ -29,6 +29,9 @@ from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.store.contract import Envelope, Recipient, Store
 from mailstore.store.outbox import OUTGOING_OCTETS, QueuedMail
 
+if TYPE_CHECKING:
+    from appliance.smarthost import Session, Smarthost
+
 DELIVERED = Counter("printpost_outgoing_delivered_total", "Mails of ours that were delivered.", ["way"])
 FAILURES = Counter(
     "printpost_outgoing_failures_total",
@@ -36,6 +39,8 @@ FAILURES = Counter(
     ["result"],
 )
 
+DEADLINE = 60.0
+"""Seconds for each step of what is said to the smarthost."""
 LOOK = 5.0
 """Seconds between two looks at the queue without a ring."""
 TAKEN = 50
@@ -76,7 +81,11 @@ class Relay:
         clock: Callable[[], float] = time.time,
     ) -> None:
         hostname = settings.site.hostname
-        self._smarthost = Smarthost(settings.relay, hostname, deadline) if settings.relay.smarthost else None
+        self._smarthost: Smarthost | None = None
+        if settings.relay.smarthost:  # without one its client need not be in memory
+            from appliance.smarthost import Smarthost
+
+            self._smarthost = Smarthost(settings.relay, hostname, deadline)
         self._hostname = hostname
         self._postmasters = {f"postmaster@{domain}" for domain in (*settings.domains, hostname)}
         self._administrators = settings.people.administrators

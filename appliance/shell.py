@@ -17,9 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from rich.console import Console
-from rich.table import Table
-
 from mailstore import config
 from mailstore.directory.contract import Directory, People
 from mailstore.store.contract import Role, Store
@@ -89,6 +86,9 @@ def show_json(value: object) -> None:
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], nothing: str) -> None:
     """Print rows for people, or the sentence `nothing` if there are none."""
+    from rich.console import Console  # a server, which is started by the same commands, need not hold it
+    from rich.table import Table
+
     console = Console(width=None if sys.stdout.isatty() else 240)
     if not rows:
         console.print(nothing)

@@ -27,8 +27,6 @@ from mailstore.config_values import split_endpoint
 from mailstore.failure import Failure, PermanentFailure, TransientFailure
 from mailstore.header import clean
 
-DEADLINE = 60.0
-"""Seconds for each step."""
 IMPLICIT_TLS = 465
 """RFC 8314 section 7.3."""
 
@@ -85,7 +83,7 @@ class Session:
 class Smarthost:
     """`[relay]` as a place to send to.  Raises `ConfigError` for a user without a password."""
 
-    def __init__(self, relay: Relay, hostname: str, deadline: float = DEADLINE) -> None:
+    def __init__(self, relay: Relay, hostname: str, deadline: float) -> None:
         if relay.user and relay.password_file is None:
             raise ConfigError("[relay] user: a password is missing; name a file that holds it as [relay] password_file")
         self._relay = relay

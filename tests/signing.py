@@ -126,9 +126,12 @@ def rsa_record(modulus: int, exponent: int = 65537) -> str:
     """A record with any numbers (RFC 8017 appendix A.1.1)."""
 
     def value(kind: int, octets: bytes) -> bytes:
-        return bytes((kind, 0x82)) + len(octets).to_bytes(2, "big") + octets
+        length = len(octets)
+        long = length.to_bytes((length.bit_length() + 7) // 8, "big") if length > 127 else b""
+        return bytes((kind, 0x80 | len(long) if long else length)) + long + octets
 
-    numbers = (value(2, b"\0" + n.to_bytes((n.bit_length() + 7) // 8, "big")) for n in (modulus, exponent))
+    # A number has a sign, and no octet more than it needs.
+    numbers = (value(2, n.to_bytes(n.bit_length() // 8 + 1, "big")) for n in (modulus, exponent))
     return "v=DKIM1; p=" + base64.b64encode(value(0x30, b"".join(numbers))).decode()
 
 

@@ -196,7 +196,7 @@ ASCII = "abcXYZ"
 PRINTABLE = "".join(map(chr, range(32, 127)))
 
 
-@given(st.one_of(grammar(ASCII, PRINTABLE), grammar(ASCII + "üßж中", PRINTABLE + "é\u2028😀")))
+@given(st.one_of(grammar(ASCII, PRINTABLE), grammar(ASCII + "üßж中", PRINTABLE + "é\u200d😀")))
 def test_whatever_the_grammar_makes_is_read_as_it_was_meant(made: tuple[str, str, str]) -> None:
     text, local, domain = made
     if len(local.encode()) > 64 or len(domain.encode()) > 200:

@@ -17,6 +17,7 @@ import pytest_asyncio
 from mailstore.directory.records import Language
 from mailstore.directory.slapd import answers
 from mailstore.job import JobState
+from tests.dns_server import dns_server
 from tests.documents import damaged_pdf, pdf, postscript
 from tests.house import GLANCE, PATIENCE, House, empty_house, house, mail_of
 from tests.sink import free_port, sink
@@ -165,11 +166,17 @@ async def test_what_cannot_be_opened_is_aborted_and_nothing_is_sent(up: House, d
 
 
 async def test_an_outsider_is_told_why(tmp_path: Path) -> None:
-    async with house(tmp_path, apart=True, site={"networks": ["192.0.2.0/24"]}) as made:
+    with dns_server({"example.com": {"TXT": ["v=spf1 -all"]}}) as dns:
+        await _is_told_why(tmp_path, dns.address)
+
+
+async def _is_told_why(tmp_path: Path, dns: str) -> None:
+    outside = {"site": {"networks": ["192.0.2.0/24"]}, "proof": {"dns": [dns]}}
+    async with house(tmp_path, apart=True, **outside) as made:
         await made.add("phaser", "socket://127.0.0.1:9")
         code, text = await made.submit(mail_of(postscript()), "phaser")
         assert (code, text[:5]) == (550, "5.7.1")
-        assert "network" in text
+        assert "SPF or DKIM did not prove" in text
         assert await made.store.jobs() == []
 
 

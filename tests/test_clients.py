@@ -127,7 +127,9 @@ async def test_a_client_fetches_what_was_mailed(made: House, tmp_path: Path, fet
     before = fetched.removesuffix(mail).split(b"\r\n")
     assert before[0] == f"Return-Path: <{ADA}>".encode()
     assert before[1] == f"Delivered-To: {name}@example.com".encode()
-    assert before[2].startswith(b"Received: from client.example.com ([127.0.0.1])")
+    assert before[2] == b"Authentication-Results: mail.example.com;"
+    assert before[3] == b"\tnone (client 127.0.0.1 is in the networks of this site)"
+    assert before[4].startswith(b"Received: from client.example.com ([127.0.0.1])")
     (waiting,) = await made.store.jobs(printer=name)
     job = await made.job(waiting.id)
     assert (job.state, job.delivery_proof) == (JobState.COMPLETED, DeliveryProof.FETCHED)

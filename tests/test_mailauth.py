@@ -48,7 +48,7 @@ def zone() -> DNS:
         "mail": RSA.record + "; s=email:web; n=a note; x=y",
         "other": ED.record,
         "weak": rsa_record((1 << 1022) + 1),
-        "huge": rsa_record((1 << 9000) + 1),
+        "huge": rsa_record((1 << 4200) + 1),
         "slow": rsa_record((1 << 2047) + 1, (1 << 2000) + 1),
         "even": rsa_record(1 << 2047),
         "noise": "v=DKIM1; k=rsa; p=AAAA",

@@ -89,6 +89,8 @@ async def test_the_labels_are_the_documented_ones(scrapes: Scrapes) -> None:
         "printpost_outgoing_failures_total",
         "printpost_printer_poll_gap_seconds",
         "printpost_oldest_outgoing_timestamp_seconds",
+        "printpost_jobs_held_total",
+        "printpost_mail_authentication_total",
     }
 
 

@@ -327,7 +327,7 @@ async def test_without_a_directory_nobody_new_logs_in_and_who_is_known_sees(hous
         answer = await grace.get("/people/ada")
         assert answer.status_code == 200
         assert "nothing of it can be changed now" in answer.text
-        assert answer.text.count("disabled") == 4  # three fields and the button
+        assert answer.text.count("disabled") == 5  # four fields and the button
         typed = {"seen": seen[1], "full_name": "Countess", "addresses": "ada@example.com"}
         answer = await grace.post("/people/ada", data=typed)
         assert answer.status_code == 422

@@ -16,8 +16,6 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import psutil
-
 from appliance.facts import Interface
 from mailstore.config_values import bracketed, reached_at, split_endpoint
 from mailstore.header import clean
@@ -135,6 +133,8 @@ async def resolved(name: str) -> list[str]:
 
 def own_interfaces() -> Sequence[Interface]:
     """This machine's addresses with their networks."""
+    import psutil  # a megabyte that a server need not hold
+
     found: list[Interface] = []
     for addresses in psutil.net_if_addrs().values():
         for one in addresses:

@@ -1,11 +1,10 @@
-"""Public keys from the DNS (RFC 6376 section 3.6.1, RFC 8463), and what they sign.  The only file that knows dkimpy.
+"""Public keys from the DNS (RFC 6376 section 3.6.1, RFC 8463), and what they sign.
 
-Of dkimpy the reading of RSA keys and the arithmetic are used.  Its reading of messages, tag lists and fields is not:
-those take time by the square or the cube of what a stranger sends, and cut a value that looks like `b=`.
+No library that reads whole messages is used: those there are keep them in memory, and take time by the square or the
+cube of what a stranger sends.  The keys and the arithmetic are those of `cryptography`.
 
 Security: a record is a stranger's, whose signature is looked at only then.  Keys outside 1024 to 4096 bits prove
-nothing (RFC 8301), nor do exponents that would only cost time: the longest reckoning takes two milliseconds.  The
-signature has the length of its key, and is smaller, before anything is reckoned.
+nothing (RFC 8301), nor do exponents that would only cost time.
 """
 
 from __future__ import annotations
@@ -14,10 +13,12 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dkim.asn1 import ASN1FormatError
-from dkim.crypto import DigestTooLargeError, RSASSA_PKCS1_v1_5_verify, UnparsableKeyError, parse_public_key
-from nacl.exceptions import CryptoError
-from nacl.signing import VerifyKey
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from appliance.proof.result import Result
 from appliance.proof.tags import Malformed, base64, tags, words
@@ -90,8 +91,8 @@ def check(public: Key, signature: bytes, signed: bytes) -> None:
 def _ed25519(octets: bytes, signature: bytes, signed: bytes) -> bool:
     """RFC 8463 section 3: over the digest."""
     try:
-        VerifyKey(octets).verify(hashlib.sha256(signed).digest(), signature)
-    except (CryptoError, ValueError, TypeError):
+        Ed25519PublicKey.from_public_bytes(octets).verify(signature, hashlib.sha256(signed).digest())
+    except (InvalidSignature, ValueError):
         return False
     return True
 
@@ -100,17 +101,20 @@ def _rsa(octets: bytes, signature: bytes, signed: bytes) -> bool:
     if len(octets) > _DER:
         raise Unproved(Result.PERMERROR, "its key is too long")
     try:
-        numbers = parse_public_key(octets)
-    except (ASN1FormatError, UnparsableKeyError, AssertionError, IndexError):
+        public = load_der_public_key(octets)  # a SubjectPublicKeyInfo, or an RSAPublicKey as section 3.6.1 has it
+    except (ValueError, UnsupportedAlgorithm):
         raise Unproved(Result.PERMERROR, "its key is malformed") from None
-    modulus, exponent = numbers["modulus"], numbers["publicExponent"]
-    if modulus.bit_length() not in _BITS:
-        raise Unproved(Result.POLICY, f"its key has {modulus.bit_length()} bits, which proves nothing")
-    if not 2 < exponent < _EXPONENT or not exponent & modulus & 1:
+    if not isinstance(public, RSAPublicKey):
         raise Unproved(Result.PERMERROR, "its key is malformed")
-    if len(signature) != (modulus.bit_length() + 7) // 8 or int.from_bytes(signature, "big") >= modulus:
-        return False  # RFC 8017 section 8.2.2: else one signature had many forms, and counted once in each
+    if public.key_size not in _BITS:
+        raise Unproved(Result.POLICY, f"its key has {public.key_size} bits, which proves nothing")
+    numbers = public.public_numbers()
+    if not 2 < numbers.e < _EXPONENT or not numbers.e & numbers.n & 1:
+        raise Unproved(Result.PERMERROR, "its key is malformed")
     try:
-        return bool(RSASSA_PKCS1_v1_5_verify(hashlib.sha256(signed), signature, numbers))
-    except (DigestTooLargeError, AssertionError, ValueError):
+        # It takes only a signature of the key's length and below its modulus (RFC 8017 section 8.2.2): else one had
+        # many forms, and counted once in each.
+        public.verify(signature, signed, PKCS1v15(), SHA256())
+    except InvalidSignature:
         return False
+    return True

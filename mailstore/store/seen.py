@@ -13,7 +13,6 @@ import struct
 from collections.abc import Iterable
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
 
 from mailstore.job import JobState
 from mailstore.store.admission import SIGNATURE_SECONDS
@@ -28,13 +27,11 @@ _FIND = Statement(
     sa.select(SEEN.c.job_id, SEEN.c.until).where(SEEN.c.digest == given("which"), SEEN.c.rest == given("rest"))
 )
 _STATE = Statement(sa.select(JOB.c.state).where(JOB.c.id == given("job")))
-_insert = insert(SEEN)  # in words that both databases know
-_ADD = Statement(
-    _insert.on_conflict_do_update(
-        index_elements=[SEEN.c.digest],
-        set_={name: _insert.excluded[name] for name in ("rest", "job_id", "until")},
-    ),
-    *(column.name for column in SEEN.c),
+_ADD = Statement(  # SQLAlchemy has a statement of its own for each database here, and they know these words alike
+    sa.text(
+        "INSERT INTO seen (digest, rest, job_id, until) VALUES (:digest, :rest, :job_id, :until)"
+        " ON CONFLICT (digest) DO UPDATE SET rest = excluded.rest, job_id = excluded.job_id, until = excluded.until"
+    )
 )
 _OVER = sa.or_(SEEN.c.until <= given("now"), SEEN.c.until > given("latest"))
 EXPIRED = Statement(sa.select(SEEN.c.digest).where(_OVER).limit(given("most", sa.Integer)).offset(number(0)))

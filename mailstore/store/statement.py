@@ -22,22 +22,22 @@ from sqlalchemy.sql.expression import ClauseElement
 
 _DIALECT = sqlite.dialect(paramstyle="qmark")
 
-STATEMENTS: list[Statement] = []
-"""All that were ever made, for the test that compiles them for the other dialect."""
+OTHER_DIALECTS: list[sa.Dialect] = []
+"""For which every statement has to compile too, for the test that says so: what was written is not kept for it."""
 
 
 class Statement:
-    """One statement: `construct` as written, `text` for SQLite, and `bound`, what stands for its marks by name.
+    """One statement: its `text` for SQLite, and `bound`, what stands for its marks by name.
 
     The driver asks SQLite for each parameter's name and looks that up, which took a tenth of what a mail costs.
-    `columns` are the columns an INSERT fills; their names are then its parameters.
+    `construct` is what it was written as, `columns` those that an INSERT fills; their names are then its parameters.
     """
 
-    __slots__ = ("bound", "columns", "construct", "names", "text")
+    __slots__ = ("bound", "names", "text")
 
     def __init__(self, construct: ClauseElement, *columns: str) -> None:
-        self.construct = construct
-        self.columns = columns
+        for other in OTHER_DIALECTS:
+            construct.compile(dialect=other, column_keys=columns or None)
         compiled = construct.compile(dialect=_DIALECT, column_keys=columns or None)
         assert isinstance(compiled, SQLCompiler)
         bound = [name for name, bind in compiled.binds.items() if not bind.required]
@@ -45,7 +45,6 @@ class Statement:
         self.text = str(compiled)
         self.names: tuple[str, ...] = tuple(compiled.positiontup or ())
         self.bound = _in_order(self.names)
-        STATEMENTS.append(self)
 
 
 def _in_order(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
