@@ -49,6 +49,7 @@ LISTENERS = ("smtp", "submission", "submissions", "pop3", "pop3s", "web", "metri
 GLANCE = 0.02
 """Seconds between two looks at what rings no bell for us."""
 _ROOT = Path(__file__).parents[1]
+_PYTHONPATH = os.pathsep.join((str(_ROOT), str(_ROOT / "tests" / "without")))  # without what only tests have
 
 
 def mail_of(*documents: bytes, subject: str = "a job", sender: str = ADA) -> bytes:
@@ -216,7 +217,7 @@ class House:
                 *("setpriv", "--pdeathsig", "TERM", "--", sys.executable, "-m", module),
                 *("--config", str(self.configuration), *words),
                 cwd=self.folder,
-                env={**self.environment, "PYTHONPATH": str(_ROOT), "NOTIFY_SOCKET": str(bell), **(environment or {})},
+                env={**self.environment, "PYTHONPATH": _PYTHONPATH, "NOTIFY_SOCKET": str(bell), **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=written,
                 stderr=subprocess.STDOUT,

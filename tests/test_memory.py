@@ -89,7 +89,7 @@ async def test_a_message_of_300_mb(tmp_path: Path) -> None:
         assert printer.connections == 1
         for name, running in made.latest.items():
             most = peak(running.pid)
-            print(f"{name}: {most >> 20} MB")
+            print(f"{name}: {most / (1 << 20):.2f} MB")
             assert most < MOST, name
     expected = hashlib.sha256()
     for block in blocks():
