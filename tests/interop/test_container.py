@@ -26,7 +26,7 @@ DATA = "/var/lib/printpost"
 HOSTNAME = "print.example.com"
 USER = "65532"
 INSIDE = (ROOT / "tests" / "interop" / "inside.py").read_text(encoding="utf-8")
-OF_THIS_MACHINE = {"name", "sandbox", "files"}
+OF_THIS_MACHINE = {"name", "dns", "sandbox", "files"}
 """What `doctor` may find wrong outside our image: no DNS, an engine without user namespaces, few open files."""
 WELCOME = re.compile(r"The page is (\S+)\nLog in as admin with the password (\S+) \(shown only now\)\.")
 PRINTER = ["printer", "add", "phaser360", "--uri", "socket://127.0.0.1:9100", "--allow", "*"]

@@ -90,16 +90,16 @@ async def test_exim_logs_in_and_sends_by_submissions(printers: Site, folder: Pat
 async def test_exim_sends_one_mail_to_many_and_from_nobody(printers: Site, folder: Path) -> None:
     async with printers.receiver() as receiver:
         exim = Exim(folder, receiver.address[1], {})
-        await exim.take(DOTS, SENDER, [ADDRESS, "colour@example.com", "phaser360+copies=2@example.com"])
+        await exim.take(DOTS, SENDER, [ADDRESS, "colour@example.com", "color@example.com"])
         await exim.take(EIGHT_BIT, "", ["postmaster@example.com", ADDRESS], " BODY=8BITMIME")
         await exim.run_queue()
     fates = [line.split()[3:5] for line in exim.log if {"=>", "->", "**", "=="} & set(line.split()[3:4])]
     assert sorted(fates) == [
         ["**", ADDRESS],  # nobody has proved to be a sender that it allows
-        *(["->", address] for address in ("colour@example.com", "phaser360+copies=2@example.com")),
+        *(["->", address] for address in ("colour@example.com", "color@example.com")),
         *(["=>", address] for address in (ADDRESS, "postmaster@example.com")),
     ]
-    assert [job.printer for job in await printers.store.jobs()] == ["phaser360", "colour", "phaser360"]
+    assert [job.printer for job in await printers.store.jobs()] == ["colour", "phaser360"]  # by both its addresses once
 
 
 async def test_exim_sends_internationalized_mail(printers: Site, folder: Path) -> None:
