@@ -15,7 +15,8 @@ RUN set -eu; \
     echo 'path-include /usr/share/doc/*/copyright' >>/etc/dpkg/dpkg.cfg.d/printpost; \
     apt-get update -q; \
     apt-get install -y -q --no-install-recommends \
-        bubblewrap fonts-dejavu-core ghostscript poppler-utils python3 slapd; \
+        bubblewrap fonts-dejavu-core fonts-wqy-microhei ghostscript libharfbuzz-subset0 libpangoft2-1.0-0 poppler-utils \
+        python3 slapd; \
     rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/log/*.log /var/log/apt /var/lib/ldap
 RUN set -eu; \
     groupadd --gid 65532 printpost; \

@@ -174,6 +174,10 @@ class Bridge(Section):
 
     metrics_listen: Endpoint = Field("127.0.0.1:9126", description="/metrics, /livez and /readyz of the bridge")
     converters: int = Field(2, ge=1, le=64, description="how many converters may run at once")
+    memory: Octets = Field(4 << 30, ge=256 << 20, description="what all converters together may take")
+    risky: bool = Field(
+        False, description="open strangers' PostScript and Office documents even where converters are poorly confined"
+    )
 
 
 class DirectorySettings(Section):

@@ -124,6 +124,8 @@ REASONS: dict[str, str] = {
     "document-format-error": "the document is damaged",
     "unsupported-document-format": "the printer cannot get this kind of document",
     "document-password-error": "the document is encrypted",
+    "document-security-error": "the document holds what must not reach this printer, or may not be opened here",
+    "job-completed-with-errors": "printed, but for some of its documents",
     "document-unprintable-error": "the document holds nothing that can be printed",
     "job-canceled-by-user": "canceled",
     "job-canceled-at-device": "canceled at the printer",

@@ -14,13 +14,12 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TypeVar
 
 from mailstore.address import split_subaddress
 from mailstore.failure import PermanentFailure
+from mailstore.ticket import MAX_COPIES, Sides
 
-MAX_COPIES = 999
 TOKEN_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"  # noqa: S105 - base32, RFC 4648 section 6
 TOKEN_LENGTH = 26  # 130 bits
 
@@ -33,14 +32,6 @@ _TOKEN_WITHIN = re.compile(
 _SHOWN = 16
 
 _T = TypeVar("_T")
-
-
-class Sides(StrEnum):
-    """`sides`, RFC 8011 section 5.2.8."""
-
-    ONE_SIDED = "one-sided"
-    LONG_EDGE = "two-sided-long-edge"
-    SHORT_EDGE = "two-sided-short-edge"
 
 
 _SIDES = {f"sides={sides.value}": sides for sides in Sides} | {

@@ -9,12 +9,38 @@ Security: judges by the format that was sniffed and by the printer's entry, and 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from enum import StrEnum
 from typing import Final
 
-from mailstore.directory.records import Language, Printer, Raw
+from mailstore.directory.records import Language, Printer, Raw, reaches
 from mailstore.document_format import DocumentFormat
 from mailstore.documents import Document
 from mailstore.failure import PermanentFailure
+
+
+class Treatment(StrEnum):
+    """What is done to a document before a printer gets it: the print firewall's three ways."""
+
+    RAW = "raw"  # nothing
+    FILTERED = "filtered"  # PJL rewritten and PCL looked through; what is in a page description stays octet for octet
+    RERENDER = "rerender"  # drawn anew: nothing that the sender wrote reaches the printer
+
+
+_PROGRAMS: Final = frozenset({DocumentFormat.POSTSCRIPT, DocumentFormat.PDF})
+"""Cannot be filtered soundly: they pass whole or not at all."""
+
+
+def treatment(printer: Printer, trust: str, source: DocumentFormat) -> Treatment:
+    """How a document of `source` format in a mail of this `trust` is treated for `printer` (design, section 7)."""
+    trust = trust or Raw.STRANGER
+    if reaches(printer.unfiltered, trust):
+        return Treatment.RAW
+    if printer.raw is Raw.NOBODY:
+        return Treatment.RERENDER
+    if reaches(printer.raw, trust) or (trust != Raw.STRANGER and source not in _PROGRAMS):
+        return Treatment.FILTERED
+    return Treatment.RERENDER
+
 
 DRAWN_ANEW: Final = frozenset({DocumentFormat.TEXT, DocumentFormat.PDF, DocumentFormat.POSTSCRIPT})
 """What the bridge can draw anew, each into every language that anything is drawn in."""

@@ -22,8 +22,8 @@ from tempfile import mkdtemp
 from mailstore.directory.records import Language
 from mailstore.document_format import DocumentFormat
 from mailstore.failure import Failure, PermanentFailure, TransientFailure
-from mailstore.options import Sides
 from mailstore.passage import no_way
+from mailstore.ticket import Sides
 from printerbridge import sandbox
 from printerbridge.converters import CONVERTERS, ghostscript, pdfwrite
 from printerbridge.converters.contract import Converter, Media, Task

@@ -17,7 +17,7 @@ from typing import Final
 from mailstore import options
 from mailstore.directory.records import Language
 from mailstore.job import Job
-from mailstore.options import Sides
+from mailstore.ticket import Sides
 from printerbridge.pjl import brings_pjl, names
 
 POSTSCRIPT: Final = frozenset({Language.POSTSCRIPT, Language.POSTSCRIPT2})

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mailstore.directory.records import Language
 from mailstore.document_format import DocumentFormat
-from mailstore.options import Sides
+from mailstore.ticket import Sides
 from printerbridge import convert, ticket
 from printerbridge.pjl import UEL, Conversation
 from printerbridge.spool import Ready

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mailstore.document_format import DocumentFormat
+from mailstore.ticket import NO_TICKET, Ticket
 
 
 class Language(StrEnum):
@@ -66,6 +67,14 @@ class PrintLimits:
 NO_LIMITS = PrintLimits()
 
 
+class Body(StrEnum):
+    """When the letter itself prints, beside what is attached to it."""
+
+    ALONE = "alone"  # if nothing that can be printed is attached
+    ALWAYS = "always"
+    NEVER = "never"
+
+
 class WhenUncertain(StrEnum):
     """What becomes of a job of which nobody knows whether it was printed."""
 
@@ -96,7 +105,14 @@ class Printer:
     members: tuple[str, ...] = ()  # names of printers: then it is a group, and a job for it prints on each of them
     limits: PrintLimits = NO_LIMITS
     unverified_ok: bool = False  # allow rules want no proof here
-    raw: Raw = Raw.INSIDER
+    raw: Raw = Raw.INSIDER  # whose PostScript and PDF reach it as they came
+    unfiltered: Raw = Raw.NOBODY  # whose PJL and PCL commands reach it, too, every one of them
+    body: Body = Body.ALONE
+    color: bool = False  # prints in colour (printer-color-supported)
+    max_copies: int = 0  # copies that one mail may ask for; 0: as many as there can be
+    media: tuple[str, ...] = ()  # the paper that it has, PWG self-describing names, the usual one first; (): the site's
+    ticket: Ticket = NO_TICKET  # how jobs print that do not say otherwise
+    confidential: bool = False  # no pictures of its pages are kept
     location: str = ""
     model: str = ""
     # Network facts, for people and for `doctor`; nothing is sent to these.
@@ -122,7 +138,7 @@ class Printer:
 
     def takes_raw(self, trust: str) -> bool:
         """Whether a document of this trust (insider, verified or stranger) may reach it as it came."""
-        return self.raw is not Raw.NOBODY and _TRUSTS.index(trust) <= _TRUSTS.index(self.raw)
+        return reaches(self.raw, trust)
 
     @property
     def revision(self) -> str:
@@ -154,6 +170,11 @@ class Person:
     def revision(self) -> str:
         """As of a `Printer`."""
         return _revision(self)
+
+
+def reaches(level: Raw, trust: str) -> bool:
+    """Whether `level` names this trust (insider, verified or stranger) or a lower one."""
+    return level is not Raw.NOBODY and _TRUSTS.index(trust) <= _TRUSTS.index(level)
 
 
 MAILDROP_OF_PERSON = "person:"

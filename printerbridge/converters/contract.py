@@ -9,7 +9,8 @@ from pathlib import Path
 
 from mailstore.directory.records import Language
 from mailstore.document_format import DocumentFormat
-from mailstore.options import Sides
+from mailstore.ticket import NO_TICKET, Sides, Ticket
+from printerbridge.sandbox import Limits
 
 _POINTS = {"mm": 72 / 25.4, "in": 72.0}
 _SELF_DESCRIBING = re.compile(r"_(\d{1,4}(?:\.\d{1,3})?)x(\d{1,4}(?:\.\d{1,3})?)(mm|in)$", re.ASCII)
@@ -45,8 +46,10 @@ class Task:
     output: str
     media: Media
     charset: str = "utf-8"  # of plain text
-    color: bool = False  # the printer has colour: only raster and PCL XL need to know
+    color: bool = False  # it is to be in colour, and the printer has it: only raster and PCL XL need to know
     sides: Sides | None = None  # that were asked for: as colour
+    ticket: Ticket = NO_TICKET  # for what arranges pages
+    shown: tuple[tuple[str, str], ...] = ()  # of an HTML letter: Content-ID and path of each picture that it shows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +58,7 @@ class Converter:
 
     `command` gives the argument list; it runs in the work folder, exits with 0 only if the whole document was
     converted, and may tell the pages it made as a line `pages: N` on stdout.  `readable` are the files and folders it
-    needs besides the system's.
+    needs besides the system's.  The way with the smallest sum of costs is taken (`printerbridge.convert`).
     """
 
     name: str
@@ -63,3 +66,5 @@ class Converter:
     language: Language
     command: Callable[[Task], list[str]]
     readable: Callable[[], tuple[Path, ...]] = tuple
+    cost: int = 10  # of the route through it: about hundredths of a second for a page, more where it loses something
+    limits: Limits | None = None  # where those of every child are too narrow, or too wide

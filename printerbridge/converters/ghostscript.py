@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mailstore.options import Sides
+from mailstore.ticket import Sides
 from printerbridge.converters.contract import Task
 
 # A document that redefines these words cheats in the count of its pages: where that matters, they are counted by PDF.
