@@ -18,12 +18,14 @@ import pytest
 from sqlalchemy import schema as ddl
 from sqlalchemy.dialects import postgresql
 
+from mailstore.abilities import UNKNOWN
 from mailstore.directory.records import PrintLimits
 from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.job import JobState
 from mailstore.store import (
     capabilities,
     counting,
+    documented,
     drafts,
     fetching,
     holding,
@@ -36,6 +38,7 @@ from mailstore.store import (
     outgoing,
     parts,
     place,
+    repeated,
     schema,
     seen,
     segments,
@@ -49,6 +52,7 @@ from mailstore.store.contract import Recipient, Role, StoreUnusable
 from mailstore.store.sql import SqlStore, open_store
 from tests.contracts.admission import *  # noqa: F403 - the suites are collected here
 from tests.contracts.outbox import *  # noqa: F403
+from tests.contracts.papers import *  # noqa: F403
 from tests.contracts.splitting import *  # noqa: F403
 from tests.contracts.store import *  # noqa: F403
 from tests.contracts.store import accept, envelope, octets_of, recipient
@@ -281,6 +285,13 @@ def test_the_waiting_line_is_found_by_its_index(tmp_path: Path) -> None:
         (parts._OF_PRINTER, "split_known"),
         (parts.NUMBERS, "USING PRIMARY KEY (job_id=?)"),
         (splits._ENVELOPES, "USING PRIMARY KEY (job_id=?)"),
+        (documented.DOCUMENTS, "USING PRIMARY KEY (job_id=?)"),
+        (documented.THUMBNAILS_OF, "COVERING INDEX sqlite_autoindex_thumbnail_1 (job_id=?)"),
+        (documented._THUMBNAIL, "sqlite_autoindex_thumbnail_1 (job_id=? AND document=? AND page=?)"),
+        (documented.DROP_THUMBNAILS_OF, "sqlite_autoindex_thumbnail_1 (job_id=?)"),
+        (repeated._FIND, "USING PRIMARY KEY (sender=? AND digest=?)"),
+        (repeated._COUNT, "COVERING INDEX picture_last"),
+        (repeated._OLDEST, "picture_last"),
         (holding._PAGES_OF, "USING INTEGER PRIMARY KEY (rowid=?)"),
     ]:
         plan = connection.execute(f"EXPLAIN QUERY PLAN {statement.text}", [1] * len(statement.names)).fetchall()
@@ -437,6 +448,9 @@ async def test_a_store_of_a_later_version_goes_on(tmp_path: Path, version: int) 
     assert (kept.proof, kept.proved, kept.capability, kept.waived) == ("", "", 0, False)
     assert "limit of 2 pages" in await store.count_pages(10, 3, PrintLimits(pages=2))
     assert list(await store.split_mails()) + list(await store.capabilities()) == []
+    assert list(await store.documents(10)) + list(await store.thumbnails(10)) == []
+    assert await store.repeated(10, "ada@example.com", [b"digest"]) == frozenset()
+    assert await store.abilities() == UNKNOWN
     await store.close()
 
 

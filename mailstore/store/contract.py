@@ -19,6 +19,7 @@ from mailstore.store.arriving import Recipient as Recipient
 from mailstore.store.opening import Role as Role
 from mailstore.store.opening import StoreUnusable as StoreUnusable
 from mailstore.store.outbox import Outbox, Sessions
+from mailstore.store.papers import Papers
 from mailstore.store.splitting import SplitMails
 
 
@@ -117,7 +118,7 @@ class Maildrop(Protocol):
         """Let go without deleting: jobs that were `processing` are `pending` again.  May be called more than once."""
 
 
-class Store(Admission, SplitMails, Outbox, Sessions, Protocol):
+class Store(Admission, SplitMails, Papers, Outbox, Sessions, Protocol):
     """Messages, maildrops, jobs, leases.  Any call may raise `TransientFailure` ("4.3.0") while the disk fails."""
 
     # -- taking in (appliance)

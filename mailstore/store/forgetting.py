@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mailstore.store import capabilities, counting, seen
+from mailstore.store import capabilities, counting, repeated, seen
 from mailstore.store.committer import Committer, Rows, Wanted
 from mailstore.store.reader import Reader
 from mailstore.store.statement import Statement
@@ -22,6 +22,7 @@ async def sweep(committer: Committer, reader: Reader, now: float) -> None:
     gone = [{"of": printer, "by": sender, "when": slot} for printer, sender, slot in found]
     await _drop(committer, counting.DROP_OLD, gone)
     await committer.submit(lambda rows: capabilities.drop_over(rows, now), Wanted.LATER)
+    await committer.submit(lambda rows: repeated.drop_old(rows, now), Wanted.LATER)
 
 
 async def _drop(committer: Committer, statement: Statement, gone: list[dict[str, Any]]) -> None:

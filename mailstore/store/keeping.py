@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from mailstore.failure import TransientFailure
 from mailstore.mime import ACCEPTED
 from mailstore.reencode import Reencoder
-from mailstore.store import forgetting, sessions
+from mailstore.store import documented, forgetting, sessions
 from mailstore.store.blobs import Blobs, Place, Placed, gone
 from mailstore.store.committer import Committer, Rows, Wanted
 from mailstore.store.drafts import Spool
@@ -98,6 +98,7 @@ def drop_octets(rows: Rows, messages: list[int], until: float) -> list[Placed]:
         dropped.append(placed_of((*found, None)))
         rows.change(_GONE, message=message_id)
         rows.change(_DROP_CONTENT, message=message_id)
+        rows.change(documented.DROP_THUMBNAILS_OF, message=message_id)
     return dropped
 
 
@@ -107,6 +108,7 @@ def drop_records(rows: Rows, until: float) -> int:
     for (message_id,) in found:
         for (job_id,) in rows.all(_JOBS_OF, message=message_id):
             rows.change(_DROP_EVENTS, job=job_id)
+            rows.change(documented.DROP_DOCUMENTS, job=job_id)
         rows.change(_DROP_JOBS, message=message_id)
         rows.change(_DROP_MESSAGE, message=message_id)
     return len(found)

@@ -89,6 +89,24 @@ _ADMISSION = (
 )
 """Version 5: what proved a sender; what is counted and remembered of who prints what; parts of split mails."""
 
-MIGRATIONS: tuple[Step, ...] = (_FEWER_PAGES, _PEOPLE, _EXTENSIONS, _ADMISSION)
+_PAPERS = (
+    (
+        "CREATE TABLE document (job_id INTEGER NOT NULL REFERENCES job (id), number INTEGER NOT NULL,"
+        " name TEXT NOT NULL, format TEXT NOT NULL, pages INTEGER NOT NULL, fate TEXT NOT NULL, detail TEXT NOT NULL,"
+        " PRIMARY KEY (job_id, number)) WITHOUT ROWID"
+    ),
+    (
+        "CREATE TABLE thumbnail (job_id INTEGER NOT NULL REFERENCES job (id), document INTEGER NOT NULL,"
+        " page INTEGER NOT NULL, png BLOB NOT NULL, PRIMARY KEY (job_id, document, page))"
+    ),
+    (
+        "CREATE TABLE picture (sender TEXT NOT NULL, digest BLOB NOT NULL, messages TEXT NOT NULL,"
+        " last_at DOUBLE NOT NULL, PRIMARY KEY (sender, digest)) WITHOUT ROWID"
+    ),
+    "CREATE INDEX picture_last ON picture (last_at)",
+)
+"""Version 6: what became of a job's documents, pictures of their pages, pictures that come again and again."""
+
+MIGRATIONS: tuple[Step, ...] = (_FEWER_PAGES, _PEOPLE, _EXTENSIONS, _ADMISSION, _PAPERS)
 """Step i brings version i + 1 to i + 2: SQL, SQLite's for as long as no other engine is there, or a function.  Never
 change a published one."""

@@ -256,6 +256,38 @@ PART = sa.Table(
     sqlite_with_rowid=False,
 )
 
+DOCUMENT = sa.Table(
+    "document",
+    METADATA,
+    sa.Column("job_id", _KEY, sa.ForeignKey("job.id"), primary_key=True, autoincrement=False),
+    sa.Column("number", _KEY, primary_key=True, autoincrement=False),
+    _column("name", sa.Text),
+    _column("format", sa.Text),
+    _column("pages", sa.Integer),
+    _column("fate", sa.Text),
+    _column("detail", sa.Text),
+    sqlite_with_rowid=False,
+)
+
+THUMBNAIL = sa.Table(  # by rowid: its key is an index beside it, so that looking which there are reads no picture
+    "thumbnail",
+    METADATA,
+    sa.Column("job_id", _KEY, sa.ForeignKey("job.id"), primary_key=True, autoincrement=False),
+    sa.Column("document", _KEY, primary_key=True, autoincrement=False),
+    sa.Column("page", _KEY, primary_key=True, autoincrement=False),
+    _column("png", sa.LargeBinary),
+)
+
+PICTURE = sa.Table(
+    "picture",
+    METADATA,
+    sa.Column("sender", sa.Text, primary_key=True),
+    sa.Column("digest", sa.LargeBinary, primary_key=True),
+    _column("messages", sa.Text),  # the first that it stood in, as many as make it an ornament, separated by a space
+    _column("last_at", sa.Double),
+    sqlite_with_rowid=False,
+)
+
 
 def _index(name: str, *columns: sa.Column[Any], where: str = "", unique: bool = False) -> sa.Index:
     return sa.Index(name, *columns, unique=unique, sqlite_where=sa.text(where) if where else None)
@@ -272,6 +304,7 @@ _index("message_ended", MESSAGE.c.place, MESSAGE.c.ended_at, where="waiting = 0"
 _index("message_reference", MESSAGE.c.reference, where="reference <> ''")
 _index("outgoing_due", OUTGOING.c.next_attempt_at, OUTGOING.c.id)
 _index("capability_digest", CAPABILITY.c.digest, unique=True)
+_index("picture_last", PICTURE.c.last_at)
 _index("split_known", SPLIT.c.printer, SPLIT.c.sender, SPLIT.c.part_id, unique=True)
 
 

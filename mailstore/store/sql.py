@@ -16,7 +16,18 @@ from typing import Any
 
 from mailstore.failure import TransientFailure
 from mailstore.job import DeliveryProof, Event, Job
-from mailstore.store import capabilities, counting, jobs, leases, listing, looking, outgoing, parts, printers
+from mailstore.store import (
+    capabilities,
+    counting,
+    documented,
+    jobs,
+    leases,
+    listing,
+    looking,
+    outgoing,
+    parts,
+    printers,
+)
 from mailstore.store.blobs import Blobs, Placed
 from mailstore.store.capabilities import Capabilities
 from mailstore.store.committer import Committer, Rows, Steps, Wanted
@@ -30,6 +41,7 @@ from mailstore.store.contract import (
     StoreUnusable,
     Waiting,
 )
+from mailstore.store.documented import Documented
 from mailstore.store.doorbell import Doorbell
 from mailstore.store.drafts import Spool
 from mailstore.store.holding import Counting
@@ -49,7 +61,7 @@ _PRINTERS_ON_LOOP = 16
 RESERVE_OCTETS = 256 * 1024 * 1024
 
 
-class SqlStore(Taking, Wishes, Splits, Counting, Capabilities, Printers, Telling, LoggedIn):
+class SqlStore(Taking, Wishes, Splits, Counting, Capabilities, Documented, Printers, Telling, LoggedIn):
     """A store that is open.  Made by `open_store`.
 
     Draining and looking are here; each other part of the contract has a class and a file of its own.
@@ -214,6 +226,7 @@ class SqlStore(Taking, Wishes, Splits, Counting, Capabilities, Printers, Telling
             printers.forget_printer(rows, printer)
             capabilities.revoke_all(rows, printer, now)
             counting.forget(rows, printer)
+            yield from documented.forget(rows, printer)
             dropped = yield from parts.forget(rows, printer)
             return dropped, (yield from jobs.forget(rows, printer, now))
 
