@@ -15,13 +15,14 @@ from mailstore.directory.entry import (
     from_attributes,
     to_attributes,
 )
-from mailstore.directory.records import Language, Printer, PrintLimits, Raw, WhenUncertain
+from mailstore.directory.records import Body, Language, Printer, PrintLimits, Raw, WhenUncertain
 from mailstore.directory.values import (
     LIMITS,
     MalformedEntry,
     read_address,
     read_hardware_address,
     read_ip,
+    read_media,
     read_netmask,
     read_network,
     read_uri,
@@ -70,6 +71,12 @@ printers = st.builds(
     limits=limits,
     unverified_ok=st.booleans(),
     raw=st.sampled_from([Raw.INSIDER, Raw.VERIFIED, Raw.STRANGER]),
+    unfiltered=st.sampled_from(Raw),
+    body=st.sampled_from(Body),
+    color=st.booleans(),
+    max_copies=st.integers(0, 999),
+    media=st.lists(st.sampled_from(["a4", "A3", "letter", "na_legal_8.5x14in"]), unique=True).map(tuple),
+    confidential=st.booleans(),
     network_address=st.one_of(st.just(""), st.ip_addresses().map(str)),
     netmask=st.sampled_from(["", "/24", "24", "32"]),
     gateway=st.one_of(st.just(""), st.ip_addresses().map(str)),
@@ -137,6 +144,10 @@ def test_the_service_person_of_rfc_7612_counts_where_ours_are_missing() -> None:
         ("printpostTellPrinted", b"yes"),
         ("printpostPJL", b""),
         ("printpostUnverifiedOk", b"perhaps"),
+        ("printpostBody", b"sometimes"),
+        ("printer-color-supported", b"blue"),
+        ("printer-media-supported", b"iso-a4-white"),
+        ("printpostMediaDefault", b""),
         ("ipHostNumber", b"printer"),
         ("ipNetmaskNumber", b"255.0.255.0"),
         ("printpostGateway", b"192.0.2.256"),
@@ -176,6 +187,14 @@ def test_one_unknown_language_among_others_is_left_out() -> None:
         ("printpostLimit", [b"jobs=5", b"jobs=6"]),
         ("printpostRaw", [b"somebody"]),
         ("printpostRaw", [b""]),
+        ("printpostRaw", [b"insider", b"stranger"]),
+        ("printpostUnfiltered", [b"everybody"]),
+        ("printpostUnfiltered", [b""]),
+        ("printpostUnfiltered", [b"\xff"]),
+        ("printpostUnfiltered", [b"nobody", b"stranger"]),
+        ("printer-copies-supported", [b"-2"]),
+        ("printer-copies-supported", [b"many"]),
+        ("printpostConfidential", [b"perhaps"]),
         ("printpostMember", [b"laser", b"two words"]),
         ("printpostMember", [b""]),
     ],
@@ -209,6 +228,54 @@ def test_what_may_go_raw_as_the_entry_says() -> None:
             assert from_attributes({**ENTRY, "printpostRaw": [word.encode()]}).printer.raw is raw
     bridged = replace(PRINTER, uri="socket://192.0.2.7:9100", raw=Raw.NOBODY)
     assert checked(bridged) == bridged
+
+
+def test_whose_commands_pass_as_the_entry_says_and_nobodys_where_it_says_nothing() -> None:
+    assert from_attributes(ENTRY).printer.unfiltered is Raw.NOBODY
+    for raw in Raw:
+        for word in (raw.value, raw.value.title()):
+            assert from_attributes({**ENTRY, "printpostUnfiltered": [word.encode()]}).printer.unfiltered is raw
+
+
+@pytest.mark.parametrize(("said", "copies"), [(b"-1", 0), (b"0", 0), (b"1", 1), (b"999", 999), (b"65535", 999)])
+def test_copies_as_rfc_7612_has_them(said: bytes, copies: int) -> None:
+    reading = from_attributes({**ENTRY, "printer-copies-supported": [said]})
+    assert (reading.printer.max_copies, reading.complaints) == (copies, ())
+
+
+def test_the_usual_paper_stands_first_in_whatever_order_a_server_gives_them() -> None:
+    known = [b"iso_a3_297x420mm", b"na_letter_8.5x11in", b"a4-plain", b"iso_a4_210x297mm"]
+    reading = from_attributes(
+        {**ENTRY, "printer-media-supported": known, "printpostMediaDefault": [b"iso_a4_210x297mm"]}
+    )
+    assert reading.printer.media == ("iso_a4_210x297mm", "iso_a3_297x420mm", "na_letter_8.5x11in")
+    assert len(reading.complaints) == 1
+    one, two = (replace(PRINTER, media=("iso_a4_210x297mm", *rest)) for rest in (("x", "y"), ("y", "x")))
+    assert one.revision == two.revision != replace(one, media=("x", "iso_a4_210x297mm", "y")).revision
+
+
+@pytest.mark.parametrize(
+    ("said", "stored"),
+    [
+        ("a4", "iso_a4_210x297mm"),
+        ("Letter", "na_letter_8.5x11in"),
+        ("ISO_A4_210x297mm", "iso_a4_210x297mm"),
+        ("custom_label_100x62.5mm", "custom_label_100x62.5mm"),
+    ],
+)
+def test_paper_has_one_name(said: str, stored: str) -> None:
+    assert read_media(said) == stored
+    assert read_media(stored) == stored
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "paper", "iso-a4", "iso_a4", "_a4_210x297mm", "iso_a4_210x297", "iso_a4_0x297mm", "iso_a4_210x99999mm",
+     "iso_a4_2\N{ARABIC-INDIC DIGIT ONE}0x297mm", "iso_a4_210x297mm\n", "iso_a4_1x1mm", "iso_a4_210x297mm)(uid=*"],
+)  # fmt: skip
+def test_what_is_no_paper_is_told(value: str) -> None:
+    with pytest.raises(ValueError, match="is no paper: write a4, letter or a name like iso_a4_210x297mm"):
+        read_media(value)
 
 
 def test_limits_in_any_case() -> None:
@@ -294,6 +361,9 @@ def test_networks_in_their_usual_form() -> None:
         {"limits": PrintLimits(jobs=-1)},
         {"limits": PrintLimits(job_pages=1 << 51)},
         {"raw": Raw.NOBODY},
+        {"max_copies": -1},
+        {"max_copies": 1000},
+        {"media": ("paper",)},
         {"members": ("phaser360",)},
         {"members": ("laser", "two words")},
         {"members": ("laser",), "uri": "socket://192.0.2.7"},

@@ -104,12 +104,15 @@ async def test_killed_in_the_middle_it_comes_back_with_all_that_was_answered(tmp
         assert await running.appliance.printer("phaser360") == PHASER
 
 
-async def test_a_folder_of_the_first_schema_learns_the_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was made before there were groups, limits and raw takes them at the next start."""
+@pytest.mark.parametrize("version", ["printpost-1.ldif", "printpost-2.ldif"])
+async def test_a_folder_of_an_earlier_schema_learns_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    """What was made before there were groups, limits and raw, or tickets, takes them at the next start."""
     old = tmp_path / "schema"
     old.mkdir()
     shutil.copy(Path(openldap.__file__).with_name("printer.ldif"), old)
-    shutil.copy(Path(__file__).parent / "schemas" / "printpost-1.ldif", old / "printpost.ldif")
+    shutil.copy(Path(__file__).parent / "schemas" / version, old / "printpost.ldif")
     before = Printer(name="phaser360", addresses=("phaser360@example.com",), uri="socket://192.0.2.7:9100")
     with monkeypatch.context() as then:
         then.setattr("mailstore.directory.openldap._OWN_SCHEMA", old)

@@ -5,7 +5,7 @@ the address to show, `mailLocalAddress` every address, so that one attribute is 
 
 Security: reads what foreign directories say.  Whatever is malformed is left out if the printer is then as safe as
 before, else the printer is refused: an unreadable device address must not open its mailbox to POP3, and no default may
-stand for an unreadable language, rule, member, limit or word of what may go raw.  Names and addresses are checked
+stand for an unreadable language, rule, member, limit or word of what may pass.  Names and addresses are checked
 before they become part of a DN.
 """
 
@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-from mailstore.directory.records import NO_LIMITS, Language, Printer, PrintLimits, Raw, WhenUncertain
+from mailstore.directory.records import NO_LIMITS, Body, Language, Printer, PrintLimits, Raw, WhenUncertain
 from mailstore.directory.values import (
     LIMITS,
     MalformedEntry,
@@ -29,6 +29,8 @@ from mailstore.directory.values import (
     read_ip,
     read_limit,
     read_limit_number,
+    read_max_copies,
+    read_media,
     read_name,
     read_netmask,
     read_network,
@@ -40,6 +42,7 @@ from mailstore.directory.values import (
     read_uri,
 )
 from mailstore.failure import PermanentFailure
+from mailstore.ticket import MAX_COPIES
 
 OBJECT_CLASSES = ("printerService", "inetLocalMailRecipient", "printpostPrinter")
 ATTRIBUTES = (
@@ -51,6 +54,9 @@ ATTRIBUTES = (
     "printer-location",
     "printer-make-and-model",
     "printer-service-person",
+    "printer-color-supported",
+    "printer-copies-supported",
+    "printer-media-supported",
     "printpostLanguage",
     "printpostAllow",
     "printpostDeny",
@@ -67,6 +73,10 @@ ATTRIBUTES = (
     "printpostLimit",
     "printpostUnverifiedOk",
     "printpostRaw",
+    "printpostUnfiltered",
+    "printpostBody",
+    "printpostConfidential",
+    "printpostMediaDefault",
     "ipHostNumber",
     "ipNetmaskNumber",
     "printpostGateway",
@@ -112,6 +122,13 @@ def to_attributes(printer: Printer) -> dict[str, list[str]]:
         "printpostLimit": [f"{name}={number}" for name, number in named_limits(printer.limits).items()],
         "printpostUnverifiedOk": ["TRUE"] if printer.unverified_ok else [],
         "printpostRaw": [printer.raw.value] if printer.raw is not Raw.INSIDER else [],
+        "printpostUnfiltered": [printer.unfiltered.value] if printer.unfiltered is not Raw.NOBODY else [],
+        "printpostBody": [printer.body.value] if printer.body is not Body.ALONE else [],
+        "printpostConfidential": ["TRUE"] if printer.confidential else [],
+        "printer-color-supported": ["TRUE"] if printer.color else [],
+        "printer-copies-supported": [str(printer.max_copies)] if printer.max_copies else [],
+        "printer-media-supported": list(printer.media),
+        "printpostMediaDefault": list(printer.media[:1]),
         "ipHostNumber": [printer.network_address] if printer.network_address else [],
         "ipNetmaskNumber": [printer.netmask] if printer.netmask else [],
         "printpostGateway": [printer.gateway] if printer.gateway else [],
@@ -176,7 +193,13 @@ def from_attributes(attributes: Mapping[str, Sequence[bytes]]) -> Reading:
         members=members,
         limits=_limits(source),
         unverified_ok=source.one("printpostUnverifiedOk", read_flag, False),
-        raw=_raw(source),
+        raw=_trust(source, "printpostRaw", Raw.INSIDER),
+        unfiltered=_trust(source, "printpostUnfiltered", Raw.NOBODY),
+        body=source.one("printpostBody", lambda value: Body(value.lower()), Body.ALONE),
+        color=source.one("printer-color-supported", read_flag, False),
+        max_copies=_max_copies(source),
+        media=_media(source),
+        confidential=source.has("printpostConfidential") and source.must("printpostConfidential", read_flag),
         location=source.one("printer-location", read_text, ""),
         model=source.one("printer-make-and-model", read_text, ""),
         network_address=network_address,
@@ -201,6 +224,7 @@ def checked(printer: Printer) -> Printer:
         text = f"{printer.name} polls, so all that it gets comes raw: give it a device address, or --raw insider"
         raise PermanentFailure("5.5.4", text)
     network_address = check(printer.network_address, read_ip) if printer.network_address else ""
+    media = check_each(printer.media, read_media)
     return replace(
         printer,
         name=check(printer.name, read_name),
@@ -217,6 +241,8 @@ def checked(printer: Printer) -> Printer:
         quota=check(str(printer.quota), read_quota),
         members=check_each(printer.members, read_name),
         limits=_checked_limits(printer),
+        max_copies=check(str(printer.max_copies), read_max_copies),
+        media=media,
         location=check(printer.location, read_text),
         model=check(printer.model, read_text),
         network_address=network_address,
@@ -226,10 +252,25 @@ def checked(printer: Printer) -> Printer:
     )
 
 
-def _raw(source: Source) -> Raw:
-    if not source.has("printpostRaw"):
-        return Raw.INSIDER
-    return source.must("printpostRaw", lambda value: Raw(value.lower()))
+def _trust(source: Source, name: str, default: Raw) -> Raw:
+    said = source.must_each(name, lambda value: Raw(value.lower()))
+    if len(said) > 1:
+        raise MalformedEntry(f"{name} says two things")
+    return said[0] if said else default
+
+
+def _max_copies(source: Source) -> int:
+    """RFC 7612: 0 for no maximum, -1 for unknown."""
+    if not source.has("printer-copies-supported"):
+        return 0
+    read = partial(read_max_copies, most=1 << 31)
+    said = source.must("printer-copies-supported", lambda value: 0 if value == "-1" else read(value))
+    return min(said, MAX_COPIES)
+
+
+def _media(source: Source) -> tuple[str, ...]:
+    usual = source.each("printpostMediaDefault", read_media)[:1]
+    return tuple(dict.fromkeys(usual + source.each("printer-media-supported", read_media)))
 
 
 def _limits(source: Source) -> PrintLimits:

@@ -43,7 +43,7 @@ _FORMATS = {
 
 
 class Raw(StrEnum):
-    """Whose documents may reach a printer as they came: of this trust, or of a higher one."""
+    """Whose documents may reach a printer so: of this trust, or of a higher one."""
 
     NOBODY = "nobody"
     INSIDER = "insider"
@@ -144,7 +144,8 @@ class Printer:
     def revision(self) -> str:
         """Changes whenever a setting does: whoever edits an entry shows which one he has seen.
 
-        Of several values only which is first among the addresses counts: LDAP gives them in any order (RFC 4511 4.1.7).
+        Of several values only the first of the addresses and of the media counts as such: LDAP gives them in any order
+        (RFC 4511 4.1.7).
         """
         return _revision(self)
 
@@ -184,4 +185,5 @@ _TRUSTS = tuple(trust.value for trust in (Raw.INSIDER, Raw.VERIFIED, Raw.STRANGE
 def _revision(entry: Printer | Person) -> str:
     settings = [(field.name, getattr(entry, field.name)) for field in dataclasses.fields(entry)]
     told = [(name, sorted(value) if isinstance(value, tuple) else value) for name, value in settings]
-    return hashlib.sha256(repr((entry.addresses[:1], told)).encode()).hexdigest()[:16]
+    first = entry.addresses[:1], entry.media[:1] if isinstance(entry, Printer) else ()
+    return hashlib.sha256(repr((*first, told)).encode()).hexdigest()[:16]

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from mailstore.failure import PermanentFailure
 from mailstore.network import network
+from mailstore.ticket import MAX_COPIES
 
 PASSWORD_OCTETS = 1024
 
@@ -30,6 +31,18 @@ _DOT_STRING = re.compile(rf"{_ATOM}(\.{_ATOM})*")  # RFC 5321 section 4.1.2
 _RESERVED = frozenset({"postmaster", "abuse", "mailer-daemon"})  # RFC 2142; the site answers for these, not one account
 _GROUP = 256  # characters
 _TAKEN = "new"  # /printers/new is the page for new ones
+
+_SIDE = r"([0-9]{1,4}(?:\.[0-9]{1,3})?)"
+_MEDIA = re.compile(rf"[a-z]+_[a-z0-9.-]+_{_SIDE}x{_SIDE}(mm|in)")
+_POINTS = {"mm": 72 / 25.4, "in": 72.0}
+_SHORT_MEDIA = {
+    "a3": "iso_a3_297x420mm",
+    "a4": "iso_a4_210x297mm",
+    "a5": "iso_a5_148x210mm",
+    "letter": "na_letter_8.5x11in",
+    "legal": "na_legal_8.5x14in",
+    "tabloid": "na_ledger_11x17in",
+}
 
 LIMITS = {
     "jobs": "jobs an hour",
@@ -205,6 +218,20 @@ def read_limit(value: str, least: int = 1) -> tuple[str, int]:
 def read_limit_number(value: str, name: str, least: int = 1) -> int:
     """Of the limit `name`; to have none of this name is 0."""
     return _number(value, least, 1 << 50, f"a limit of {name}", LIMITS[name])
+
+
+def read_max_copies(value: str, most: int = MAX_COPIES) -> int:
+    """0: any number."""
+    return _number(value, 0, most, "a number of copies", "copies, 0 for any number")
+
+
+def read_media(value: str) -> str:
+    """A self-describing name of PWG 5101.1 section 5, or a short one that people say, as the former in lower case."""
+    name = _SHORT_MEDIA.get(value.lower(), value.lower())
+    found = _MEDIA.fullmatch(name)
+    if not found or not all(72 <= float(side) * _POINTS[found[3]] <= 7200 for side in found.groups()[:2]):
+        raise ValueError(f"{_shown(value)} is no paper: write a4, letter or a name like iso_a4_210x297mm")
+    return name
 
 
 def read_poll_interval(value: str) -> int:

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from mailstore.directory.contract import Directory
-from mailstore.directory.records import Language, Printer, PrintLimits, Raw, WhenUncertain
+from mailstore.directory.records import Body, Language, Printer, PrintLimits, Raw, WhenUncertain
 from mailstore.failure import PermanentFailure
 
 PHASER = Printer(
@@ -32,7 +32,13 @@ PHASER = Printer(
     pjl=True,
     limits=PrintLimits(jobs=100, octets=1 << 30, pages=500, sender_jobs=10, sender_pages=50, job_pages=20),
     unverified_ok=True,
-    raw=Raw.NOBODY,
+    raw=Raw.VERIFIED,
+    unfiltered=Raw.INSIDER,
+    body=Body.ALWAYS,
+    color=True,
+    max_copies=20,
+    media=("na_letter_8.5x11in", "iso_a4_210x297mm", "iso_a3_297x420mm"),
+    confidential=True,
     network_address="192.0.2.7",
     netmask="255.255.255.0",
     gateway="192.0.2.1",
@@ -213,6 +219,27 @@ class DirectoryContract:
         for change in (directory.replace(PHASER), directory.remove("nobody"), directory.set_password("nobody", "x")):
             with pytest.raises(PermanentFailure, match="there is no printer"):
                 await change
+
+    async def test_each_word_of_what_prints_and_how_survives(self, directory: Directory) -> None:
+        await directory.add(PHASER, None)
+        for changed in (
+            *(replace(PHASER, raw=raw, unfiltered=unfiltered) for raw in Raw for unfiltered in Raw),
+            *(replace(PHASER, body=body) for body in Body),
+            *(replace(PHASER, color=flag, confidential=not flag) for flag in (True, False)),
+            *(replace(PHASER, max_copies=copies) for copies in (0, 1, 999)),
+            *(replace(PHASER, media=PHASER.media[turn:] + PHASER.media[:turn]) for turn in range(3)),
+        ):
+            await directory.replace(changed)
+            assert await directory.printer("phaser360") == changed
+
+    async def test_paper_is_stored_by_its_self_describing_name(self, directory: Directory) -> None:
+        await directory.add(replace(PLAIN, media=("Letter", "a4", "ISO_A4_210x297mm")), None)
+        assert await directory.printer("laser") == replace(PLAIN, media=("na_letter_8.5x11in", "iso_a4_210x297mm"))
+        for wrong in ({"media": ("paper",)}, {"media": ("",)}, {"max_copies": -1}, {"max_copies": 1000}):
+            with pytest.raises(
+                PermanentFailure, match=r"is no paper: write a4|is not a number of copies: give 0 to 999"
+            ):
+                await directory.replace(replace(PLAIN, **wrong))
 
     async def test_values_are_stored_in_their_usual_form(self, directory: Directory) -> None:
         await directory.add(
