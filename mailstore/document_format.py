@@ -26,6 +26,7 @@ class DocumentFormat(StrEnum):
     PNG = "image/png"
     TIFF = "image/tiff"
     GIF = "image/gif"
+    WEBP = "image/webp"
     OLE = "application/x-ole-storage"  # Microsoft Office before 2007
     DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
     XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
