@@ -1,7 +1,7 @@
 """How a job is to be printed: the job ticket, in the words of IPP.  Pure.
 
-What is said in several places is put together attribute by attribute (`Ticket.over`); what a printer's entry does not
-allow is taken away (`capped`).
+What is said in several places is put together attribute by attribute (`Ticket.over`); how it is said, and what a
+printer's entry allows of it, is in `mailstore.ticket_words`.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ class Orientation(StrEnum):
 
 PageRange = tuple[int, int]
 """First and last page, from 1, the last not before the first."""
+LAST_PAGE = 99_999
+"""The last page of a range that goes to the document's end."""
 NUMBER_UP = (1, 2, 4, 6, 9, 16)
 
 

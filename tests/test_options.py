@@ -12,17 +12,16 @@ from hypothesis import strategies as st
 from mailstore.address import parse_path, split_subaddress
 from mailstore.failure import PermanentFailure
 from mailstore.options import (
-    KNOWN,
     TOKEN_LENGTH,
     TOKEN_LETTERS,
-    Options,
-    Sides,
     Subaddress,
     of_recipient,
     read,
     token_digest,
     without_token,
 )
+from mailstore.ticket import Sides, Ticket
+from mailstore.ticket_words import KNOWN
 
 TOKEN = "mfrggzdfmztwq2lknnwg23tpob"
 
@@ -44,11 +43,11 @@ words = {
     [
         ("phaser360@example.com", Subaddress()),
         ("phaser360+@example.com", Subaddress()),
-        ("phaser360+copies=2+duplex@example.com", Subaddress(options=Options(copies=2, sides=Sides.LONG_EDGE))),
-        ("phaser360++DUPLEX+Copies=999@example.com", Subaddress(options=Options(copies=999, sides=Sides.LONG_EDGE))),
+        ("phaser360+copies=2+duplex@example.com", Subaddress(options=Ticket(copies=2, sides=Sides.LONG_EDGE))),
+        ("phaser360++DUPLEX+Copies=999@example.com", Subaddress(options=Ticket(copies=999, sides=Sides.LONG_EDGE))),
         (f"phaser360+{TOKEN.upper()}@example.com", Subaddress(token=TOKEN)),
-        (f"phaser360+{TOKEN}+copies=1@example.com", Subaddress(options=Options(copies=1), token=TOKEN)),
-        *((f"p+{word}@example.com", Subaddress(options=Options(sides=side))) for word, side in words.items()),
+        (f"phaser360+{TOKEN}+copies=1@example.com", Subaddress(options=Ticket(copies=1), token=TOKEN)),
+        *((f"p+{word}@example.com", Subaddress(options=Ticket(sides=side))) for word, side in words.items()),
     ],
 )
 def test_subaddresses(address: str, meant: Subaddress) -> None:
@@ -70,7 +69,7 @@ def test_subaddresses(address: str, meant: Subaddress) -> None:
             "copies=2x",
             "copies=٣",
         ),
-        *("sides", "sides=", "sides=two", "sides=duplex", "duplex=1", "duple", "duplexx", "one-sided", "colour", "x"),
+        *("sides", "sides=", "sides=two", "sides=duplex", "duplex=1", "duple", "duplexx", "one-sided", "colours", "x"),
         *("copies=2\n", "du\u0130lex", "", " duplex", TOKEN[:-1], TOKEN + "a", TOKEN[:-1] + "1", TOKEN[:-1] + "\u017f"),
     ],
 )
@@ -102,7 +101,7 @@ def test_nothing_is_said_twice(details: tuple[str, ...], what: str) -> None:
 
 
 def test_an_old_jobs_recipient_may_hold_anything() -> None:
-    assert of_recipient("phaser360+library+copies=2@example.com") == Options()
+    assert of_recipient("phaser360+library+copies=2@example.com") == Ticket()
 
 
 def test_a_digest_is_that_of_the_lower_case_token() -> None:
@@ -132,7 +131,7 @@ def test_a_token_is_never_shown(text: str, shown: str) -> None:
 @given(st.one_of(st.none(), copies), st.one_of(st.none(), st.sampled_from(sorted(words))), st.one_of(st.none(), tokens))
 def test_order_and_case_mean_nothing(number: int | None, side: str | None, token: str | None) -> None:
     details = [word for word in (number and f"copies={number}", side, token) if word]
-    meant = Subaddress(options=Options(copies=number or 0, sides=words[side] if side else None), token=token or "")
+    meant = Subaddress(options=Ticket(copies=number or 0, sides=words[side] if side else None), token=token or "")
     for way in (details, details[::-1], [detail.upper() for detail in details]):
         address = "+".join(["phaser360", *way]) + "@example.com"
         assert read(split_subaddress(address)[1]) == meant

@@ -420,8 +420,8 @@ async def test_a_group_of_printers_that_are_gone(house: Site, inside: Receiver) 
 
 async def test_options(inside: Receiver) -> None:
     assert (await mail(inside, ADA, "anyone+copies=2+tumble")).startswith("250 ")
-    assert (await mail(inside, ADA, "anyone+stapled")).startswith("550 5.1.3 'stapled' is no option of a printer's")
-    assert (await mail(inside, ADA, "anyone+copies=2+copies=3")).startswith("550 5.1.3 the address says copies twice")
+    assert (await mail(inside, ADA, "anyone+stapled")).startswith("550 5.1.3 'stapled' is no word of a job ticket")
+    assert (await mail(inside, ADA, "anyone+copies=2+copies=3")).startswith("550 5.1.3 the ticket says copies twice")
 
 
 # -- tokens

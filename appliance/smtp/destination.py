@@ -13,11 +13,9 @@ from typing import Final
 from appliance.policy import Verdict
 from appliance.smtp.reply import Reply
 from mailstore.directory.records import NO_LIMITS, Person, Printer
-from mailstore.options import Options
 from mailstore.parameters import RcptParameters
 from mailstore.store.contract import Recipient
-
-_NO_OPTIONS: Final = Options()
+from mailstore.ticket import NO_TICKET, Ticket
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +28,7 @@ class Destination:
     printer: Printer | None = None  # or the group, by whose rules it was judged
     members: tuple[Printer, ...] = ()  # what prints: the printer itself, or those of the group
     verdict: Verdict | None = None  # of `printer`, as far as it has come
-    options: Options = _NO_OPTIONS
+    options: Ticket = NO_TICKET
     capability: int = 0  # the number of the one that it came by
     people: tuple[Person, ...] = ()
     postmaster: bool = False

@@ -290,9 +290,9 @@ HOUSE: Final = (
     Defence(
         name="long words are not repeated",
         why="A word in an address that nobody knows may be a token that lost a letter; refusals are logged.",
-        file="mailstore/options.py",
-        text="if len(detail) <= _SHOWN",
-        instead="if detail",
+        file="mailstore/ticket_words.py",
+        text="if len(unknown[0]) <= _SHOWN",
+        instead="if unknown[0]",
         test="tests/test_options.py::test_anything_else_is_refused_with_a_list_of_what_there_is",
     ),
     Defence(

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from mailstore.address import split_subaddress
 from mailstore.failure import PermanentFailure
-from mailstore.options import MAX_COPIES, TOKEN_LENGTH, TOKEN_LETTERS, of_recipient, read, without_token
+from mailstore.options import TOKEN_LENGTH, TOKEN_LETTERS, of_recipient, read, without_token
+from mailstore.ticket import MAX_COPIES
 
 WORDS = (
     b"+",
