@@ -28,6 +28,7 @@ from mailstore.directory.values import (
     read_uri,
 )
 from mailstore.failure import PermanentFailure
+from mailstore.ticket import NO_TICKET, Sides, Ticket
 
 ENTRY = {"uid": [b"phaser360"], "mail": [b"phaser360@example.com"]}
 PRINTER = Printer(name="phaser360", addresses=("phaser360@example.com",))
@@ -75,6 +76,9 @@ printers = st.builds(
     body=st.sampled_from(Body),
     color=st.booleans(),
     max_copies=st.integers(0, 999),
+    ticket=st.sampled_from(
+        [NO_TICKET, Ticket(sides=Sides.LONG_EDGE, page_ranges=((2, 2), (5, 99_999))), Ticket(number_up=4)]
+    ),
     media=st.lists(st.sampled_from(["a4", "A3", "letter", "na_legal_8.5x14in"]), unique=True).map(tuple),
     confidential=st.booleans(),
     network_address=st.one_of(st.just(""), st.ip_addresses().map(str)),
@@ -148,6 +152,8 @@ def test_the_service_person_of_rfc_7612_counts_where_ours_are_missing() -> None:
         ("printer-color-supported", b"blue"),
         ("printer-media-supported", b"iso-a4-white"),
         ("printpostMediaDefault", b""),
+        ("printpostTicket", b"copies=many"),
+        ("printpostTicket", b"copies=2 copies=3"),
         ("ipHostNumber", b"printer"),
         ("ipNetmaskNumber", b"255.0.255.0"),
         ("printpostGateway", b"192.0.2.256"),
@@ -278,6 +284,13 @@ def test_what_is_no_paper_is_told(value: str) -> None:
         read_media(value)
 
 
+def test_a_ticket_in_the_words_that_people_use() -> None:
+    reading = from_attributes({**ENTRY, "printpostTicket": [b"Duplex 2up  copies=2"]})
+    assert reading.printer.ticket == Ticket(copies=2, sides=Sides.LONG_EDGE, number_up=2)
+    assert to_attributes(reading.printer)["printpostTicket"] == ["copies=2 sides=two-sided-long-edge number-up=2"]
+    assert from_attributes({**ENTRY, "printpostTicket": [b""]}).printer.ticket == NO_TICKET
+
+
 def test_limits_in_any_case() -> None:
     entry = {**ENTRY, "printpostLimit": [b"Jobs=100", b"sender-pages=050", b"job-pages=20"]}
     assert from_attributes(entry).printer.limits == PrintLimits(jobs=100, sender_pages=50, job_pages=20)
@@ -364,6 +377,7 @@ def test_networks_in_their_usual_form() -> None:
         {"max_copies": -1},
         {"max_copies": 1000},
         {"media": ("paper",)},
+        {"ticket": Ticket(copies=2), "max_copies": 1},
         {"members": ("phaser360",)},
         {"members": ("laser", "two words")},
         {"members": ("laser",), "uri": "socket://192.0.2.7"},

@@ -39,10 +39,12 @@ from mailstore.directory.values import (
     read_quota,
     read_rule,
     read_text,
+    read_ticket,
     read_uri,
 )
 from mailstore.failure import PermanentFailure
-from mailstore.ticket import MAX_COPIES
+from mailstore.ticket import MAX_COPIES, NO_TICKET, Ticket
+from mailstore.ticket_words import capped, to_words
 
 OBJECT_CLASSES = ("printerService", "inetLocalMailRecipient", "printpostPrinter")
 ATTRIBUTES = (
@@ -75,6 +77,7 @@ ATTRIBUTES = (
     "printpostRaw",
     "printpostUnfiltered",
     "printpostBody",
+    "printpostTicket",
     "printpostConfidential",
     "printpostMediaDefault",
     "ipHostNumber",
@@ -124,6 +127,7 @@ def to_attributes(printer: Printer) -> dict[str, list[str]]:
         "printpostRaw": [printer.raw.value] if printer.raw is not Raw.INSIDER else [],
         "printpostUnfiltered": [printer.unfiltered.value] if printer.unfiltered is not Raw.NOBODY else [],
         "printpostBody": [printer.body.value] if printer.body is not Body.ALONE else [],
+        "printpostTicket": [to_words(printer.ticket)] if printer.ticket != NO_TICKET else [],
         "printpostConfidential": ["TRUE"] if printer.confidential else [],
         "printer-color-supported": ["TRUE"] if printer.color else [],
         "printer-copies-supported": [str(printer.max_copies)] if printer.max_copies else [],
@@ -199,6 +203,7 @@ def from_attributes(attributes: Mapping[str, Sequence[bytes]]) -> Reading:
         color=source.one("printer-color-supported", read_flag, False),
         max_copies=_max_copies(source),
         media=_media(source),
+        ticket=source.one("printpostTicket", read_ticket, NO_TICKET),
         confidential=source.has("printpostConfidential") and source.must("printpostConfidential", read_flag),
         location=source.one("printer-location", read_text, ""),
         model=source.one("printer-make-and-model", read_text, ""),
@@ -243,6 +248,7 @@ def checked(printer: Printer) -> Printer:
         limits=_checked_limits(printer),
         max_copies=check(str(printer.max_copies), read_max_copies),
         media=media,
+        ticket=_checked_ticket(replace(printer, media=media)),
         location=check(printer.location, read_text),
         model=check(printer.model, read_text),
         network_address=network_address,
@@ -286,6 +292,16 @@ def _checked_limits(printer: Printer) -> PrintLimits:
     for name, number in numbers.items():
         check(str(number), partial(read_limit_number, name=name))
     return with_limits(NO_LIMITS, numbers)
+
+
+def _checked_ticket(printer: Printer) -> Ticket:
+    """Raises `PermanentFailure` if the printer may not do what its own ticket says."""
+    ticket = check(to_words(printer.ticket), read_ticket)
+    _, refused = capped(ticket, printer)
+    if refused:
+        text = f"the ticket of {printer.name} is not one that it may print by: {'; '.join(refused)}"
+        raise PermanentFailure("5.5.4", text)
+    return ticket
 
 
 def _check_group(printer: Printer) -> None:

@@ -14,9 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from mailstore import ticket_words
 from mailstore.failure import PermanentFailure
 from mailstore.network import network
-from mailstore.ticket import MAX_COPIES
+from mailstore.ticket import MAX_COPIES, Ticket
 
 PASSWORD_OCTETS = 1024
 
@@ -31,18 +32,6 @@ _DOT_STRING = re.compile(rf"{_ATOM}(\.{_ATOM})*")  # RFC 5321 section 4.1.2
 _RESERVED = frozenset({"postmaster", "abuse", "mailer-daemon"})  # RFC 2142; the site answers for these, not one account
 _GROUP = 256  # characters
 _TAKEN = "new"  # /printers/new is the page for new ones
-
-_SIDE = r"([0-9]{1,4}(?:\.[0-9]{1,3})?)"
-_MEDIA = re.compile(rf"[a-z]+_[a-z0-9.-]+_{_SIDE}x{_SIDE}(mm|in)")
-_POINTS = {"mm": 72 / 25.4, "in": 72.0}
-_SHORT_MEDIA = {
-    "a3": "iso_a3_297x420mm",
-    "a4": "iso_a4_210x297mm",
-    "a5": "iso_a5_148x210mm",
-    "letter": "na_letter_8.5x11in",
-    "legal": "na_legal_8.5x14in",
-    "tabloid": "na_ledger_11x17in",
-}
 
 LIMITS = {
     "jobs": "jobs an hour",
@@ -227,11 +216,18 @@ def read_max_copies(value: str, most: int = MAX_COPIES) -> int:
 
 def read_media(value: str) -> str:
     """A self-describing name of PWG 5101.1 section 5, or a short one that people say, as the former in lower case."""
-    name = _SHORT_MEDIA.get(value.lower(), value.lower())
-    found = _MEDIA.fullmatch(name)
-    if not found or not all(72 <= float(side) * _POINTS[found[3]] <= 7200 for side in found.groups()[:2]):
+    name = ticket_words.media(value.lower()) if value.isascii() else ""
+    if not name:
         raise ValueError(f"{_shown(value)} is no paper: write a4, letter or a name like iso_a4_210x297mm")
     return name
+
+
+def read_ticket(value: str) -> Ticket:
+    """The words of a job ticket, apart by spaces."""
+    try:
+        return ticket_words.read(value.split())
+    except PermanentFailure as failure:
+        raise ValueError(failure.text) from None
 
 
 def read_poll_interval(value: str) -> int:

@@ -13,6 +13,7 @@ import pytest
 from mailstore.directory.contract import Directory
 from mailstore.directory.records import Body, Language, Printer, PrintLimits, Raw, WhenUncertain
 from mailstore.failure import PermanentFailure
+from mailstore.ticket import NO_TICKET, ColorMode, Orientation, Scaling, Sides, Ticket
 
 PHASER = Printer(
     name="phaser360",
@@ -38,6 +39,7 @@ PHASER = Printer(
     color=True,
     max_copies=20,
     media=("na_letter_8.5x11in", "iso_a4_210x297mm", "iso_a3_297x420mm"),
+    ticket=Ticket(copies=2, sides=Sides.LONG_EDGE, media="iso_a4_210x297mm", media_source="tray-2", number_up=2),
     confidential=True,
     network_address="192.0.2.7",
     netmask="255.255.255.0",
@@ -55,6 +57,12 @@ GROUP = Printer(
     limits=PrintLimits(sender_jobs=3),
 )
 PLAIN = Printer(name="laser", addresses=("laser@example.com",))
+
+TICKETS = (
+    NO_TICKET,
+    Ticket(sides=Sides.SHORT_EDGE, color=ColorMode.MONOCHROME, scaling=Scaling.FIT),
+    Ticket(page_ranges=((1, 3), (7, 99_999)), orientation=Orientation.LANDSCAPE, number_up=16),
+)
 
 HOSTILE = [
     "*",
@@ -226,8 +234,9 @@ class DirectoryContract:
             *(replace(PHASER, raw=raw, unfiltered=unfiltered) for raw in Raw for unfiltered in Raw),
             *(replace(PHASER, body=body) for body in Body),
             *(replace(PHASER, color=flag, confidential=not flag) for flag in (True, False)),
-            *(replace(PHASER, max_copies=copies) for copies in (0, 1, 999)),
+            *(replace(PHASER, max_copies=copies) for copies in (0, 2, 999)),
             *(replace(PHASER, media=PHASER.media[turn:] + PHASER.media[:turn]) for turn in range(3)),
+            *(replace(PHASER, ticket=ticket) for ticket in TICKETS),
         ):
             await directory.replace(changed)
             assert await directory.printer("phaser360") == changed
@@ -240,6 +249,22 @@ class DirectoryContract:
                 PermanentFailure, match=r"is no paper: write a4|is not a number of copies: give 0 to 999"
             ):
                 await directory.replace(replace(PLAIN, **wrong))
+
+    async def test_a_ticket_is_one_that_the_printer_may_print_by(self, directory: Directory) -> None:
+        await directory.add(PLAIN, None)
+        mono = replace(PLAIN, max_copies=3, media=("iso_a4_210x297mm",))
+        for wrong, told in (
+            (Ticket(copies=4), "4 copies were asked for; this printer makes at most 3"),
+            (Ticket(color=ColorMode.COLOR), "colour was asked for"),
+            (Ticket(media="iso_a3_297x420mm"), "iso_a3_297x420mm was asked for, which this printer does not have"),
+            (Ticket(media="a heap"), "no word of a job ticket"),
+        ):
+            with pytest.raises(PermanentFailure, match=told):
+                await directory.replace(replace(mono, ticket=wrong))
+        assert await directory.printer("laser") == PLAIN
+        right = replace(mono, ticket=Ticket(copies=3, media="iso_a4_210x297mm"))
+        await directory.replace(right)
+        assert await directory.printer("laser") == right
 
     async def test_values_are_stored_in_their_usual_form(self, directory: Directory) -> None:
         await directory.add(
