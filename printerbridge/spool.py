@@ -21,6 +21,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import BinaryIO
 
+from mailstore import options
 from mailstore.directory.records import Language, Printer, PrintLimits, Raw
 from mailstore.document_format import DocumentFormat
 from mailstore.documents import Document, Extractor, Surveyor, take
@@ -29,8 +30,8 @@ from mailstore.job import Job
 from mailstore.mime import ACCEPTED
 from mailstore.sniff import PREFIX_OCTETS
 from mailstore.store.contract import Store
+from mailstore.ticket import Ticket
 from printerbridge import banner, convert, ticket
-from printerbridge.ticket import Ticket
 
 BLOCK = 128 << 10
 MESSAGE_AT_ONCE = 1 << 20  # a message up to this size is read once and walked through in one piece
@@ -154,7 +155,7 @@ class Spool:
         then nothing is left behind.
         """
         prepared = Prepared(job=job, limits=printer.limits if _limited(job, printer) else None)
-        asked = ticket.of(job)
+        asked = options.of_recipient(job.recipient)
         try:
             found = await self._extract(job, prepared)
             if again:

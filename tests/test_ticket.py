@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from mailstore.directory.records import Language
 from mailstore.document_format import DocumentFormat
-from mailstore.ticket import Sides
+from mailstore.ticket import Sides, Ticket
 from printerbridge import convert, ticket
 from printerbridge.pjl import UEL, Conversation
 from printerbridge.spool import Ready
-from printerbridge.ticket import Plan, Ticket
+from printerbridge.ticket import Plan
 from tests.documents import postscript
 from tests.printshop import MEDIA
 
