@@ -16,91 +16,41 @@ from appliance.described import DescribedPrinterFile, printer_file
 from appliance.desk import COMMAND_LINE, Desk, Missing
 from appliance.supposing import Supposed
 from mailstore.config import Settings
-from mailstore.directory.records import Language, Printer, WhenUncertain
+from mailstore.directory.records import Printer
 
 T = TypeVar("T")
 
 app = typer.Typer(no_args_is_help=True, help="Make, see and change printers.")
 
 Name = Annotated[str, typer.Argument(help="The printer's name: the part before the @ of its address.")]
-Uri = Annotated[
-    str | None, typer.Option("--uri", help='Its device address, socket://HOST:9100; "" if it polls by POP3.')
-]
-Languages = Annotated[list[Language] | None, typer.Option("--language", help="A language it speaks; may be repeated.")]
 Allow = Annotated[list[str] | None, typer.Option("--allow", help="A rule that lets senders print; may be repeated.")]
 Deny = Annotated[list[str] | None, typer.Option("--deny", help="A rule that keeps senders out; may be repeated.")]
-SysAdmin = Annotated[list[str] | None, typer.Option("--sysadmin", help="Who may change its settings; may be repeated.")]
-Service = Annotated[list[str] | None, typer.Option("--service-person", help="Who hears of trouble; may be repeated.")]
-KeyUser = Annotated[list[str] | None, typer.Option("--key-user", help="Who looks after it; may be repeated.")]
-Interval = Annotated[int | None, typer.Option("--poll-interval", help="How often it polls, in seconds.")]
-PlainFrom = Annotated[
-    list[str] | None,
-    typer.Option("--plain-from", help="A network from which it may log in without TLS; may be repeated."),
-]
-Uncertain = Annotated[
-    WhenUncertain | None, typer.Option("--when-uncertain", help="What to do when nobody can know what was printed.")
-]
-TellPrinted = Annotated[
-    bool | None, typer.Option("--tell-printed/--no-tell-printed", help="Tell senders that their jobs were printed.")
-]
-Pjl = Annotated[bool | None, typer.Option("--pjl/--no-pjl", help="It speaks PJL and is asked how it fares.")]
-NetworkAddress = Annotated[str | None, typer.Option("--network-address", help="Its IP address.")]
-Netmask = Annotated[str | None, typer.Option("--netmask", help="Its netmask, 255.255.255.0 or /24.")]
-Gateway = Annotated[str | None, typer.Option("--gateway", help="The IP address of the router that it uses.")]
-HardwareAddress = Annotated[
-    str | None, typer.Option("--hardware-address", help="Its Ethernet address, like 00:00:5e:00:53:01.")
-]
-Location = Annotated[str | None, typer.Option("--location", help="Where it stands.")]
-Model = Annotated[str | None, typer.Option("--model", help="What it is.")]
 PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read its POP3 password from standard input.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _NOT_OF_A_GROUP = frozenset({
     "state", "paused", "accepting", "waiting", "poll_gap", "poll_clear", "poll_interval", "quota", "when_uncertain",
-    "pjl", "raw", "tell_printed",
+    "pjl", "raw", "unfiltered", "tell_printed", "body", "color", "max_copies", "media", "ticket", "confidential",
 })  # fmt: skip
 
 
 @app.command()
+@cli_settings.with_options
 def add(
     context: typer.Context,
     name: Name,
-    uri: Uri = None,
-    language: Languages = None,
+    options: dict[str, Any],
     allow: Allow = None,
     deny: Deny = None,
-    sysadmin: SysAdmin = None,
-    service_person: Service = None,
-    key_user: KeyUser = None,
-    poll_interval: Interval = None,
-    plain_from: PlainFrom = None,
-    when_uncertain: Uncertain = None,
-    tell_printed: TellPrinted = None,
-    pjl: Pjl = None,
-    location: Location = None,
-    model: Model = None,
-    network_address: NetworkAddress = None,
-    netmask: Netmask = None,
-    gateway: Gateway = None,
-    hardware_address: HardwareAddress = None,
-    member: cli_settings.Members = None,
     limit: cli_settings.Limits = None,
-    unverified_ok: cli_settings.UnverifiedOk = None,
-    raw: cli_settings.RawFrom = None,
     alias: cli_settings.Aliases = None,
     password_stdin: PasswordStdin = False,
 ) -> None:
     """Make a printer, or a group of printers.  Without a rule nobody may print on it yet."""
     settings: Settings = context.obj.settings()
     name = name.lower()
-    changes = cli_settings.given(
-        uri=uri, languages=language, allow=allow, deny=deny, sysadmin=sysadmin, service_person=service_person,
-        key_user=key_user, poll_interval=poll_interval, plain_from=plain_from, when_uncertain=when_uncertain,
-        tell_printed=tell_printed, pjl=pjl, location=location, model=model, network_address=network_address,
-        netmask=netmask, gateway=gateway, hardware_address=hardware_address, members=member,
-        unverified_ok=unverified_ok, raw=raw,
-    )  # fmt: skip
-    cli_settings.check_rules(*changes.get("allow", ()), *changes.get("deny", ()))
+    changes = cli_settings.given(options)
+    changes |= cli_settings.rules(Printer(name=name, addresses=()), allow, deny, None)
     asked = Printer(name=name, addresses=tuple(f"{name}@{domain}" for domain in settings.domains), **changes)
     asked = replace(
         asked, addresses=cli_settings.addresses(asked, alias, None), limits=cli_settings.limits(asked.limits, limit)
@@ -122,44 +72,22 @@ def add(
 
 
 @app.command("set")
+@cli_settings.with_options
 def set_(
     context: typer.Context,
     name: Name,
-    uri: Uri = None,
-    language: Languages = None,
+    options: dict[str, Any],
     allow: Allow = None,
     deny: Deny = None,
     forget: Annotated[
         list[str] | None, typer.Option("--forget", help="A rule to take away again; may be repeated.")
     ] = None,
-    sysadmin: SysAdmin = None,
-    service_person: Service = None,
-    key_user: KeyUser = None,
-    poll_interval: Interval = None,
-    plain_from: PlainFrom = None,
-    when_uncertain: Uncertain = None,
-    tell_printed: TellPrinted = None,
-    pjl: Pjl = None,
-    location: Location = None,
-    model: Model = None,
-    network_address: NetworkAddress = None,
-    netmask: Netmask = None,
-    gateway: Gateway = None,
-    hardware_address: HardwareAddress = None,
-    member: cli_settings.Members = None,
     limit: cli_settings.Limits = None,
-    unverified_ok: cli_settings.UnverifiedOk = None,
-    raw: cli_settings.RawFrom = None,
     alias: cli_settings.Aliases = None,
     forget_alias: cli_settings.ForgetAliases = None,
 ) -> None:
     """Change what is named.  --allow, --deny, --limit and --alias add to what there is; other options replace it."""
-    changes = cli_settings.given(
-        uri=uri, languages=language, sysadmin=sysadmin, service_person=service_person, key_user=key_user,
-        poll_interval=poll_interval, plain_from=plain_from, when_uncertain=when_uncertain, tell_printed=tell_printed,
-        pjl=pjl, location=location, model=model, network_address=network_address, netmask=netmask, gateway=gateway,
-        hardware_address=hardware_address, members=member, unverified_ok=unverified_ok, raw=raw,
-    )  # fmt: skip
+    changes = cli_settings.given(options)
     if not any((changes, allow, deny, forget, limit, alias, forget_alias)):
         shell.fail("nothing to change; see printpost printer set --help", 2)
 
@@ -171,7 +99,7 @@ def set_(
         return changes | more | cli_settings.rules(printer, allow, deny, forget)
 
     changed = _at_desk(context.obj.settings(), lambda desk: desk.change(COMMAND_LINE, name, "", fields))
-    for sentence in cli_settings.warnings(changed) if unverified_ok or raw else ():
+    for sentence in cli_settings.warnings(changed) if cli_settings.OPENING & changes.keys() else ():
         typer.echo(sentence)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -11,12 +13,9 @@ import typer
 from appliance import shell
 from appliance.policy import parse_rule
 from mailstore.directory.entry import with_limits
-from mailstore.directory.records import Printer, PrintLimits, Raw
-from mailstore.directory.values import LIMITS, check, read_limit, read_own_address
+from mailstore.directory.records import Body, Language, Printer, PrintLimits, Raw, WhenUncertain
+from mailstore.directory.values import LIMITS, check, read_limit, read_own_address, read_ticket
 
-Members = Annotated[
-    list[str] | None, typer.Option("--member", help="A printer of the group that this is; may be repeated.")
-]
 Limits = Annotated[
     list[str] | None,
     typer.Option(
@@ -26,17 +25,119 @@ Limits = Annotated[
         " 0 takes a limit away. May be repeated.",
     ),
 ]
-UnverifiedOk = Annotated[
-    bool | None,
-    typer.Option("--unverified-ok/--no-unverified-ok", help="Senders that are allowed need not prove that they sent."),
-]
-RawFrom = Annotated[
-    Raw | None, typer.Option("--raw", help="Whose documents may reach it as they came; others are made anew.")
-]
 Aliases = Annotated[list[str] | None, typer.Option("--alias", help="A further address of it; may be repeated.")]
 ForgetAliases = Annotated[
     list[str] | None, typer.Option("--forget-alias", help="An address to take away again; may be repeated.")
 ]
+
+_Text = str | None
+_Number = int | None
+_Flag = bool | None
+_Several = list[str] | None
+OPTIONS: Mapping[str, Any] = {
+    "uri": Annotated[
+        _Text, typer.Option("--uri", help='Its device address, socket://HOST:9100; "" if it polls by POP3.')
+    ],
+    "languages": Annotated[
+        list[Language] | None, typer.Option("--language", help="A language it speaks; may be repeated.")
+    ],
+    "members": Annotated[
+        _Several, typer.Option("--member", help="A printer of the group that this is; may be repeated.")
+    ],
+    "raw": Annotated[
+        Raw | None,
+        typer.Option("--raw", help="Whose PostScript and PDF reach it as they came; others' are drawn anew."),
+    ],
+    "unfiltered": Annotated[
+        Raw | None, typer.Option("--unfiltered", help="Whose printer commands (PJL, PCL) reach it, every one of them.")
+    ],
+    "body": Annotated[
+        Body | None, typer.Option("--body", help="When the letter prints: if nothing else does, always or never.")
+    ],
+    "ticket": Annotated[
+        _Text,
+        typer.Option(
+            "--ticket", help='How jobs print that say nothing else, like "duplex copies=2"; "" takes it away.'
+        ),
+    ],
+    "color": Annotated[_Flag, typer.Option("--color/--no-color", help="It prints in colour.")],
+    "media": Annotated[
+        _Several,
+        typer.Option("--media", help="Paper it has, a4, letter or a PWG name, the usual first; may be repeated."),
+    ],
+    "max_copies": Annotated[
+        _Number, typer.Option("--max-copies", help="Copies that one mail may ask for; 0 for any number.")
+    ],
+    "confidential": Annotated[
+        _Flag, typer.Option("--confidential/--no-confidential", help="Keep no pictures of its pages.")
+    ],
+    "pjl": Annotated[_Flag, typer.Option("--pjl/--no-pjl", help="It speaks PJL and is asked how it fares.")],
+    "unverified_ok": Annotated[
+        _Flag,
+        typer.Option(
+            "--unverified-ok/--no-unverified-ok", help="Senders that are allowed need not prove that they sent."
+        ),
+    ],
+    "sysadmin": Annotated[_Several, typer.Option("--sysadmin", help="Who may change its settings; may be repeated.")],
+    "service_person": Annotated[
+        _Several, typer.Option("--service-person", help="Who hears of trouble; may be repeated.")
+    ],
+    "key_user": Annotated[_Several, typer.Option("--key-user", help="Who looks after it; may be repeated.")],
+    "poll_interval": Annotated[_Number, typer.Option("--poll-interval", help="How often it polls, in seconds.")],
+    "plain_from": Annotated[
+        _Several,
+        typer.Option("--plain-from", help="A network from which it may log in without TLS; may be repeated."),
+    ],
+    "when_uncertain": Annotated[
+        WhenUncertain | None,
+        typer.Option("--when-uncertain", help="What to do when nobody can know what was printed."),
+    ],
+    "tell_printed": Annotated[
+        _Flag, typer.Option("--tell-printed/--no-tell-printed", help="Tell senders that their jobs were printed.")
+    ],
+    "location": Annotated[_Text, typer.Option("--location", help="Where it stands.")],
+    "model": Annotated[_Text, typer.Option("--model", help="What it is.")],
+    "network_address": Annotated[_Text, typer.Option("--network-address", help="Its IP address.")],
+    "netmask": Annotated[_Text, typer.Option("--netmask", help="Its netmask, 255.255.255.0 or /24.")],
+    "gateway": Annotated[_Text, typer.Option("--gateway", help="The IP address of the router that it uses.")],
+    "hardware_address": Annotated[
+        _Text, typer.Option("--hardware-address", help="Its Ethernet address, like 00:00:5e:00:53:01.")
+    ],
+}
+"""The options that put a value in the place of another, by the field of `Printer`."""
+OPENING = frozenset({"unverified_ok", "raw", "unfiltered"})
+"""Those that may open a printer wider than one thinks; see `warnings`."""
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """`command` as Typer shall see it: with each of `OPTIONS` where it has `options`, a dictionary of them."""
+    signature = inspect.signature(command, eval_str=True)
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        command(options={name: given.pop(name) for name in OPTIONS}, **given)
+
+    parameters: list[inspect.Parameter] = []
+    for own in signature.parameters.values():
+        if own.name == "options":
+            kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+            parameters += [inspect.Parameter(n, kind, default=None, annotation=a) for n, a in OPTIONS.items()]
+        else:
+            parameters.append(own)
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return run
+
+
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that were given, as fields of a `Printer`.  Raises `PermanentFailure` for what is no ticket."""
+    changes: dict[str, Any] = {
+        name: tuple(item for item in value if item) if isinstance(value, list) else value
+        for name, value in options.items()
+        if value is not None
+    }
+    if "ticket" in changes:
+        changes["ticket"] = check(changes["ticket"], read_ticket)
+    return changes
 
 
 def rules(
@@ -73,6 +174,13 @@ def limits(before: PrintLimits, given: list[str] | None) -> PrintLimits:
     )
 
 
+_WHOSE = {
+    Raw.INSIDER: "senders inside",
+    Raw.VERIFIED: "senders outside who proved their address",
+    Raw.STRANGER: "everybody who may print",
+}
+
+
 def warnings(printer: Printer) -> list[str]:
     """What settings of it open, a sentence each."""
     told = []
@@ -81,9 +189,22 @@ def warnings(printer: Printer) -> list[str]:
             f"Anybody can now print on {printer.name} who writes an allowed sender's address into his mail:"
             " nothing has to be proved. Take it back with --no-unverified-ok."
         )
+    if printer.is_group:
+        return told
     if printer.raw in (Raw.VERIFIED, Raw.STRANGER):
-        whose = "everybody who may print" if printer.raw is Raw.STRANGER else "senders outside who proved their address"
-        told.append(f"Documents of {whose} reach {printer.name} as they came, with every command that is in them.")
+        whose = _WHOSE[printer.raw]
+        if printer.polls:
+            told.append(f"Documents of {whose} reach {printer.name} as they came, with every command that is in them.")
+        else:
+            told.append(
+                f"PostScript and PDF of {whose} reach {printer.name} as they came, and PostScript is a program that it"
+                " runs. Their PJL and PCL are filtered."
+            )
+    if printer.unfiltered is not Raw.NOBODY and printer.drained_by_bridge:
+        told.append(
+            f"Documents of {_WHOSE[printer.unfiltered]} reach {printer.name} with every command that is in them, also"
+            f" one that changes its settings. Take it back with --unfiltered {Raw.NOBODY}."
+        )
     return told
 
 
@@ -93,12 +214,3 @@ def _known(names: Sequence[str] | None, those: Sequence[str], otherwise: str, pr
         if name not in those:
             shell.fail(f"{otherwise.format(name)}; printpost printer show {printer.name}", os.EX_DATAERR)
     return set(names or ())
-
-
-def given(**options: Any) -> dict[str, Any]:
-    """The options that were given, as fields of a `Printer`."""
-    return {
-        name: tuple(item for item in value if item) if isinstance(value, list) else value
-        for name, value in options.items()
-        if value is not None
-    }

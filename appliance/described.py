@@ -19,6 +19,7 @@ from mailstore.directory.records import Person
 from mailstore.job import Job
 from mailstore.store.contract import JobEvent
 from mailstore.store.outbox import OutgoingStanding
+from mailstore.ticket_words import to_words
 
 
 class DescribedJob(TypedDict):
@@ -97,7 +98,14 @@ class DescribedPrinterFile(DescribedPrinter):
     pjl: bool
     limits: dict[str, int]  # by the names that --limit takes, those that there are
     unverified_ok: bool
-    raw: str
+    raw: str  # whose PostScript and PDF reach it as they came
+    unfiltered: str  # whose printer commands do
+    body: str  # when the letter prints
+    color: bool
+    max_copies: int  # 0: any number
+    media: list[str]  # PWG self-describing names, the usual one first
+    ticket: str  # how jobs print that do not say otherwise, as --ticket takes it
+    confidential: bool
     network_address: str
     netmask: str
     gateway: str
@@ -220,6 +228,13 @@ def printer_file(standing: Standing) -> DescribedPrinterFile:
         limits=named_limits(one.limits),
         unverified_ok=one.unverified_ok,
         raw=one.raw.value,
+        unfiltered=one.unfiltered.value,
+        body=one.body.value,
+        color=one.color,
+        max_copies=one.max_copies,
+        media=list(one.media),
+        ticket=to_words(one.ticket),
+        confidential=one.confidential,
         network_address=one.network_address,
         netmask=one.netmask,
         gateway=one.gateway,

@@ -367,12 +367,62 @@ def test_limits_raw_and_aliases_by_command(command: Command) -> None:
 def test_what_opens_a_printer_is_told(command: Command) -> None:
     made = command("printer", "add", "laser", "--uri", "socket://192.0.2.7", "--allow", "*", "--unverified-ok")
     assert "Anybody can now print on laser who writes an allowed sender's address into his mail" in made.out
-    done = command("printer", "set", "laser", "--raw", "stranger", "--no-unverified-ok")
-    assert (
-        done.out
-        == "Documents of everybody who may print reach laser as they came, with every command that is in them.\n"
-    )
+    settings = ("printer", "set", "laser")
+    done = command(*settings, "--raw", "stranger", "--no-unverified-ok")
+    program = "reach laser as they came, and PostScript is a program that it runs. Their PJL and PCL are filtered.\n"
+    assert done.out == f"PostScript and PDF of everybody who may print {program}"
     told = shown(command, "printer", "show", "laser")
-    assert (told["raw"], told["unverified_ok"]) == ("stranger", False)
-    assert command("printer", "set", "laser", "--raw", "nobody").out == ""
-    assert command("printer", "set", "laser", "--location", "here").out == ""
+    assert (told["raw"], told["unfiltered"], told["unverified_ok"]) == ("stranger", "nobody", False)
+    assert command(*settings, "--raw", "nobody").out == ""
+    for word, whose in (
+        ("insider", "senders inside"),
+        ("verified", "senders outside who proved their address"),
+        ("stranger", "everybody who may print"),
+    ):
+        done = command(*settings, "--unfiltered", word)
+        assert f"Documents of {whose} reach laser with every command that is in them" in done.out
+        assert "Take it back with --unfiltered nobody." in done.out
+    assert command(*settings, "--location", "here").out == ""
+    assert command(*settings, "--unfiltered", "nobody").out == ""
+    polls = command("printer", "add", "phaser", "--allow", "*", "--raw", "verified", "--unfiltered", "stranger")
+    came = "Documents of senders outside who proved their address reach phaser as they came"
+    assert polls.out.splitlines()[-1] == f"{came}, with every command that is in them."
+
+
+def test_what_prints_and_how_by_command(command: Command) -> None:
+    assert command("printer", "add", "laser", "--uri", "socket://192.0.2.7", "--allow", "*").status == 0
+    settings = ("printer", "set", "laser")
+    plain = shown(command, "printer", "show", "laser")
+    assert [plain[name] for name in ("body", "color", "max_copies", "media", "ticket", "confidential")] == [
+        "alone", False, 0, [], "", False,
+    ]  # fmt: skip
+    words = ("--body", "always", "--color", "--max-copies", "5", "--media", "letter", "--media", "A4", "--confidential")
+    assert command(*settings, *words, "--ticket", "Duplex color copies=2").status == 0
+    wanted = {
+        "body": "always",
+        "color": True,
+        "max_copies": 5,
+        "media": ["na_letter_8.5x11in", "iso_a4_210x297mm"],
+        "ticket": "copies=2 sides=two-sided-long-edge print-color-mode=color",
+        "confidential": True,
+    }
+    assert shown(command, "printer", "show", "laser").items() >= wanted.items()
+    assert shown(command, "printer", "list")[0].items() >= wanted.items()
+    assert "ticket            copies=2 sides=two-sided-long-edge" in command("printer", "show", "laser").out
+    for wrong, why in (
+        (("--no-color",), "colour was asked for, which this printer does not print"),
+        (("--max-copies", "1"), "2 copies were asked for; this printer makes at most 1"),
+        (("--ticket", "copies=6"), "6 copies were asked for"),
+        (("--ticket", "media=a3"), "iso_a3_297x420mm was asked for, which this printer does not have"),
+        (("--ticket", "upside-down"), "no word of a job ticket; there are copies=2"),
+        (("--ticket", "duplex tumble"), "says sides twice"),
+        (("--media", "paper"), "is no paper: write a4, letter or a name like iso_a4_210x297mm"),
+        (("--max-copies", "1000"), "give 0 to 999 copies"),
+    ):
+        failure = command(*settings, *wrong).failure
+        assert failure, wrong
+        assert why in failure.text
+    assert shown(command, "printer", "show", "laser").items() >= wanted.items()
+    back = ("--body", "alone", "--no-color", "--max-copies", "0", "--media", "", "--no-confidential", "--ticket", "")
+    assert command(*settings, *back).status == 0
+    assert shown(command, "printer", "show", "laser") == plain
