@@ -82,7 +82,7 @@ _SELF_DESCRIBING: Final = re.compile(
     rf"((?:asme|custom|disc|iso|jis|jpn|na|oe|om|other|prc|roc|roll)_[a-z0-9][a-z0-9.-]{{0,30}})_{_SIDE}x{_SIDE}(mm|in)"
 )
 _DIMENSIONS: Final = {name.rpartition("_")[0]: name for name in SIZES.values()}
-_INCHES: Final = {"mm": 1 / 25.4, "in": 1.0}
+_POINTS: Final = {"mm": 72 / 25.4, "in": 72.0}
 
 
 def media(word: str) -> str:
@@ -90,13 +90,18 @@ def media(word: str) -> str:
 
     Sides are between 1 and 100 inches; a name that has a size keeps it.
     """
-    if word in SIZES:
-        return SIZES[word]
-    found = _SELF_DESCRIBING.fullmatch(word)
-    if found is None or _DIMENSIONS.get(found[1], word) != word:
+    name = SIZES.get(word, word)
+    found = _SELF_DESCRIBING.fullmatch(name)
+    if found is None or _DIMENSIONS.get(found[1], name) != name:
         return ""
-    sides = (float(found[2]) * _INCHES[found[4]], float(found[3]) * _INCHES[found[4]])
-    return word if all(1 <= side <= 100 for side in sides) else ""
+    return name if all(72 <= side <= 7200 for side in size(name)) else ""
+
+
+def size(name: str) -> tuple[float, float]:
+    """Width and height in points (1/72 inch) of a name that `media` gave."""
+    found = _SELF_DESCRIBING.fullmatch(name)
+    assert found is not None
+    return float(found[2]) * _POINTS[found[4]], float(found[3]) * _POINTS[found[4]]
 
 
 # -- page ranges

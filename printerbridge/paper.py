@@ -8,6 +8,7 @@ Security: only looks up names that `mailstore.ticket_words` let through; nothing
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from mailstore.ticket_words import SIZES
@@ -113,3 +114,8 @@ POSTSCRIPT_SOURCES: Final = {
     **{f"tray-{number}": f"dup/MediaPosition {number - 1} put" for number in _TRAYS},
 }
 """What is put into the dictionary of setpagedevice (PostScript Language Reference, section 6.2.1)."""
+
+
+def media_position(numbers: Mapping[str, int], source: str) -> list[str]:
+    """For Ghostscript's devices that write into each page from where it comes; `source` is a tray, "" for any."""
+    return [f"-dMediaPosition={numbers[source]}"] if source else []

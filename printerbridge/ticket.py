@@ -16,10 +16,10 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from mailstore import ticket_words
 from mailstore.directory.records import Language
 from mailstore.ticket import ColorMode, Sides, Ticket
 from printerbridge import paper
-from printerbridge.converters.contract import Media
 from printerbridge.pjl import brings_pjl, names
 
 POSTSCRIPT: Final = frozenset({Language.POSTSCRIPT, Language.POSTSCRIPT2})
@@ -118,11 +118,11 @@ def _wishes(ticket: Ticket) -> list[_Wish]:
 
 
 def _media(name: str) -> _Wish:
-    size = Media.named(name)
+    width, height = ticket_words.size(name)
     number, word = paper.PCL_PAPER.get(name), paper.PJL_PAPER.get(name)
     return _Wish(
         shown=name,
-        postscript=f"dup/PageSize[{size.width:.0f} {size.height:.0f}]put",
+        postscript=f"dup/PageSize[{width:.0f} {height:.0f}]put",
         pcl=f"&l{number}A" if number else "",
         pjl=(f"SET PAPER = {word}",) if word else (),
         drawn=True,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from mailstore.directory.records import Language
 from mailstore.document_format import DocumentFormat
+from printerbridge import paper
 from printerbridge.converters import ghostscript
 from printerbridge.converters.contract import Converter, Task
 
 
 def _command(task: Task) -> list[str]:
-    return ghostscript.command(task, "pxlcolor" if task.color else "pxlmono", "-r600", *ghostscript.sides(task))
+    tray = paper.media_position(paper.PCLXL_SOURCES, task.ticket.media_source)
+    device = "pxlcolor" if task.color else "pxlmono"
+    return ghostscript.command(task, device, "-r600", *ghostscript.sides(task), *tray)
 
 
 PCLXL = Converter(
