@@ -1,0 +1,96 @@
+"""Plain text for printers that print it as it comes.  Pure, in pieces of any size.
+
+Letters become ASCII, which every such printer knows: accents go, typographic signs become those of a typewriter, what
+is left becomes "?".  Lines end with CR LF, the text with a form feed.
+
+Security: the text is a stranger's, and such a printer may speak more than text.  No control character is left but CR,
+LF, FF and HT, so that no escape sequence can be; `@PJL` anywhere, and at the beginning what tells PostScript, PDF, PCL
+XL or raster, gets a blank behind its first letter.  At most a few characters wait here.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from mailstore import charset as charsets
+
+_CONTROLS: Final = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\r\n\f\t"}
+_SIGNS: Final = str.maketrans(
+    {
+        **dict.fromkeys("\u2018\u2019\u201a\u2032", "'"),
+        **dict.fromkeys("\u201c\u201d\u201e\u00ab\u00bb", '"'),
+        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"),
+        "\u2026": "...",
+        "\u2022": "*",
+        "\u20ac": "EUR",
+        "\u00df": "ss",
+        "\u00a9": "(c)",
+        "\u2028": "\n",
+        "\u2029": "\n",
+        "\u0085": "\n",
+        **dict.fromkeys("\ufeff\u00ad\u200b\u200c\u200d\u200e\u200f\u2060", ""),
+    }
+)
+_LINE_END: Final = re.compile(r"\r\n?|\n")
+_PJL: Final = re.compile("@(?=PJL)", re.IGNORECASE)
+_MAY_BEGIN: Final = re.compile(r"@(?:P(?:J)?)?\Z", re.IGNORECASE)
+_LANGUAGES: Final = ("%!", "%PDF", ") HP-PCL", "( HP-PCL", "' HP-PCL", "RaS", "UNIRAST")
+_LONGEST: Final = max(map(len, _LANGUAGES))
+
+
+class PlainText:
+    """Feed it text in `charset` (a label as in MIME; unknown ones are read as UTF-8); `close` gives the rest."""
+
+    def __init__(self, charset: str = "utf-8") -> None:
+        name = charsets.codec(charset) or "utf-8"
+        self._decoder = codecs.getincrementaldecoder(name)("replace")
+        self._held = ""
+        self._begun = False  # something was printed
+        self._fed = False  # the paper is out already
+
+    def feed(self, octets: bytes) -> bytes:
+        return self._text(self._decoder.decode(octets), final=False)
+
+    def close(self) -> bytes:
+        rest = self._text(self._decoder.decode(b"", final=True), final=True)
+        fed = rest.endswith(b"\f") if rest else self._fed
+        return rest if fed else rest + b"\f"
+
+    def _text(self, text: str, *, final: bool) -> bytes:
+        text = self._held + _plain(text)
+        self._held = ""
+        if not final and text.endswith("\r"):
+            text, self._held = text[:-1], "\r"
+        if not self._begun:
+            start = text.lstrip()
+            if not final and len(start) < _LONGEST:
+                text, self._held = text[: len(text) - len(start)], start + self._held
+            elif start.startswith(_LANGUAGES):
+                text = f"{text[: len(text) - len(start)]}{start[0]} {start[1:]}"
+            self._begun = len(start) >= _LONGEST
+        if not final and (may := _MAY_BEGIN.search(text)):
+            text, self._held = text[: may.start()], may[0] + self._held
+        text = _LINE_END.sub("\r\n", _PJL.sub("@ ", text))
+        if text:
+            self._fed = text.endswith("\f")
+        return text.encode("ascii")
+
+
+def _plain(text: str) -> str:
+    if not text.isascii():
+        text = unicodedata.normalize("NFKD", text.translate(_SIGNS))
+        text = "".join(letter for letter in text if not unicodedata.combining(letter)).translate(_SIGNS)
+        text = text.translate(_CONTROLS).encode("ascii", "replace").decode("ascii")
+    return text.translate(_CONTROLS)
+
+
+def plain_text(pieces: Iterable[bytes], charset: str = "utf-8") -> Iterator[bytes]:
+    """`PlainText` over the pieces of a whole document."""
+    text = PlainText(charset)
+    for piece in pieces:
+        yield text.feed(piece)
+    yield text.close()
