@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from appliance import shell
+from appliance import opened, shell
 from appliance.policy import parse_rule
 from mailstore.directory.entry import with_limits
 from mailstore.directory.records import Body, Language, Printer, PrintLimits, Raw, WhenUncertain
@@ -174,13 +174,6 @@ def limits(before: PrintLimits, given: list[str] | None) -> PrintLimits:
     )
 
 
-_WHOSE = {
-    Raw.INSIDER: "senders inside",
-    Raw.VERIFIED: "senders outside who proved their address",
-    Raw.STRANGER: "everybody who may print",
-}
-
-
 def warnings(printer: Printer) -> list[str]:
     """What settings of it open, a sentence each."""
     told = []
@@ -189,22 +182,10 @@ def warnings(printer: Printer) -> list[str]:
             f"Anybody can now print on {printer.name} who writes an allowed sender's address into his mail:"
             " nothing has to be proved. Take it back with --no-unverified-ok."
         )
-    if printer.is_group:
-        return told
-    if printer.raw in (Raw.VERIFIED, Raw.STRANGER):
-        whose = _WHOSE[printer.raw]
-        if printer.polls:
-            told.append(f"Documents of {whose} reach {printer.name} as they came, with every command that is in them.")
-        else:
-            told.append(
-                f"PostScript and PDF of {whose} reach {printer.name} as they came, and PostScript is a program that it"
-                " runs. Their PJL and PCL are filtered."
-            )
-    if printer.unfiltered is not Raw.NOBODY and printer.drained_by_bridge:
-        told.append(
-            f"Documents of {_WHOSE[printer.unfiltered]} reach {printer.name} with every command that is in them, also"
-            f" one that changes its settings. Take it back with --unfiltered {Raw.NOBODY}."
-        )
+    if sentence := opened.as_it_came(printer, printer.name):
+        told.append(f"{sentence[:1].upper()}{sentence[1:]}.")
+    if sentence := opened.unfiltered(printer, printer.name):
+        told.append(f"{sentence[:1].upper()}{sentence[1:]}. Take it back with --unfiltered nobody.")
     return told
 
 

@@ -369,7 +369,7 @@ def test_what_opens_a_printer_is_told(command: Command) -> None:
     assert "Anybody can now print on laser who writes an allowed sender's address into his mail" in made.out
     settings = ("printer", "set", "laser")
     done = command(*settings, "--raw", "stranger", "--no-unverified-ok")
-    program = "reach laser as they came, and PostScript is a program that it runs. Their PJL and PCL are filtered.\n"
+    program = "reach laser as they came, and PostScript is a program that it runs; their PJL and PCL are filtered.\n"
     assert done.out == f"PostScript and PDF of everybody who may print {program}"
     told = shown(command, "printer", "show", "laser")
     assert (told["raw"], told["unfiltered"], told["unverified_ok"]) == ("stranger", "nobody", False)

@@ -33,7 +33,7 @@ from appliance.tls import open_certificate
 from mailstore.config import Relay, Settings
 from mailstore.directory.ldap import embedded
 from mailstore.directory.openldap import Identity
-from mailstore.directory.records import Person, Printer, Raw
+from mailstore.directory.records import Body, Language, Person, Printer, Raw
 from mailstore.directory.server import LdapServer
 from mailstore.directory.slapd import EmbeddedDirectory, secret
 from mailstore.job import JobState
@@ -42,6 +42,7 @@ from mailstore.store.contract import PrinterState, Role, Waiting
 from mailstore.store.outbox import OutgoingMail
 from mailstore.store.runtime import runtime_folder
 from mailstore.store.sql import open_store
+from mailstore.ticket import ColorMode, Sides, Ticket
 from tests.directory_server import (
     FOREIGN_BASE,
     FOREIGN_DN,
@@ -555,6 +556,8 @@ def test_a_password_in_clear(section: dict[str, str], clear: bool) -> None:
 
 # -- printers
 
+A3 = Ticket(media="iso_a3_297x420mm")
+
 
 @pytest.mark.parametrize(
     ("entry", "words"),
@@ -572,6 +575,50 @@ def test_a_password_in_clear(section: dict[str, str], clear: bool) -> None:
 def test_an_entry_that_cannot_work(entry: dict[str, Any], words: str) -> None:
     (told,) = printers.settings(printer(**entry))
     assert words in told
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"unfiltered": Raw.STRANGER, "raw": Raw.STRANGER}, "with every command that is in them"),
+        ({"unfiltered": Raw.STRANGER}, "printer set phaser --unfiltered nobody"),
+        ({"unfiltered": Raw.INSIDER, "raw": Raw.NOBODY}, "of insider senders reach it as they came whatever --raw"),
+        ({"unfiltered": Raw.VERIFIED}, "printer set phaser --unfiltered insider"),
+        ({"ticket": Ticket(color=ColorMode.COLOR)}, "colour was asked for, which this printer does not print"),
+        ({"ticket": A3, "media": ("iso_a4_210x297mm",)}, "iso_a3_297x420mm was asked for, which this printer does not"),
+        ({"ticket": Ticket(copies=3), "max_copies": 2}, "3 copies were asked for; this printer makes at most 2"),
+        ({"ticket": Ticket(media_source="tray-2")}, "asks for tray-2, and only PJL has a number"),
+        (
+            {"ticket": Ticket(sides=Sides.LONG_EDGE), "languages": (Language.PDF,)},
+            "no language of its entry has a word",
+        ),
+        ({"uri": "", "unfiltered": Raw.INSIDER}, "fetches its mail as it is, so --unfiltered counts for nothing"),
+        ({"uri": "", "body": Body.NEVER, "ticket": A3}, "so --body, --ticket count for nothing"),
+    ],
+)
+def test_settings_that_do_not_go_together(entry: dict[str, Any], words: str) -> None:
+    (told,) = printers.passing(printer(**entry))
+    assert words in told
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {},
+        {"unfiltered": Raw.INSIDER},
+        {"unfiltered": Raw.STRANGER, "raw": Raw.STRANGER, "allow": ()},
+        {"unfiltered": Raw.VERIFIED, "raw": Raw.VERIFIED},
+        {"ticket": Ticket(color=ColorMode.COLOR, copies=2), "color": True, "max_copies": 2},
+        {"ticket": A3},
+        {"ticket": A3, "media": ("iso_a4_210x297mm", "iso_a3_297x420mm")},
+        {"ticket": Ticket(media_source="tray-2", sides=Sides.LONG_EDGE), "pjl": True},
+        {"ticket": Ticket(media_source="manual", sides=Sides.LONG_EDGE), "languages": (Language.PDF, Language.PCL)},
+        {"uri": "", "color": True, "confidential": True},
+        {"uri": "", "members": ("laser",), "unfiltered": Raw.STRANGER, "ticket": Ticket(color=ColorMode.COLOR)},
+    ],
+)
+def test_settings_that_go_together(entry: dict[str, Any]) -> None:
+    assert printers.passing(printer(**entry)) == []
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from appliance.web.printer_form import FIELDS, filled, marks, merge, read, read_size, show_size, texts
 from mailstore.directory.entry import checked
-from mailstore.directory.records import Language, Printer, PrintLimits, Raw, WhenUncertain
+from mailstore.directory.records import Body, Language, Printer, PrintLimits, Raw, WhenUncertain
+from mailstore.ticket import NO_TICKET, ColorMode, Sides, Ticket
 
 PRINTER = Printer(name="phaser360", addresses=("phaser360@example.com",))
 
@@ -47,6 +48,19 @@ printers = st.builds(
     limits=st.builds(PrintLimits, **{field.name: st.integers(0, 1 << 50) for field in fields(PrintLimits)}),
     unverified_ok=st.booleans(),
     raw=st.sampled_from([Raw.INSIDER, Raw.VERIFIED, Raw.STRANGER]),
+    unfiltered=st.sampled_from(Raw),
+    body=st.sampled_from(Body),
+    color=st.just(True),
+    max_copies=st.sampled_from([0, 2, 999]),
+    media=st.permutations(["iso_a4_210x297mm", "na_letter_8.5x11in", "iso_a3_297x420mm"]).map(tuple),
+    ticket=st.sampled_from(
+        [
+            NO_TICKET,
+            Ticket(copies=2, color=ColorMode.COLOR),
+            Ticket(media="iso_a3_297x420mm", page_ranges=((1, 3), (7, 7))),
+        ]
+    ),
+    confidential=st.booleans(),
     when_uncertain=st.sampled_from(WhenUncertain),
     tell_printed=st.booleans(),
     pjl=st.booleans(),
@@ -67,7 +81,9 @@ def test_a_form_sent_back_as_it_was_offered_changes_nothing(printer: Printer) ->
     pairs = [
         (name, line.replace("\n", "\r\n"))
         for name, text in texts(stored).items()
-        for line in (["", *text.split("\n")] if name in ("languages", "pjl", "tell_printed") else [text])
+        for line in (
+            ["", *text.split("\n")] if name in ("languages", "pjl", "tell_printed", "color", "confidential") else [text]
+        )
     ]
     reading = read(filled(pairs), stored)
     assert reading.errors == {}
@@ -109,7 +125,14 @@ def test_a_box_that_is_not_ticked_is_a_no_only_where_the_form_had_it() -> None:
         ("uri", "socket://192.0.2.7:99999", "write it like socket://"),
         ("languages", "", "choose at least one language"),
         ("languages", "klingon", "'klingon' is no language that Printpost knows: there are postscript,"),
-        ("when_uncertain", "maybe", "choose one of the three"),
+        ("when_uncertain", "maybe", "choose one of those that are offered"),
+        ("raw", "everybody", "choose one of those that are offered"),
+        ("unfiltered", "", "choose one of those that are offered"),
+        ("body", "perhaps", "choose one of those that are offered"),
+        ("max_copies", "1000", "give 0 to 999 copies"),
+        ("media", "a4\npaper", "'paper' is no paper: write a4, letter or a name like"),
+        ("ticket", "upside-down", "no word of a job ticket; there are copies=2, duplex"),
+        ("ticket", "duplex simplex", "says sides twice"),
         ("quota", "much", "is not a size: write it like 1 GiB"),
         ("quota", "0", "is not a quota"),
         ("quota", "9999999999999999 T", "is not a quota"),
@@ -131,6 +154,21 @@ def test_a_field_that_cannot_be_meant_says_why(name: str, text: str, told: str) 
     with pytest.raises(AssertionError, match=told):
         raise AssertionError(reading.errors[name])
     assert "attic" in reading.changes.values()
+
+
+def test_what_prints_and_how_is_written_as_people_say_it() -> None:
+    form = {"ticket": " Duplex  copies=2 ", "media": "Letter\n a4 \n", "max_copies": " ", "body": "never"}
+    changes = read(form, PRINTER).changes
+    assert changes == {
+        "ticket": Ticket(copies=2, sides=Sides.LONG_EDGE),
+        "media": ("na_letter_8.5x11in", "iso_a4_210x297mm"),
+        "max_copies": 0,
+        "body": Body.NEVER,
+    }
+    shown = texts(replace(PRINTER, **changes))
+    assert (shown["ticket"], shown["max_copies"]) == ("copies=2 sides=two-sided-long-edge", "")
+    assert read({"ticket": ""}, PRINTER).changes == {"ticket": NO_TICKET}
+    assert read({"max_copies": "7"}, PRINTER).changes == {"max_copies": 7}
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
@@ -201,6 +239,9 @@ def test_another_order_is_no_change_but_of_the_first_address() -> None:
     entry = replace(PRINTER, allow=("*", "@example.com"), addresses=two)
     turned = texts(replace(entry, allow=("@example.com", "*")))
     assert merge(marks(texts(entry)), texts(entry), turned).differences == []
+    paper = replace(entry, media=("iso_a4_210x297mm", "na_letter_8.5x11in"))
+    other = merge(marks(texts(paper)), texts(paper), texts(replace(paper, media=paper.media[::-1])))
+    assert [one.name for one in other.differences] == ["media"]
     shown = merge(marks(texts(entry)), texts(entry), texts(replace(entry, addresses=two[::-1])))
     assert [one.name for one in shown.differences] == ["addresses"]
 

@@ -293,7 +293,8 @@ async def test_limits_and_raw_on_the_page(house: WebHouse) -> None:
         sent = form_of((await browser.get("/printers/office/settings")).text) | {"raw": "stranger"}
         assert (await browser.post("/printers/office/settings", data=sent)).status_code == 303
         assert (
-            "Documents of everybody who may print reach it as they came" in (await browser.get("/printers/office")).text
+            "PostScript and PDF of everybody who may print reach it as they came"
+            in (await browser.get("/printers/office")).text
         )
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import ipaddress
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
-from appliance import facts, policy
+from appliance import facts, opened, policy
 from appliance.doctor.finding import Finding, note, ok, warning
 from appliance.doctor.house import House
 from appliance.doctor.network import own_interfaces, resolved
-from mailstore.directory.records import Printer, Raw
+from mailstore import ticket_words
+from mailstore.directory.records import Language, Printer, Raw, reaches
 from mailstore.failure import Failure
 from mailstore.header import clean
 from mailstore.job import JobState
@@ -25,6 +27,14 @@ _AT_ONCE = 4
 _RESOLVING = 30.0
 """Seconds for all names together; of those that are left nothing is said."""
 
+_WITHOUT_WORDS = frozenset({Language.PDF, Language.TEXT})
+"""Languages in which a document cannot say how it is to be printed."""
+_NOT_OF_ONE_THAT_POLLS = {
+    f"--{field.name.replace('_', '-')}": field
+    for field in dataclasses.fields(Printer)
+    if field.name in ("unfiltered", "body", "ticket", "max_copies")
+}
+
 
 async def printers(house: House) -> AsyncIterator[Finding]:
     own, now = own_interfaces(), time.time()
@@ -36,6 +46,7 @@ async def printers(house: House) -> AsyncIterator[Finding]:
         subject = f"printer {printer.name}"
         troubles = [
             *settings(printer),
+            *passing(printer),
             *members(printer, house.printers),
             *(fares(printer, states.get(printer.name, PrinterState(printer=printer.name)), now) if store else ()),
             *(waits(printer, waiting[printer.name], now) if printer.name in waiting else ()),
@@ -75,16 +86,58 @@ def settings(printer: Printer) -> list[str]:
             f" printpost printer set {name} --no-unverified-ok"
         )
     if printer.raw is Raw.STRANGER and printer.allow and not printer.is_group:
-        found.append(
-            "documents of everybody who may print reach it as they came, with every command that is in them:"
-            f" printpost printer set {name} --raw insider"
-        )
+        found.append(f"{opened.as_it_came(printer, 'it')}: printpost printer set {name} --raw insider")
     if printer.polls and _everywhere(printer.plain_from):
         found.append(
             "its password may come in clear from anywhere, where others can read it: printpost printer set"
             f" {name} --plain-from with the printer's own address"
         )
     return found
+
+
+def passing(printer: Printer) -> list[str]:
+    """What is wrong with what may pass to it, and with the ticket by which its jobs print."""
+    if printer.is_group:
+        return []
+    change, found = f"printpost printer set {printer.name}", []
+    if printer.polls:
+        idle = [
+            option for option, field in _NOT_OF_ONE_THAT_POLLS.items() if getattr(printer, field.name) != field.default
+        ]
+        if idle:
+            found.append(
+                f"it fetches its mail as it is, so {', '.join(idle)} {'counts' if len(idle) == 1 else 'count'} for"
+                f" nothing: {change} --uri socket://HOST:9100 if it has port 9100"
+            )
+        return found
+    if printer.unfiltered is Raw.STRANGER and printer.allow:
+        found.append(f"{opened.unfiltered(printer, 'it')}: {change} --unfiltered nobody")
+    elif wider := _wider(printer):
+        found.append(
+            f"PostScript and PDF of {wider} reach it as they came whatever --raw says, for --unfiltered lets all of"
+            f" theirs through: {change} --unfiltered {printer.raw}"
+        )
+    _, refused = ticket_words.capped(printer.ticket, printer)
+    found += [f"its own ticket does not fit it, {told}: {change} --ticket with another" for told in refused]
+    return found + [f"{told}: {change} --pjl if it speaks PJL" for told in _unsaid(printer)]
+
+
+def _wider(printer: Printer) -> str:
+    """Of which trust documents pass by `unfiltered` that `raw` would have drawn anew."""
+    trusts = (Raw.INSIDER, Raw.VERIFIED, Raw.STRANGER)
+    wider = [trust for trust in trusts if reaches(printer.unfiltered, trust) and not reaches(printer.raw, trust)]
+    return " and ".join(f"{trust} senders" for trust in wider)
+
+
+def _unsaid(printer: Printer) -> Iterator[str]:
+    """What of its ticket nobody can tell it."""
+    if printer.pjl:
+        return
+    ticket = printer.ticket
+    if ticket.media_source.startswith("tray-"):
+        yield f"its ticket asks for {ticket.media_source}, and only PJL has a number that means one tray on every model"
+    if ticket.sides and _WITHOUT_WORDS.issuperset(printer.languages):
+        yield f"its ticket asks for {ticket.sides.value}, and no language of its entry has a word for it"
 
 
 def members(group: Printer, printers: Sequence[Printer]) -> list[str]:

@@ -22,6 +22,8 @@ from appliance.web.site import Here
 from mailstore.address import parse_path
 from mailstore.directory.entry import with_limits
 from mailstore.directory.records import NO_LIMITS, Language, Printer, Raw, WhenUncertain
+from mailstore.directory.records import Body as LetterBody
+from mailstore.directory.values import check, read_ticket
 
 router = part("/printers", "printers")
 _ONE = problems(404, 422)
@@ -51,7 +53,14 @@ class PrinterSettings(Body):
         "all limits: jobs and octets count by the hour, pages by the day, job-pages of one job; 0 is none"
     )
     unverified_ok: bool = left_out("senders that are allowed need not prove that they sent")
-    raw: Raw = left_out("whose documents may reach it as they came")
+    raw: Raw = left_out("whose PostScript and PDF reach it as they came; on a printer that polls, whose mail it gets")
+    unfiltered: Raw = left_out("whose printer commands (PJL, PCL) reach it, every one of them")
+    body: LetterBody = left_out("when the letter itself prints")
+    color: bool = left_out("it prints in colour")
+    max_copies: int = left_out("copies that one mail may ask for; 0 for any number")
+    media: list[str] = left_out("paper it has, a4, letter or PWG self-describing names, the usual one first")
+    ticket: str = left_out('how jobs print that say nothing else, like "duplex copies=2"; "" for nothing')
+    confidential: bool = left_out("no pictures of its pages are kept")
     location: str = left_out()
     model: str = left_out()
     network_address: str = left_out()
@@ -60,10 +69,12 @@ class PrinterSettings(Body):
     hardware_address: str = left_out()
 
     def settings(self, *without: str) -> dict[str, Any]:
-        """What was sent, as fields of a `Printer`."""
+        """What was sent, as fields of a `Printer`.  Raises `PermanentFailure` for what is no ticket."""
         given = self.given(*without)
         if "limits" in given:
             given["limits"] = with_limits(NO_LIMITS, given["limits"])
+        if "ticket" in given:
+            given["ticket"] = check(given["ticket"], read_ticket)
         return given
 
 

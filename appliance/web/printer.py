@@ -14,7 +14,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from appliance import facts
+from appliance import facts, opened
 from appliance.desk import Standing
 from appliance.doctor.network import own_interfaces
 from appliance.peer import plain_ip
@@ -159,6 +159,7 @@ async def _show(request: Request, site: Site, person: Person, name: str, trial: 
         allow=[(rule, rule_in_words(rule)) for rule in printer.allow],
         warnings=facts.warnings(printer, own_interfaces()) if operates else [],
         deny=[(rule, rule_in_words(rule)) for rule in printer.deny],
+        opened=[text for text in (opened.as_it_came(printer, "it"), opened.unfiltered(printer, "it")) if text],
         trial=trial,
         given_away=await card(site, person, printer),
         rows=await rows(site, person, await site.desk.jobs(person, printer.name, _NEWEST)),

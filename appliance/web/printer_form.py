@@ -12,13 +12,15 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from appliance import policy
 from mailstore.directory import values
 from mailstore.directory.entry import named_limits, with_limits
-from mailstore.directory.records import NO_LIMITS, Language, Printer, PrintLimits, Raw, WhenUncertain
+from mailstore.directory.records import NO_LIMITS, Body, Language, Printer, PrintLimits, Raw, WhenUncertain
 from mailstore.failure import PermanentFailure
+from mailstore.ticket_words import to_words
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _TOLD = 3  # lines of one field of which it is said what is wrong
@@ -128,9 +130,9 @@ def show_size(octets: int) -> str:
 
 
 def _mark(name: str, text: str) -> str:
-    """Of what the field means: the order of lines is the directory's, but for the address that is shown."""
+    """Of what the field means: the order of lines is the directory's, but for the first address and paper."""
     lines = _lines(text)
-    told = (lines[:1] if name == "addresses" else []) + sorted(lines)
+    told = (lines[:1] if name in ("addresses", "media") else []) + sorted(lines)
     return hashlib.sha256("\n".join(told).encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
@@ -201,18 +203,22 @@ def _languages(text: str) -> tuple[Language, ...]:
     return tuple(_language(line) for line in lines)
 
 
-def _uncertain(text: str) -> WhenUncertain:
-    try:
-        return WhenUncertain(text)
-    except ValueError:
-        raise ValueError("choose one of the three") from None
+def _choice(kind: Callable[[str], Any]) -> Callable[[str], Any]:
+    def read_choice(text: str) -> Any:
+        try:
+            return kind(text)
+        except ValueError:
+            raise ValueError("choose one of those that are offered") from None
+
+    return read_choice
 
 
-def _raw(text: str) -> Raw:
-    try:
-        return Raw(text)
-    except ValueError:
-        raise ValueError("choose one of those that are offered") from None
+def _show_choice(choice: StrEnum) -> str:
+    return choice.value
+
+
+def _show_flag(flag: bool) -> str:
+    return "on" if flag else ""
 
 
 def _limits(text: str) -> PrintLimits:
@@ -239,17 +245,28 @@ FIELDS: Mapping[str, Field] = {
     "deny": Field(label="Who may not", read=_each(_rule), show=_show_lines),
     "members": Field(label="Its printers", read=_each(values.read_name), show=_show_lines),
     "limits": Field(label="Limits", read=_limits, show=_show_limits),
-    "unverified_ok": Field(label="Nothing to prove", read=bool, show=lambda flag: "on" if flag else ""),
-    "raw": Field(label="As it came", read=_raw, show=lambda choice: choice.value),
+    "unverified_ok": Field(label="Nothing to prove", read=bool, show=_show_flag),
     "poll_interval": Field(label="Polls every", read=_number(values.read_poll_interval)),
     "sysadmin": Field(label="SysAdmin", read=_each(values.read_address), show=_show_lines),
     "service_person": Field(label="Service", read=_each(values.read_address), show=_show_lines),
     "key_user": Field(label="Key User", read=_each(values.read_address), show=_show_lines),
-    "tell_printed": Field(label="Job Printed", read=bool, show=lambda flag: "on" if flag else ""),
+    "tell_printed": Field(label="Job Printed", read=bool, show=_show_flag),
     "uri": Field(label="Device address", read=_one(values.read_uri)),
     "languages": Field(label="Languages", read=_languages, show=_show_lines),
-    "pjl": Field(label="Speaks PJL", read=bool, show=lambda flag: "on" if flag else ""),
-    "when_uncertain": Field(label="When a delivery is uncertain", read=_uncertain, show=lambda choice: choice.value),
+    "pjl": Field(label="Speaks PJL", read=bool, show=_show_flag),
+    "body": Field(label="The letter itself", read=_choice(Body), show=_show_choice),
+    "ticket": Field(label="How jobs print", read=values.read_ticket, show=to_words),
+    "color": Field(label="Prints in colour", read=bool, show=_show_flag),
+    "media": Field(label="Paper", read=_each(values.read_media), show=_show_lines),
+    "max_copies": Field(
+        label="Copies at most",
+        read=lambda text: values.read_max_copies(text.strip() or "0"),
+        show=lambda copies: str(copies) if copies else "",
+    ),
+    "confidential": Field(label="Confidential", read=bool, show=_show_flag),
+    "raw": Field(label="As it came", read=_choice(Raw), show=_show_choice),
+    "unfiltered": Field(label="Every command", read=_choice(Raw), show=_show_choice),
+    "when_uncertain": Field(label="When a delivery is uncertain", read=_choice(WhenUncertain), show=_show_choice),
     "quota": Field(label="Room for waiting jobs", read=read_size, show=show_size),
     "addresses": Field(
         label="Addresses",

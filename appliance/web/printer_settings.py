@@ -21,7 +21,7 @@ from appliance.web.printer_form import Difference
 from appliance.web.site import Here, Site
 from mailstore.config_values import split_endpoint
 from mailstore.directory import values
-from mailstore.directory.records import Language, Person, Printer, Raw, WhenUncertain
+from mailstore.directory.records import Body, Language, Person, Printer, Raw, WhenUncertain
 from mailstore.failure import Failure, TransientFailure
 
 router = APIRouter(include_in_schema=False)
@@ -41,10 +41,21 @@ UNCERTAIN: dict[WhenUncertain, str] = {
     WhenUncertain.PRINTED: "count it as printed",
 }
 RAW: dict[Raw, str] = {
-    Raw.NOBODY: "nobody's: every document is made anew",
+    Raw.NOBODY: "nobody's: everything is drawn anew",
     Raw.INSIDER: "those from inside: with a login, or from the site's networks",
     Raw.VERIFIED: "also those from outside whose sender is proved",
-    Raw.STRANGER: "everybody's, with every command that is in them",
+    Raw.STRANGER: "everybody's who may print",
+}
+UNFILTERED: dict[Raw, str] = {
+    Raw.NOBODY: "nobody's: what could harm the printer is taken out",
+    Raw.INSIDER: "those from inside: with a login, or from the site's networks",
+    Raw.VERIFIED: "also those from outside whose sender is proved",
+    Raw.STRANGER: "everybody's who may print",
+}
+BODY: dict[Body, str] = {
+    Body.ALONE: "if nothing that can be printed is attached",
+    Body.ALWAYS: "always, before what is attached",
+    Body.NEVER: "never",
 }
 
 
@@ -149,11 +160,17 @@ async def change(request: Request, site: Here, person: Me, name: str) -> Respons
     return RedirectResponse(f"/printers/{changed.name}", 303)
 
 
+_TOLD_BY = {"members": " member", "ticket": "the ticket of "}
+"""Fields, and the words by which the directory speaks of them when it has looked at the whole."""
+
+
 def _refused(failure: Failure) -> tuple[dict[str, str], int]:
     """What the directory said to the whole of it, by field, and the status."""
     if isinstance(failure, TransientFailure):
         return {"": sentence(f"nothing can be saved now: {failure.text}. What you typed is kept here; try again")}, 503
-    field = "addresses" if failure.status.startswith("5.1.") else "members" if " member" in failure.text else ""
+    if failure.status.startswith("5.1."):
+        return {"addresses": sentence(failure.text)}, 422
+    field = next((field for field, word in _TOLD_BY.items() if word in failure.text), "")
     return {field: sentence(failure.text)}, 422
 
 
@@ -189,11 +206,17 @@ async def _form(
         "differences": differences or [],
         "conflict": conflict,
         "LANGUAGES": LANGUAGES,
-        "uncertain": [(choice.value, words) for choice, words in UNCERTAIN.items()],
-        "raw": [(choice.value, words) for choice, words in RAW.items() if not (printer.polls and choice is Raw.NOBODY)],
+        "uncertain": _choices(UNCERTAIN),
+        "body": _choices(BODY),
+        "unfiltered": _choices(UNFILTERED),
+        "raw": [one for one in _choices(RAW) if not (printer.polls and one[0] == Raw.NOBODY)],
         "silent": await site.reach.silent(),
     }
     return page(request, "printer_settings.html", status=status, **context)
+
+
+def _choices(words: Mapping[Any, str]) -> list[tuple[str, str]]:
+    return [(choice.value, told) for choice, told in words.items()]
 
 
 @router.post("/printers/{name}/password")
