@@ -8,11 +8,11 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from appliance import described, shell
+from appliance import described, job_file, shell
 from appliance.desk import COMMAND_LINE, Desk
-from appliance.web.words import TRUST, sender_in_words
+from appliance.job_file import JobFile
+from appliance.web.words import TRUST, document_in_words, sender_in_words
 from mailstore.job import REASONS, Job, JobState
-from mailstore.store.contract import JobEvent
 
 app = typer.Typer(no_args_is_help=True, help="See jobs, stop them, print them again.")
 
@@ -53,16 +53,18 @@ def list_(
 def show(context: typer.Context, number: Number, as_json: Json = False) -> None:
     """Show one job and what happened to it."""
 
-    async def work() -> tuple[Job | None, list[JobEvent], float]:
+    async def work() -> JobFile | None:
         async with shell.opened_store(context.obj.settings()) as store:
-            return await store.job(number), list(await store.trace(number)), await store.kept_until(number)
+            job = await store.job(number)
+            return await job_file.read(store, job, None, own=False, operated=True) if job else None
 
-    job, trace, kept_until = shell.run(work())
-    if job is None:
+    file = shell.run(work())
+    if file is None:
         shell.fail(f"there is no job {number}; printpost job list shows those there are", os.EX_NOINPUT)
     if as_json:
-        shell.show_json(described.job_file(job, trace, kept_until))
+        shell.show_json(described.job_file(file))
         return
+    job = file.job
     shell.show_fields(
         [
             ("job", job.id), ("printer", job.printer), ("state", job.state.value), ("why", plain(job)),
@@ -70,10 +72,12 @@ def show(context: typer.Context, number: Number, as_json: Json = False) -> None:
             ("to", job.recipient), ("name", job.name), ("octets", job.octets), ("documents", job.documents),
             ("pages", job.pages or ""), ("attempts", job.attempts), ("delivery proof", job.delivery_proof.value),
             ("received", shell.clock(job.received_at)), ("ended", shell.clock(job.completed_at)),
-            ("kept until", shell.clock(kept_until)),
+            ("kept until", shell.clock(file.kept_until)),
         ]
     )  # fmt: skip
-    for event in trace:
+    for one in file.documents:
+        typer.echo(f"  document {one.number}, {document_in_words(one, job.state)}")
+    for event in file.trace:
         typer.echo(f"  {shell.clock(event.at)}  {event.text}")
 
 

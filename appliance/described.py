@@ -13,12 +13,13 @@ from datetime import UTC, datetime
 from typing_extensions import TypedDict
 
 from appliance.desk import Standing
+from appliance.job_file import JobFile
 from mailstore.condition import PRINTER_STATES
 from mailstore.directory.entry import named_limits
 from mailstore.directory.records import Person
 from mailstore.job import Job
-from mailstore.store.contract import JobEvent
 from mailstore.store.outbox import OutgoingStanding
+from mailstore.store.papers import DocumentRecord
 from mailstore.ticket_words import to_words
 
 
@@ -53,10 +54,30 @@ class DescribedEvent(TypedDict):
     text: str
 
 
+class DescribedPicture(TypedDict):
+    """A picture of a page, as PNG."""
+
+    page: int  # from 1
+    href: str  # where the API gives it
+
+
+class DescribedPart(TypedDict):
+    """A document of a job, or a part of its mail that was left out."""
+
+    number: int  # from 1, in the order of the mail
+    name: str  # file name, "" for none
+    format: str  # document-format
+    pages: int  # of one copy, 0 where nobody can tell
+    fate: str  # ready, printed, left-out or failed
+    detail: str  # how it was made ready, or why it was left out or failed
+    pictures: list[DescribedPicture]
+
+
 class DescribedJobFile(DescribedJob):
     """A job with all that is known of it."""
 
     kept_until: str | None  # until when it can be printed again
+    parts: list[DescribedPart]  # none before it was made ready
     trace: list[DescribedEvent]
 
 
@@ -182,9 +203,34 @@ def job(one: Job) -> DescribedJob:
     )
 
 
-def job_file(one: Job, trace: Sequence[JobEvent], kept_until: float) -> DescribedJobFile:
-    events = [DescribedEvent(at=moment(event.at), text=event.text) for event in trace]
-    return DescribedJobFile(**job(one), kept_until=moment(kept_until), trace=events)
+def job_file(file: JobFile) -> DescribedJobFile:
+    return DescribedJobFile(
+        **job(file.job),
+        kept_until=moment(file.kept_until),
+        parts=[_part(file, record) for record in file.documents],
+        trace=[DescribedEvent(at=moment(event.at), text=event.text) for event in file.trace],
+    )
+
+
+def _part(file: JobFile, record: DocumentRecord) -> DescribedPart:
+    return DescribedPart(
+        number=record.number,
+        name=record.name,
+        format=record.format,
+        pages=record.pages,
+        fate=record.fate.value,
+        detail=record.detail,
+        pictures=[
+            DescribedPicture(page=page, href=picture(file.job.id, document, page))
+            for document, page in file.pictures
+            if document == record.number
+        ],
+    )
+
+
+def picture(job_id: int, document: int, page: int) -> str:
+    """Where a picture of a page is, within the page's address."""
+    return f"/api/v1/jobs/{job_id}/pictures/{document}/{page}"
 
 
 def printer(standing: Standing) -> DescribedPrinter:

@@ -16,7 +16,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from appliance import groups, policy, testpage
+from appliance import groups, job_file, policy, testpage
+from appliance.job_file import JobFile
 from appliance.mailauth import MailAuth
 from appliance.peer import Network
 from appliance.recalled import judged_again
@@ -29,7 +30,7 @@ from mailstore.directory.records import Person, Printer
 from mailstore.directory.turn import our_turn
 from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.job import Job, JobState
-from mailstore.store.contract import Envelope, JobEvent, PrinterState, Recipient, Store, Waiting
+from mailstore.store.contract import Envelope, PrinterState, Recipient, Store, Waiting
 
 COMMAND_LINE = Person(name="the command line", addresses=(), administrator=True)
 """Whoever may read the data folder may do everything."""
@@ -79,17 +80,6 @@ class Standing:
         if self.state.paused:
             return "stopped"
         return "processing" if self.state.state == "idle" and busy else self.state.state
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobFile:
-    """A job with all that is known of it."""
-
-    job: Job
-    trace: Sequence[JobEvent]
-    kept_until: float  # until when it can be printed again, 0.0 if it cannot
-    own: bool
-    operated: bool  # who looks may also hold and release it
 
 
 Changes = Mapping[str, Any] | Callable[[Printer], Mapping[str, Any]]
@@ -159,13 +149,17 @@ class Desk:
 
     async def job(self, person: Person, number: int) -> JobFile:
         job, printer = await self._job(person, number)
-        return JobFile(
-            job=job,
-            trace=await self._store.trace(number),
-            kept_until=await self._store.kept_until(number),
-            own=own(person, job),
-            operated=may(person, Act.OPERATE, printer),
-        )
+        operated = may(person, Act.OPERATE, printer)
+        return await job_file.read(self._store, job, printer, own=own(person, job), operated=operated)
+
+    async def picture(self, person: Person, number: int, document: int, page: int) -> bytes:
+        """Of a page of a document of a job, as PNG."""
+        job, printer = await self._job(person, number)
+        shown = (document, page) in await job_file.pictures(self._store, job, printer)
+        png = await self._store.thumbnail(number, document, page) if shown else None
+        if png is None:
+            raise Missing(f"there is no picture of page {page} of document {document} of job {number}")
+        return png
 
     async def try_sender(
         self, person: Person, name: str, supposed: Supposed, *, remedy: str = "the rule {} would allow it"

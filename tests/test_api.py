@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import re
 from collections.abc import AsyncIterator
@@ -23,12 +24,20 @@ from appliance.guessing import FREE
 from mailstore.directory.records import Person
 from mailstore.job import Event, JobState
 from mailstore.store.outbox import OutgoingMail
+from mailstore.store.papers import DocumentRecord, Fate
 from tests.directory_server import short_folder
 from tests.openapi import PREFIX, Described
 from tests.test_web_printer import OFFICE, POLLS, ROLES, SECRET
 from tests.test_web_printer import ROUTES as PAGES
 from tests.web_house import ADA_NAME, ADA_PASSWORD, GRACE_NAME, GRACE_PASSWORD, WebHouse, web_house
 
+PNG = b"\x89PNG\r\n\x1a\n and what a picture has"
+REPORT = DocumentRecord(
+    number=1, name="Report.pdf", format="application/pdf", pages=12, fate=Fate.READY, detail="cairo-postscript"
+)
+LOGO = DocumentRecord(
+    number=2, name="logo.png", format="image/png", pages=0, fate=Fate.LEFT_OUT, detail="it stands in every mail"
+)
 PASSWORDS = {GRACE_NAME: GRACE_PASSWORD, ADA_NAME: ADA_PASSWORD}
 
 
@@ -98,6 +107,7 @@ TABLE: dict[tuple[str, str], tuple[set[str], int, Any]] = {
     ("POST", "/printers/office/refuse"): (OPERATE, 204, None),
     ("POST", "/printers/office/accept"): (OPERATE, 204, None),
     ("GET", "/jobs/NUMBER"): (OPERATE, 200, None),
+    ("GET", "/jobs/NUMBER/pictures/1/1"): (OPERATE, 200, None),
     ("POST", "/jobs/NUMBER/hold"): (OPERATE, 204, None),
     ("POST", "/jobs/NUMBER/release"): (OPERATE, 204, None),
     ("POST", "/jobs/NUMBER/printed"): (OPERATE, 409, None),  # it is not in doubt
@@ -123,6 +133,7 @@ TABLE: dict[tuple[str, str], tuple[set[str], int, Any]] = {
 async def test_who_may_do_what(api: Api) -> None:
     for role, name in reversed(ROLES.items()):
         number = await api.house.mail(sender="eve@example.com")
+        assert await api.house.store.keep_thumbnail(number, 1, 1, PNG)
         for (method, path), (roles, status, body) in TABLE.items():
             answer = await api(method, path.replace("NUMBER", str(number)), name, json=body)
             others_job = 404 if "NUMBER" in path else 403  # which is nobody's business
@@ -160,6 +171,48 @@ async def test_a_sender_has_his_own_job_in_hand(api: Api) -> None:
     assert "it has ended" in await api.refused(409, "POST", f"/jobs/{number}/cancel", "ada")
     again = await api("POST", f"/jobs/{number}/again", "ada")
     assert (await api.json(f"/jobs/{again.json()['job']}", "ada"))["state"] == "pending"
+
+
+async def test_a_job_has_its_documents_and_pictures_of_pages(api: Api) -> None:
+    store, number = api.house.store, await api.house.mail()
+    assert (await api.json(f"/jobs/{number}", "ada"))["parts"] == []
+    await store.record_documents(number, [REPORT, LOGO])
+    assert await store.keep_thumbnail(number, 1, 2, PNG)
+    report, logo = (await api.json(f"/jobs/{number}", "ada"))["parts"]
+    (picture,) = report.pop("pictures")
+    assert report == {
+        "number": 1,
+        "name": "Report.pdf",
+        "format": "application/pdf",
+        "pages": 12,
+        "fate": "ready",
+        "detail": "cairo-postscript",
+    }
+    assert (logo["fate"], logo["pictures"]) == ("left-out", [])
+    assert picture == {"page": 2, "href": f"{PREFIX}/jobs/{number}/pictures/1/2"}
+    answer = await api("GET", picture["href"].removeprefix(PREFIX), "ada")
+    assert (answer.content, answer.headers["content-type"]) == (PNG, "image/png")
+    assert answer.headers["content-disposition"] == f'inline; filename="job-{number}-document-1-page-2.png"'
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cache-control"] == "private, max-age=300"
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'; img-src 'self'")
+    for path in ("1/1", "2/2", f"1/{(1 << 31) - 1}"):
+        told = await api.refused(404, "GET", f"/jobs/{number}/pictures/{path}", "ada")
+        assert told.startswith("There is no picture of page")
+    for path in ("0/1", "1/0", f"1/{1 << 31}", "1/x"):
+        assert await api.refused(422, "GET", f"/jobs/{number}/pictures/{path}", "ada")
+    assert "no job 99" in await api.refused(404, "GET", "/jobs/99/pictures/1/1")
+
+
+async def test_of_a_printer_that_became_confidential_no_page_is_seen(api: Api) -> None:
+    store, number = api.house.store, await api.house.mail()
+    await store.record_documents(number, [REPORT])
+    assert await store.keep_thumbnail(number, 1, 1, PNG)
+    await api.house.directory.replace(dataclasses.replace(OFFICE, confidential=True))
+    await api.house.changed()
+    (report,) = (await api.json(f"/jobs/{number}"))["parts"]
+    assert (report["name"], report["pictures"]) == ("Report.pdf", [])
+    assert await api.refused(404, "GET", f"/jobs/{number}/pictures/1/1")
 
 
 async def test_whoever_operates_no_printer_sees_no_rule(api: Api) -> None:
@@ -227,6 +280,35 @@ async def test_what_cannot_be_set_is_told(api: Api, status: int, body: Any, word
     before = await api.json("/printers/office")
     assert words.lower() in (await api.refused(status, "PATCH", "/printers/office", json=body)).lower()
     assert await api.json("/printers/office") == before
+
+
+async def test_what_prints_and_how(api: Api) -> None:
+    how = {
+        "unfiltered": "insider",
+        "body": "always",
+        "color": True,
+        "max_copies": 9,
+        "media": ["iso_a4_210x297mm", "na_letter_8.5x11in"],
+        "ticket": "copies=2 print-color-mode=color",
+        "confidential": True,
+    }
+    said = how | {"media": ["A4", "letter"], "ticket": "colour copies=2"}
+    assert (await api.json("/printers/office")).items().isdisjoint({(n, v) for n, v in how.items() if n != "media"})
+    answer = await api("PATCH", "/printers/office", json=said)
+    assert (answer.status_code, answer.json().items() >= how.items()) == (200, True)
+    assert await api.json("/printers/office") == answer.json()
+    for body, words in (
+        ({"ticket": "upside-down"}, "no word of a job ticket"),
+        ({"ticket": "copies=10"}, "at most 9"),
+        ({"color": False}, "colour was asked for"),
+        ({"media": ["paper"]}, "is no paper"),
+        ({"max_copies": 1000}, "give 0 to 999"),
+    ):
+        assert words in await api.refused(400, "PATCH", "/printers/office", json=body)
+    for body in ({"unfiltered": "everybody"}, {"body": ""}, {"max_copies": "many"}):
+        await api.refused(422, "PATCH", "/printers/office", json=body)
+    back = {"ticket": "", "media": [], "color": False, "max_copies": 0, "unfiltered": "nobody"}
+    assert (await api("PATCH", "/printers/office", json=back)).json().items() >= back.items()
 
 
 async def test_bodies_that_are_none(api: Api) -> None:
@@ -449,6 +531,8 @@ async def test_the_commands_show_the_same(tmp_path: Path, monkeypatch: pytest.Mo
     data = tmp_path / "data"
     async with api_of(data) as api:
         number = await api.house.mail()
+        await api.house.store.record_documents(number, [REPORT, LOGO])
+        assert await api.house.store.keep_thumbnail(number, 1, 1, PNG)
         await api("POST", f"/jobs/{number}/cancel")
         ours = [await api.json(path) for path in ("/printers/office", f"/jobs/{number}", "/jobs", "/people")]
     file = tmp_path / "printpost.toml"
@@ -457,14 +541,20 @@ async def test_the_commands_show_the_same(tmp_path: Path, monkeypatch: pytest.Mo
     for name, part in (("printer", cli_printer.app), ("job", cli_job.app), ("user", cli_user.app)):
         app.add_typer(part, name=name)
 
-    def shown(*words: str) -> Any:
+    def for_people(*words: str) -> str:
         with capture_logs():  # else they are printed
-            result = CliRunner().invoke(app, [*words, "--json"], obj=shell.Context(file))
+            result = CliRunner().invoke(app, words, obj=shell.Context(file))
         assert result.exit_code == 0, (result.stderr, result.exception)
-        return json.loads(result.stdout)
+        return result.stdout
+
+    def shown(*words: str) -> Any:
+        return json.loads(for_people(*words, "--json"))
 
     with short_folder() as runtime:
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
         commands = (("printer", "show", "office"), ("job", "show", str(number)), ("job", "list"), ("user", "list"))
         theirs = [await asyncio.to_thread(shown, *words) for words in commands]
+        told = await asyncio.to_thread(for_people, "job", "show", str(number))
     assert theirs == ours
+    assert "  document 1, Report.pdf, PDF, 12 pages: made ready, not sent (cairo-postscript)\n" in told
+    assert "  document 2, logo.png, PNG picture: left out (it stands in every mail)\n" in told

@@ -70,6 +70,12 @@ class Place:
         recipient = Recipient(maildrop=printer, address=to, quota=1 << 20, fields=b"")
         return (await self.store.accept(draft, envelope, [recipient]))[0]
 
+    async def drawn(self) -> int:
+        """A job of which there is a picture."""
+        number = await self.mail()
+        assert await self.store.keep_thumbnail(number, 1, 1, b"PNG")
+        return number
+
     async def state(self, number: int) -> JobState:
         job = await self.store.job(number)
         assert job is not None
@@ -141,6 +147,7 @@ TABLE: dict[str, tuple[Act, str]] = {
 }
 ON_JOBS: dict[str, tuple[Callable[[Place, Person, int], Awaitable[object]], str, str]] = {
     "job": (lambda here, who, n: here.desk.job(who, n), "mail", "crgaae"),
+    "picture": (lambda here, who, n: here.desk.picture(who, n, 1, 1), "drawn", "crgaae"),
     "cancel": (lambda here, who, n: here.desk.cancel(who, n), "mail", "crgaae"),
     "hold": (lambda here, who, n: here.desk.hold(who, n), "mail", "crgaa"),
     "decide": (lambda here, who, n: here.desk.decide(who, n, printed=True), "doubtful", "crgaae"),

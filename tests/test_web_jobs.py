@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import re
 import time
 from collections.abc import AsyncIterator
@@ -14,9 +15,19 @@ import pytest
 
 from appliance.web import jobs as jobs_page
 from appliance.web.job_rows import Wish, wishes
-from appliance.web.words import PROOFS, SENDER_PROOFS, TRUST, sender_in_words
+from appliance.web.words import (
+    PROOFS,
+    SENDER_PROOFS,
+    TRUST,
+    document_in_words,
+    fate_in_words,
+    format_in_words,
+    sender_in_words,
+)
 from mailstore.directory.records import Person
+from mailstore.document_format import DocumentFormat
 from mailstore.job import DeliveryProof, Event, Job, JobState, Proof
+from mailstore.store.papers import DocumentRecord, Fate
 from tests.web_house import ADA_NAME, ADA_PASSWORD, PRINTER, WebHouse, web_house
 
 SECRET = "correct horse"
@@ -205,6 +216,115 @@ async def test_a_job_in_words(tmp_path: Path) -> None:
         assert job is not None
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(job.received_at))
         assert f'<time datetime="{stamp}">' in page
+
+
+async def with_documents(house: WebHouse) -> int:
+    """A job of several documents, of which not all printed."""
+    number = await house.mail(name="Quarterly report")
+    store = house.store
+    await store.record_documents(number, DOCUMENTS)
+    for document, page in ((1, 1), (2, 1), (2, 2)):
+        assert await store.keep_thumbnail(number, document, page, b"a picture")
+    lease = await store.acquire("device:socket://192.0.2.7:9100", "bridge", 60)
+    assert lease is not None
+    assert await store.sending(lease, number, 0)
+    await store.documents_printed(number)
+    reasons, detail = ["job-completed-with-errors"], "document 4: the PDF is encrypted"
+    none = DeliveryProof.NONE
+    assert await store.end(lease, number, Event.COMPLETE, reasons=reasons, proof=none, pages=13, detail=detail)
+    await store.release(lease)
+    return number
+
+
+def document(number: int, name: str, kind: DocumentFormat, pages: int, fate: Fate, detail: str = "") -> DocumentRecord:
+    return DocumentRecord(number=number, name=name, format=kind, pages=pages, fate=fate, detail=detail)
+
+
+DOCUMENTS = (
+    document(1, "", DocumentFormat.TEXT, 1, Fate.READY),
+    document(2, "Report.pdf", DocumentFormat.PDF, 12, Fate.READY, "cairo-postscript"),
+    document(3, "logo.png", DocumentFormat.PNG, 0, Fate.LEFT_OUT, "it stands in every mail of this sender"),
+    document(4, f"{EVIL}.pdf", DocumentFormat.PDF, 0, Fate.FAILED, f"{EVIL} the PDF is encrypted"),
+)
+
+
+async def test_the_documents_of_a_job_in_words(tmp_path: Path) -> None:
+    async with house_of(tmp_path) as house, logged_in(house, "ada") as browser:
+        waits = await waiting(house)
+        assert "<h2>Documents</h2>" not in (await browser.get(f"/jobs/{waits}")).text  # nobody has looked into it yet
+        number = await with_documents(house)
+        page = (await browser.get(f"/jobs/{number}")).text
+        assert EVIL not in page
+        assert "printed, but for some of its documents: document 4: the PDF is encrypted" in page
+        rows = [
+            re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", row)).strip()
+            for row in re.findall(r'<tr role="row">(.*?)</tr>', page, re.DOTALL)
+        ]
+        assert rows[1:] == [
+            "1 without a name text 1 ✓ printed",
+            "2 Report.pdf PDF 12 ✓ printed cairo-postscript",
+            "3 logo.png PNG picture ‖ left out it stands in every mail of this sender",
+            f"4 {html.escape(EVIL)}.pdf PDF ! not printed {html.escape(EVIL)} the PDF is encrypted",
+        ]
+        pictures = re.findall(r'<img src="(/api[^"]+)" alt="([^"]+)" width="160" height="226"', page)
+        assert pictures == [
+            (f"/api/v1/jobs/{number}/pictures/1/1", "Page 1 of document 1"),
+            (f"/api/v1/jobs/{number}/pictures/2/1", "Page 1 of Report.pdf"),
+            (f"/api/v1/jobs/{number}/pictures/2/2", "Page 2 of Report.pdf"),
+        ]
+        for path, _ in pictures:
+            answer = await browser.get(path)
+            assert (answer.content, answer.headers["content-type"]) == (b"a picture", "image/png")
+        async with logged_in(house, "eve") as other:
+            assert (await other.get(pictures[0][0])).status_code == 404
+        async with house.stranger() as client:
+            assert (await client.get(pictures[0][0])).status_code == 401
+
+
+async def test_the_list_names_documents_and_shows_the_first_page(tmp_path: Path) -> None:
+    async with house_of(tmp_path) as house, logged_in(house, "ada") as browser:
+        number = await with_documents(house)
+        many = await waiting(house)
+        await house.store.record_documents(
+            many, [document(n, f"{n}.pdf", DocumentFormat.PDF, 1, Fate.READY) for n in range(1, 7)]
+        )
+        for path in ("/jobs", "/printers/office"):
+            page = re.sub(r"\s+", " ", (await browser.get(path)).text)
+            assert f'<img src="/api/v1/jobs/{number}/pictures/1/1" alt="" width="48" height="68"' in page
+            assert '<span class="address">Report.pdf</span>' in page
+            assert "logo.png" not in page
+            assert re.search(r'pdf <span class="chip bad">.{,80}not printed</span></span>', page)
+            assert '<span class="address">3.pdf</span> <span class="address">and 3 more</span>' in page
+            assert "4.pdf" not in page
+            assert EVIL not in page
+
+
+async def test_pages_of_a_printer_that_became_confidential_are_not_shown(tmp_path: Path) -> None:
+    async with house_of(tmp_path) as house, house.browser() as browser:
+        number = await with_documents(house)
+        await house.directory.replace(replace(OFFICE, confidential=True))
+        await house.changed()
+        for path in ("/jobs", f"/jobs/{number}"):
+            page = (await browser.get(path)).text
+            assert "Report.pdf" in page
+            assert "/pictures/" not in page
+        assert (await browser.get(f"/api/v1/jobs/{number}/pictures/1/1")).status_code == 404
+
+
+def test_every_format_and_fate_has_words() -> None:
+    told = [format_in_words(one) for one in DocumentFormat]
+    assert len(set(told)) == len(told)
+    assert not any("/" in words and words != "ESC/P" for words in told)
+    assert format_in_words("application/x-strange") == "application/x-strange"
+    assert len({fate_in_words(fate, JobState.COMPLETED) for fate in Fate}) == len(Fate)
+    assert fate_in_words(Fate.READY, JobState.CANCELED) == "made ready, not sent"
+    assert fate_in_words(Fate.FAILED, JobState.ABORTED) == "not printed"
+
+
+def test_a_document_on_a_line() -> None:
+    evil = document(4, "a\x1b[31m\nb", DocumentFormat.PDF, 1, Fate.FAILED, "it\x07 is\r\nencrypted")
+    assert document_in_words(evil, JobState.COMPLETED) == "a[31m b, PDF, 1 page: not printed (it is encrypted)"
+    assert document_in_words(DOCUMENTS[0], JobState.COMPLETED) == "without a name, text, 1 page: ready"
 
 
 async def test_a_job_in_doubt_asks(tmp_path: Path) -> None:

@@ -1,14 +1,17 @@
 """`/api/v1/jobs`: see jobs, stop them, print them again.
 
-Security: a number that is none of somebody's business is told like one that does not exist; the desk decides.
+Security: a number that is none of somebody's business is told like one that does not exist; the desk decides.  The
+pictures of pages are the bridge's own making (`printerbridge.thumbnails`), go out as PNG and as nothing else, and stay
+in no cache that others share.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Path, Query
+from starlette.responses import Response
 
 from appliance import described
 from appliance.web.body import MadeJob, part
@@ -20,7 +23,16 @@ from mailstore.job import JobState
 router = part("/jobs", "jobs", 404, 422)
 _CHANGES = problems(403, 409)
 
+_PICTURE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "the page", "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
+}
+_SHOWN = {
+    "Content-Security-Policy": "default-src 'none'; img-src 'self'; frame-ancestors 'none'",
+    "Cache-Control": "private, max-age=300",
+}
+
 Number = Annotated[int, Path(ge=1, lt=1 << 63, description="the job's number")]
+Counted = Annotated[int, Path(ge=1, lt=1 << 31, description="from 1")]
 
 
 @router.get("")
@@ -39,9 +51,16 @@ async def list_jobs(
 
 @router.get("/{number}")
 async def get_job(person: Me, site: Here, number: Number) -> described.DescribedJobFile:
-    """One job with its trace."""
-    found = await site.desk.job(person, number)
-    return described.job_file(found.job, found.trace, found.kept_until)
+    """One job with its documents and its trace."""
+    return described.job_file(await site.desk.job(person, number))
+
+
+@router.get("/{number}/pictures/{document}/{page}", response_class=Response, responses=_PICTURE)
+async def get_picture(person: Me, site: Here, number: Number, document: Counted, page: Counted) -> Response:
+    """A page of a document, small."""
+    png = await site.desk.picture(person, number, document, page)
+    name = f"job-{number}-document-{document}-page-{page}.png"
+    return Response(png, media_type="image/png", headers=_SHOWN | {"Content-Disposition": f'inline; filename="{name}"'})
 
 
 @router.post("/{number}/cancel", status_code=204, responses=_CHANGES)

@@ -10,11 +10,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from appliance.described import picture
+from appliance.job_file import Picture, pictures
 from appliance.rights import Act, may
 from appliance.web.site import Site
-from mailstore.directory.records import Person
+from mailstore.directory.records import Person, Printer
 from mailstore.failure import TransientFailure
 from mailstore.job import Job, JobState
+from mailstore.store.papers import DocumentRecord
 
 
 class Wish(StrEnum):
@@ -45,6 +48,18 @@ class Row:
     job: Job
     kept_until: float
     wishes: Sequence[Wish]
+    documents: Sequence[DocumentRecord] = ()
+    pictures: Sequence[Picture] = ()
+
+    def source(self, shown: Picture) -> str:
+        """Where a picture of a page is."""
+        return picture(self.job.id, *shown)
+
+    def alternative(self, shown: Picture) -> str:
+        """What a picture of a page shows, for who does not see it."""
+        number, page = shown
+        name = next((one.name for one in self.documents if one.number == number), "")
+        return f"Page {page} of {name or f'document {number}'}"
 
 
 def wishes(job: Job, *, operated: bool, kept_until: float, now: float) -> list[Wish]:
@@ -66,19 +81,27 @@ def wishes(job: Job, *, operated: bool, kept_until: float, now: float) -> list[W
 async def rows(site: Site, person: Person, jobs: Iterable[Job]) -> list[Row]:
     """The jobs as a table shows them.  While the directory is silent nobody's role in a printer is known."""
     now = time.time()
-    operated: dict[str, bool] = {}
+    printers: dict[str, Printer | None] = {}
     made = []
     for job in jobs:
-        if job.printer not in operated:
-            operated[job.printer] = await _operates(site, person, job.printer)
+        if job.printer not in printers:
+            printers[job.printer] = await _known(site, job.printer)
+        printer = printers[job.printer]
         kept = await site.store.kept_until(job.id) if job.state.ended else 0.0
-        able = wishes(job, operated=operated[job.printer], kept_until=kept, now=now)
-        made.append(Row(job=job, kept_until=kept, wishes=able))
+        made.append(
+            Row(
+                job=job,
+                kept_until=kept,
+                wishes=wishes(job, operated=may(person, Act.OPERATE, printer), kept_until=kept, now=now),
+                documents=await site.store.documents(job.id),
+                pictures=await pictures(site.store, job, printer),
+            )
+        )
     return made
 
 
-async def _operates(site: Site, person: Person, printer: str) -> bool:
+async def _known(site: Site, printer: str) -> Printer | None:
     try:
-        return may(person, Act.OPERATE, await site.directory.printer(printer))
+        return await site.directory.printer(printer)
     except TransientFailure:
-        return may(person, Act.OPERATE)
+        return None

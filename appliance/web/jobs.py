@@ -18,7 +18,7 @@ from appliance.web.job_rows import LABELS, Row, Wish, rows, wishes
 from appliance.web.login import Me, own_path
 from appliance.web.pages import flash, page
 from appliance.web.site import Here, Site
-from appliance.web.words import PROOFS, TRUST, event_in_words, sender_in_words
+from appliance.web.words import PROOFS, TRUST, event_in_words, fate_in_words, format_in_words, sender_in_words
 from mailstore.failure import TransientFailure
 from mailstore.job import Job, JobState
 
@@ -95,7 +95,11 @@ async def job_page(request: Request, site: Here, person: Me, number: Annotated[i
         "job.html",
         file=file,
         job=file.job,
-        row=Row(job=file.job, kept_until=file.kept_until, wishes=able),
+        row=Row(
+            job=file.job, kept_until=file.kept_until, wishes=able, documents=file.documents, pictures=file.pictures
+        ),
+        format_in_words=format_in_words,
+        fate_in_words=fate_in_words,
         LABELS=LABELS,
         proof=PROOFS[file.job.delivery_proof],
         trace=[(event.at, event_in_words(event.text)) for event in file.trace],

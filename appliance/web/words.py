@@ -10,9 +10,12 @@ import re
 
 from appliance.policy import Kind, Trust, parse_rule
 from mailstore.directory.records import Printer
+from mailstore.document_format import DocumentFormat
 from mailstore.failure import PermanentFailure
+from mailstore.header import clean
 from mailstore.job import REASONS, DeliveryProof, Job, JobState, Proof
 from mailstore.store.contract import PrinterState
+from mailstore.store.papers import DocumentRecord, Fate
 
 PROOFS: dict[DeliveryProof, str] = {
     DeliveryProof.NONE: "Nothing but that it was sent off: the printer did not confirm it.",
@@ -43,6 +46,51 @@ SENDER_PROOFS: dict[Proof, str] = {
 }
 """How it is known who sent a job."""
 
+_FORMATS: dict[str, str] = {
+    DocumentFormat.POSTSCRIPT: "PostScript",
+    DocumentFormat.PDF: "PDF",
+    DocumentFormat.PCL: "PCL",
+    DocumentFormat.PCLXL: "PCL XL",
+    DocumentFormat.PWG: "PWG raster",
+    DocumentFormat.TEXT: "text",
+    DocumentFormat.OCTETS: "unknown",
+    DocumentFormat.EPS: "EPS",
+    DocumentFormat.DOS_EPS: "EPS with a preview",
+    DocumentFormat.PCLM: "PCLm",
+    DocumentFormat.HPGL: "HP-GL",
+    DocumentFormat.ESCP: "ESC/P",
+    DocumentFormat.CUPS_RASTER: "CUPS raster",
+    DocumentFormat.URF: "Apple raster",
+    DocumentFormat.JPEG: "JPEG picture",
+    DocumentFormat.PNG: "PNG picture",
+    DocumentFormat.TIFF: "TIFF picture",
+    DocumentFormat.GIF: "GIF picture",
+    "image/webp": "WebP picture",
+    "image/heic": "HEIC picture",
+    "image/heif": "HEIF picture",
+    "image/avif": "AVIF picture",
+    DocumentFormat.OLE: "Office document",
+    DocumentFormat.DOCX: "Word document",
+    DocumentFormat.XLSX: "Excel table",
+    DocumentFormat.PPTX: "PowerPoint slides",
+    DocumentFormat.ODT: "OpenDocument text",
+    DocumentFormat.ODS: "OpenDocument table",
+    DocumentFormat.ODP: "OpenDocument slides",
+    DocumentFormat.XPS: "XPS",
+    DocumentFormat.ZIP: "ZIP archive",
+    "application/ms-tnef": "Outlook's winmail.dat",
+    DocumentFormat.RTF: "rich text",
+    DocumentFormat.HTML: "HTML",
+}
+"""What a document is; its `document-format` where that has no name of its own."""
+
+_FATES: dict[Fate, str] = {
+    Fate.READY: "ready",
+    Fate.PRINTED: "printed",
+    Fate.LEFT_OUT: "left out",
+    Fate.FAILED: "not printed",
+}
+
 _KINDS: dict[Kind, str] = {
     Kind.ADDRESS: "mail sent from {value}",
     Kind.DOMAIN: "mail sent from any address at {value}",
@@ -58,6 +106,26 @@ def sender_in_words(job: Job) -> str:
     """Whose address is proved, and by what."""
     words = SENDER_PROOFS[job.proof]
     return f"{job.proved}, {words}" if job.proved else words
+
+
+def format_in_words(document_format: str) -> str:
+    """What a document is."""
+    return _FORMATS.get(document_format, document_format)
+
+
+def fate_in_words(fate: Fate, state: JobState) -> str:
+    """What became of a document of a job in this state."""
+    if fate is Fate.READY and state in (JobState.ABORTED, JobState.CANCELED):
+        return "made ready, not sent"
+    return _FATES[fate]
+
+
+def document_in_words(record: DocumentRecord, state: JobState) -> str:
+    """All that is known of a document of a job in this state, on one line."""
+    name = clean(record.name, 200) or "without a name"
+    pages = f", {record.pages} page{'s' * (record.pages != 1)}" if record.pages else ""
+    why = f" ({clean(record.detail, 300)})" if record.detail else ""
+    return f"{name}, {format_in_words(clean(record.format, 100))}{pages}: {fate_in_words(record.fate, state)}{why}"
 
 
 def rule_in_words(text: str) -> str:
