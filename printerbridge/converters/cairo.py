@@ -6,14 +6,17 @@ sender hid in a PDF into its output, and so into the printer.
 
 from __future__ import annotations
 
+import math
+
 from mailstore.directory.records import Language
 from mailstore.document_format import DocumentFormat
 from printerbridge.converters.contract import Converter, Task
 
 
 def _command(task: Task, *output: str) -> list[str]:
-    # A page larger than the paper is shrunk, a landscape one turned.
-    size = ["-paperw", f"{task.media.width:.0f}", "-paperh", f"{task.media.height:.0f}"]
+    # A page larger than the paper is shrunk, a landscape one turned.  Only whole points are taken: rounded down, they
+    # would shrink a page that has the paper's very size, and blur every picture on it.
+    size = ["-paperw", str(math.ceil(task.media.width)), "-paperh", str(math.ceil(task.media.height))]
     return ["pdftocairo", *output, *size, task.source, task.output]
 
 

@@ -11,27 +11,26 @@ _TELL = "(\\npages: ) print currentpagedevice /PageCount get ="
 
 def command(task: Task, device: str, *options: str) -> list[str]:
     """PostScript `task.source` through `device` onto the paper of `task.media`, telling the pages."""
-    return [
-        "gs",
-        "-q",
-        "-dSAFER",
-        "-dBATCH",
-        "-dNOPAUSE",
-        f"-sDEVICE={device}",
-        f"-sOutputFile={task.output}",
+    paper = (
         f"-dDEVICEWIDTHPOINTS={task.media.width:g}",
         f"-dDEVICEHEIGHTPOINTS={task.media.height:g}",
         # The paper that lies in the printer, whatever the document asks for; other sizes are scaled to it.
-        # An EPS has no page but a box, which may lie anywhere.
+        # What says that it is PostScript may be an EPS, which has no page but a box, which may lie anywhere.
         "-dFIXEDMEDIA",
         "-dPSFitPage",
         "-dEPSFitPage",
-        *options,
-        "-f",
-        task.source,
-        "-c",
-        _TELL,
-    ]
+    )
+    return _run(task, device, *paper, *options)
+
+
+def cropped(task: Task, device: str, *options: str) -> list[str]:
+    """An EPS through `device` onto a page of its box's size, telling the pages."""
+    return _run(task, device, "-dEPSCrop", *options)
+
+
+def _run(task: Task, device: str, *options: str) -> list[str]:
+    quiet = ("-q", "-dSAFER", "-dBATCH", "-dNOPAUSE")
+    return ["gs", *quiet, f"-sDEVICE={device}", f"-sOutputFile={task.output}", *options, "-f", task.source, "-c", _TELL]
 
 
 def sides(task: Task) -> list[str]:

@@ -7,7 +7,7 @@ from mailstore.document_format import DocumentFormat
 from printerbridge.converters import ghostscript
 from printerbridge.converters.contract import Converter, Task
 
-_LOSSLESS = (
+LOSSLESS = (
     "-dAutoFilterColorImages=false",
     "-dColorImageFilter=/FlateEncode",
     "-dAutoFilterGrayImages=false",
@@ -16,7 +16,7 @@ _LOSSLESS = (
 
 
 def _command(task: Task) -> list[str]:
-    return ghostscript.command(task, "pdfwrite", "-dAutoRotatePages=/None", *_LOSSLESS)
+    return ghostscript.command(task, "pdfwrite", "-dAutoRotatePages=/None", *LOSSLESS)
 
 
 PDF = Converter(name="postscript-to-pdf", source=DocumentFormat.POSTSCRIPT, language=Language.PDF, command=_command)

@@ -8,9 +8,11 @@ lie across, unless ORIENTATION says otherwise.
 
 Of the document only its pages' content is left: no JavaScript, no actions, no embedded files, no links, no metadata.
 
+A document that readers cannot open, because its end or its table of objects is lost, is often mended by this.
+
 Security: reads strangers' octets through qpdf, in a confined process.  Pages are counted and limited, numbers are taken
-only if they are finite and of a size that paper can have.  The output is written from what the new pages refer to, so
-that what is dropped is not merely unlinked.  A picture or font inside a page stays as its sender wrote it: where
+only if they are finite and of a size that paper can have.  The output is a new document with what the new pages refer
+to, so that what is dropped is not merely unlinked.  A picture or font inside a page stays as its sender wrote it: where
 nothing of a sender's may reach the printer, the page is drawn anew after this.
 """
 
@@ -19,6 +21,7 @@ from __future__ import annotations
 import math
 import os
 import sys
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -26,7 +29,7 @@ if __name__ == "__main__":
     sys.path.extend(sys.argv.pop(1).split(os.pathsep))
 
 import pikepdf
-from pikepdf import Array, Dictionary, Name
+from pikepdf import Array, Dictionary, Name, Stream
 
 MAX_PAGES = 10_000
 GAP = 9.0  # points between pages on one sheet
@@ -35,7 +38,7 @@ _NEAR = 0.01  # a page so much larger than the paper is not shrunk for that
 _LARGEST = 200_000.0  # points: what a page may be in each direction
 _LETTER = (0.0, 0.0, 612.0, 792.0)  # for a page that does not say
 _GRIDS = {1: (1, 1), 2: (2, 1), 4: (2, 2), 6: (3, 2), 9: (3, 3), 16: (4, 4)}
-_KEPT = ("/Type", "/Pages", "/OCProperties", "/Version")  # of the catalog
+_SALVAGED = 16 << 20  # octets of a damaged page
 
 Size = tuple[float, float]
 
@@ -196,16 +199,44 @@ def _number(value: object, low: float, high: float, otherwise: float) -> float:
     return number if math.isfinite(number) and low <= number <= high else otherwise
 
 
-def drawn(page: pikepdf.Page) -> Drawn:
+def drawn(page: pikepdf.Page, pdf: pikepdf.Pdf, out: pikepdf.Pdf) -> Drawn:
     x0, y0, x1, y1 = _box(page)
     unit = _number(page.obj.get("/UserUnit"), 0.001, 1000, 1.0)
     degrees = int(_number(_inherited(page.obj, "/Rotate"), -36_000, 36_000, 0)) % 360
     degrees = degrees if degrees % 90 == 0 else 0
     size = ((x1 - x0) * unit, (y1 - y0) * unit)
     matrix = times(times((1, 0, 0, 1, -x0, -y0), (unit, 0, 0, unit, 0, 0)), turned(size, degrees))
-    form = page.as_form_xobject(handle_transformations=False)
-    form.BBox = Array([_short(side) for side in (x0, y0, x1, y1)])
+    form = out.make_stream(
+        _content(page.obj.get("/Contents")),
+        Type=Name.XObject,
+        Subtype=Name.Form,
+        BBox=Array([_short(side) for side in (x0, y0, x1, y1)]),
+        Resources=_copied(_inherited(page.obj, "/Resources"), pdf, out),
+    )
+    if isinstance(group := page.obj.get("/Group"), Dictionary):
+        form.Group = _copied(group, pdf, out)
     return Drawn(form=form, matrix=matrix, size=size if degrees % 180 == 0 else size[::-1])
+
+
+def _copied(value: object, pdf: pikepdf.Pdf, out: pikepdf.Pdf) -> pikepdf.Object:
+    if not isinstance(value, Dictionary):
+        return Dictionary()
+    # Only what is indirect can be copied, with all that it refers to; what was copied once is not copied again.
+    return out.copy_foreign(value if value.is_indirect else pdf.make_indirect(value))
+
+
+def _content(contents: pikepdf.Object | None) -> bytes:
+    if isinstance(contents, Array):
+        return b"\n".join(_content(part) for part in contents.as_list() if isinstance(part, Stream))
+    if not isinstance(contents, Stream):
+        return b""
+    try:
+        return contents.read_bytes()
+    except pikepdf.PdfError:  # damaged: draw what can be read, as readers do
+        try:
+            return zlib.decompressobj().decompress(contents.read_raw_bytes(), _SALVAGED)
+        except zlib.error:
+            return b""
 
 
 def _inherited(node: pikepdf.Object, key: str) -> object:
@@ -254,30 +285,31 @@ def _reads_from_right(pdf: pikepdf.Pdf) -> bool:
     return isinstance(preferences, Dictionary) and preferences.get("/Direction") == Name.R2L
 
 
-def arranged(pdf: pikepdf.Pdf, wish: Wish) -> int:
-    """Replace the pages of `pdf` by sheets; return how many."""
+def arranged(pdf: pikepdf.Pdf, out: pikepdf.Pdf, wish: Wish) -> int:
+    """Draw the pages of `pdf` on sheets of `out`, which is empty; return how many sheets."""
+    told = _number(pdf.Root.Pages.get("/Count"), 0, MAX_PAGES, 0)
     count = len(pdf.pages)
     if count > MAX_PAGES:
         raise Unprintable(f"the document has more than {MAX_PAGES} pages")
     indices = chosen(wish.ranges, count)
     if not indices:
         raise Unprintable(f"none of the pages asked for: the document has {count}")
+    lost = told > count or not all("/Contents" in pdf.pages[index].obj for index in indices)
+    if lost and pdf.get_warnings():
+        raise Unprintable("the document is damaged: pages of it are lost")
     _draw_fields(pdf)
-    pages = [drawn(pdf.pages[index]) for index in indices]
+    pages = [drawn(pdf.pages[index], pdf, out) for index in indices]
     from_right = _reads_from_right(pdf)
     common = layout(wish, [page.size for page in pages], from_right=from_right) if wish.number_up > 1 else None
     for start in range(0, len(pages), wish.number_up):
         group = pages[start : start + wish.number_up]
         size, places = common or layout(wish, [page.size for page in group], from_right=from_right)
         _add(
-            pdf, size, [(page, placed(page.size, cell, wish), cell) for page, cell in zip(group, places, strict=False)]
+            out, size, [(page, placed(page.size, cell, wish), cell) for page, cell in zip(group, places, strict=False)]
         )
-    del pdf.pages[:count]
-    for key in [key for key in pdf.Root.keys() if key not in _KEPT]:  # noqa: SIM118 - not a mapping
-        del pdf.Root[key]
-    if "/Info" in pdf.trailer:
-        del pdf.trailer["/Info"]
-    return len(pdf.pages)
+    if isinstance(layers := pdf.Root.get("/OCProperties"), Dictionary):
+        out.Root.OCProperties = _copied(layers, pdf, out)
+    return len(out.pages)
 
 
 def _add(pdf: pikepdf.Pdf, size: Size, group: Sequence[tuple[Drawn, Matrix, Cell]]) -> None:
@@ -309,9 +341,9 @@ def wish(width: str, height: str, ranges: str, scaling: str, orientation: str, n
 
 def main(source: str, output: str, *asked: str) -> int:
     try:
-        with pikepdf.open(source, suppress_warnings=True) as pdf:
-            count = arranged(pdf, wish(*asked))
-            pdf.save(output, object_stream_mode=pikepdf.ObjectStreamMode.generate, compress_streams=True)
+        with pikepdf.open(source, suppress_warnings=True) as pdf, pikepdf.new() as out:
+            count = arranged(pdf, out, wish(*asked))
+            out.save(output, compress_streams=True)
             sys.stdout.write(f"pages: {count}\n")
     except pikepdf.PasswordError:
         sys.stderr.write("Incorrect password\n")
