@@ -1,8 +1,10 @@
-"""Copies and sides, said in each language where a printer hears them."""
+"""Copies, sides, paper, tray and colour, said in each language where a printer hears them."""
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import re
 import struct
 import subprocess
 from dataclasses import replace
@@ -15,10 +17,15 @@ from hypothesis import strategies as st
 from mailstore.directory.records import Language
 from mailstore.document_format import DocumentFormat
 from mailstore.ticket import Sides, Ticket
-from printerbridge import convert, ticket
+from mailstore.ticket_words import MEDIA_SOURCES, media, read
+from printerbridge import convert, paper, ticket
+from printerbridge.converters import pclxl, pwg
+from printerbridge.converters.contract import Media, Task
 from printerbridge.pjl import UEL, Conversation
 from printerbridge.spool import Ready
 from printerbridge.ticket import Plan
+from printerbridge.virtual import VirtualPrinter
+from printerbridge.virtual_pjl import Command, Document, JobStream
 from tests.documents import postscript
 from tests.printshop import MEDIA
 
@@ -141,6 +148,117 @@ def test_sides_are_said_in_pjl_before_the_language() -> None:
     assert b"DUPLEX" not in own
 
 
+# -- paper, tray and colour
+
+WORDS = ("duplex", "a3", "a5", "tray=2", "tray=manual", "tray=auto", "mono")
+SAID = {  # by PostScript, PCL and PJL
+    "duplex": (
+        b"2 dict dup/Duplex true put dup/Tumble false put ",
+        b"&l1S",
+        ("SET DUPLEX = ON", "SET BINDING = LONGEDGE"),
+    ),
+    "a3": (b"2 dict dup/PageSize[842 1191]put ", b"&l27A", ("SET PAPER = A3",)),
+    "a5": (b"2 dict dup/PageSize[420 595]put ", b"&l25A", ("SET PAPER = A5",)),
+    "tray=2": (b"2 dict dup/MediaPosition 1 put ", b"&l1H", ("SET MEDIASOURCE = TRAY2",)),
+    "tray=manual": (b"2 dict dup/ManualFeed true put ", b"&l2H", ("SET MANUALFEED = ON",)),
+    "tray=auto": (
+        b"2 dict dup/ManualFeed false put dup/MediaPosition null put ",
+        b"&l7H",
+        ("SET MANUALFEED = OFF", "SET MEDIASOURCE = AUTOSELECT"),
+    ),
+    "mono": (b"2 dict dup/ProcessColorModel/DeviceGray put ", b"&b1M", ("SET RENDERMODE = GRAYSCALE",)),
+}
+
+
+@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize("made", [True, False])
+def test_each_wish_in_each_language(word: str, made: bool) -> None:
+    wish = read([word])
+    postscript_, pcl, pjl = SAID[word]
+    for language in ticket.POSTSCRIPT:
+        plan = planned(wish, language, b"%!PS\nshowpage\n", made=made)
+        guarded = b"/setpagedevice where{pop mark{" + postscript_ + b"setpagedevice}stopped cleartomark}if\n"
+        assert plan == Plan(at=5, words=guarded)
+    assert planned(wish, Language.PCL, b"\x1bEx", made=made) == Plan(at=2, words=b"\x1b" + pcl)
+    assert planned(wish, Language.PDF, b"%PDF-1.7\n", made=made, pjl=True) == Plan(pjl=pjl)
+    assert planned(wish, Language.PCLXL, b") HP-PCL XL;", pjl=True) == Plan(pjl=pjl)
+    for language in (Language.PCLXL, Language.PWG):
+        assert planned(wish, language, b") HP-PCL XL;", made=True, pjl=True) == Plan()
+
+
+def test_a_tray_with_a_number_is_asked_for_by_pjl_first() -> None:
+    wish = read(["tray=2", "duplex"])
+    for language, head in ((Language.PCL, b"\x1bE"), (Language.POSTSCRIPT, b"%!PS\n")):
+        plan = planned(wish, language, head, pjl=True)
+        assert plan.pjl == ("SET MEDIASOURCE = TRAY2",)
+        assert plan.words == planned(read(["duplex"]), language, head).words
+    plan = planned(wish, Language.POSTSCRIPT, inside_pjl("POSTSCRIPT") + b"%!PS\n", pjl=True)
+    assert plan.pjl == ()
+    assert b"/MediaPosition 1 " in plan.words
+
+
+def test_all_wishes_stand_together() -> None:
+    wish = read(["copies=3", "tumble", "a3", "tray=3", "mono"])
+    assert planned(wish, Language.PCL, b"\x1bEx") == Plan(at=2, words=b"\x1b&l2S\x1b&l27A\x1b&l5H\x1b&b1M", times=3)
+    plan = planned(wish, Language.POSTSCRIPT, b"%!PS\nshowpage\n", made=True)
+    assert plan.words.count(b"setpagedevice}stopped cleartomark}if\n") == plan.words.count(b"\n") == 5
+    plan = planned(wish, Language.PDF, b"%PDF-1.7\n", pjl=True)
+    settings = [line.removeprefix("SET ") for line in plan.pjl]
+    conversation = Conversation(b"%PDF-1.7\n", Language.PDF, "1-1 x", settings=plan.pjl)
+    heard = JobStream().feed(b"".join(conversation.dress([b"%PDF-1.7\n"])) + UEL)
+    assert [one.rest for one in heard if isinstance(one, Command) and one.verb == "SET"] == settings
+    assert [one.language for one in heard if isinstance(one, Document)] == ["PDF"]
+
+
+WISHES = (
+    *SAID,
+    "letter",
+    "media=custom_slip_80x200mm",
+    "tray=main",
+    "tray=envelope",
+    "tray=tray-20",
+    "color",
+    "2up fit",
+)
+
+
+@pytest.mark.parametrize("wish", WISHES)
+def test_everything_is_asked_for_or_it_is_said_that_it_is_not(wish: str) -> None:
+    asked = read(wish.split())
+    shown = asked.sides or asked.media or asked.media_source or asked.color
+    for language, made, pjl in itertools.product((*Language, None), (True, False), (True, False)):
+        plan = ticket.plan(asked, language, b"\x1bE", made=made, pjl=pjl)
+        said = bool(plan.words) + bool(plan.pjl) + bool(plan.missing)
+        drawn = language in (Language.PCLXL, Language.PWG) or bool(asked.media or asked.color or asked.rearranges)
+        assert said <= 1
+        assert said == 1 or (made and drawn) or wish == "color"
+        assert not plan.missing or asked.rearranges or plan.missing.startswith(f"{shown} could not be asked for: ")
+        assert plan.missing.isascii()
+
+
+def test_what_is_missing_is_one_sentence() -> None:
+    plan = planned(read(["tumble", "a3", "tray=2", "pages=1-3"]), Language.TEXT, b"hello\n")
+    assert plan.missing == (
+        "two-sided-short-edge and iso_a3_297x420mm and tray-2 could not be asked for: text has no word for it, and "
+        "the printer's entry does not say that it speaks PJL; "
+        "the document goes as it came, so its pages could not be chosen, arranged or scaled"
+    )
+    custom = planned(read(["media=custom_slip_80x200mm"]), Language.PDF, b"%PDF-1.7\n", pjl=True)
+    assert "PJL has no name for it" in custom.missing
+
+
+def test_every_paper_and_tray_of_the_tables_can_be_asked_for() -> None:
+    assert set(paper.PWG_SOURCES) == set(paper.PCLXL_SOURCES) == set(MEDIA_SOURCES)
+    for sources in (paper.PCL_SOURCES, paper.PJL_SOURCES, paper.POSTSCRIPT_SOURCES):
+        assert set(sources) <= set(MEDIA_SOURCES)
+    for name in {*paper.PCL_PAPER, *paper.PJL_PAPER}:
+        assert media(name) == name
+    for name, number in paper.PCL_PAPER.items():
+        words = planned(Ticket(media=name), Language.PCL, b"").words
+        assert re.fullmatch(rb"\x1b&l([1-9][0-9]*)A", words, re.DOTALL)
+        assert words == b"\x1b&l%dA" % number
+
+
 # -- what interpreters make of it
 
 
@@ -166,6 +284,74 @@ def test_a_postscript_printer_understands(tmp_path: Path, sides: Sides, told: st
     document = postscript(2) + TELL
     plan = planned(Ticket(copies=3, sides=sides), Language.POSTSCRIPT2, document, made=True)
     assert f"told: 3 {told}" in run(tmp_path, dressed(document, plan), "-sDEVICE=pxlmono", "-sOutputFile=/dev/null")
+
+
+EVERYTHING = read(["copies=3", "tumble", "a3", "tray=3", "mono"])
+DEVICE_SAYS = b"""
+currentpagedevice begin
+[/NumCopies/Duplex/Tumble/PageSize/MediaPosition/ManualFeed/ProcessColorModel]
+{dup currentdict exch known{dup ==only(=)print load ==only( )print}{pop}ifelse}forall end (stack: ) print count == flush
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", [1, 2, 3])
+@pytest.mark.parametrize("device", ["pxlmono", "nullpage", "pdfwrite"])
+def test_every_wish_runs_on_every_level_of_postscript(tmp_path: Path, level: int, device: str) -> None:
+    """Level 1 has no setpagedevice, and none of our words may keep what follows them from being run."""
+    document = b"%!PS\n(here) print\n"
+    wishes = [read([word]) for word in ("copies=2", *SAID)] + [EVERYTHING]
+    program = b"".join(planned(wish, Language.POSTSCRIPT2, document, made=True).words for wish in wishes)
+    (tmp_path / "document.ps").write_bytes(document[:5] + program + document[5:])
+    tell = f"3 .setlanguagelevel {DEVICE_SAYS.decode()}"
+    command = ["gs", "-q", "-dNOSAFER", "-dDELAYBIND", "-dBATCH", "-dNOPAUSE", f"-sDEVICE={device}", "-o", "/dev/null"]
+    command += ["-c", f"{level} .setlanguagelevel", "-f", str(tmp_path / "document.ps"), "-c", tell]
+    told = subprocess.run(command, check=True, timeout=60, capture_output=True, text=True).stdout
+    assert "here" in told
+    assert "stack: 0" in told
+    if level == 1:
+        assert "/NumCopies=3" not in told
+        return
+    assert "/NumCopies=3 " in told
+    assert "/PageSize=[842 1191] " in told
+    assert "/MediaPosition=2 " in told
+    if device == "pxlmono":
+        assert "/Duplex=true /Tumble=true " in told
+        assert "/ManualFeed=false " in told
+    if device == "pdfwrite":
+        assert "/ProcessColorModel=/DeviceGray " in told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", ["manual", "tray-2", "tray-20"])
+def test_raster_and_pcl_xl_are_drawn_for_the_tray(tmp_path: Path, source: str) -> None:
+    (tmp_path / "source.ps").write_bytes(postscript())
+    asked = Ticket(media_source=source)
+    made = {}
+    for converter in (pwg.PWG, pclxl.PCLXL):
+        task = Task(source="./source.ps", output="made", media=Media.named(MEDIA), ticket=asked)
+        subprocess.run(converter.command(task), check=True, timeout=60, capture_output=True, cwd=tmp_path)
+        made[converter.language] = (tmp_path / "made").read_bytes()
+    position = paper.PWG_SOURCES[source]
+    assert struct.unpack(">I", made[Language.PWG][4:][324:328]) == (position,)  # PWG 5102.4 table 2
+    # PCL XL: MediaSource is attribute 38; the value before it, as ubyte (tag C0)
+    assert b"\xc0%c\xf8\x26" % paper.PCLXL_SOURCES[source] in made[Language.PCLXL][:400]
+
+
+@pytest.mark.slow
+async def test_a_postscript_printer_prints_with_every_wish(tmp_path: Path) -> None:
+    document = postscript(2)
+    octets = dressed(document, planned(EVERYTHING, Language.POSTSCRIPT, document, made=True))
+    printer = VirtualPrinter(tmp_path / "paper")
+    host, port = await printer.start()
+    try:
+        _, writer = await asyncio.open_connection(host, port)
+        writer.write(octets)
+        writer.close()
+        printed = await printer.job(1)
+    finally:
+        await printer.close()
+    assert printed.pages == 6
 
 
 @pytest.mark.slow
