@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import httpx2
@@ -14,9 +15,10 @@ import pytest
 
 from appliance.web.printer_form import texts
 from appliance.web.words import duration, event_in_words, login, rhythm, rule_in_words
-from mailstore.directory.records import Language, Person, Printer
+from mailstore.directory.records import Body, Language, Person, Printer, Raw
 from mailstore.job import JobState
 from mailstore.store.contract import PrinterState
+from mailstore.ticket import ColorMode, Sides, Ticket
 from tests.web_house import ADA_NAME, ADA_PASSWORD, GRACE, PRINTER, WebHouse, web_house
 
 SECRET = "correct horse"
@@ -50,6 +52,11 @@ def logged_in(house: WebHouse, name: str) -> contextlib.AbstractAsyncContextMana
 def form_of(page: str) -> dict[str, str]:
     """The hidden fields that carry what the page has shown."""
     return dict(re.findall(r'name="(revision|marks)" value="([^"]*)"', page))
+
+
+def names_in(page: str) -> set[str]:
+    """What the forms of a page ask for."""
+    return set(re.findall(r'<(?:input|select|textarea)[^>]* name="(\w+)"', page))
 
 
 async def entry(house: WebHouse, name: str = "office") -> Printer:
@@ -350,6 +357,70 @@ async def test_what_is_refused_says_why_beside_the_field_and_keeps_what_was_type
         assert 'value="typed too"' in answer.text
         assert re.search(r'id="pjl" name="pjl" value="on"[^>]* checked', answer.text)
         assert await entry(house, "phaser360") == before
+
+
+async def test_what_prints_and_how_is_set_on_the_page(tmp_path: Path) -> None:
+    async with house_of(tmp_path) as house, house.browser() as browser:
+        page = (await browser.get("/printers/office/settings")).text
+        assert '<h2 id="printing">What prints and how</h2>' in page
+        form = form_of(page)
+        how = {
+            "body": "never",
+            "ticket": "Duplex colour copies=2",
+            "color": "on",
+            "media": "letter\r\na4",
+            "max_copies": "5",
+            "confidential": "on",
+            "raw": "verified",
+            "unfiltered": "insider",
+        }
+        assert how.keys() <= names_in(page)
+        assert (await browser.post("/printers/office/settings", data=form | how)).status_code == 303
+        changed = await entry(house)
+        assert changed == replace(
+            OFFICE,
+            body=Body.NEVER,
+            ticket=Ticket(copies=2, sides=Sides.LONG_EDGE, color=ColorMode.COLOR),
+            color=True,
+            media=("na_letter_8.5x11in", "iso_a4_210x297mm"),
+            max_copies=5,
+            confidential=True,
+            raw=Raw.VERIFIED,
+            unfiltered=Raw.INSIDER,
+        )
+        page = (await browser.get("/printers/office")).text
+        assert "PostScript and PDF of senders outside who proved their address reach it as they came" in page
+        assert "Documents of senders inside reach it with every command that is in them" in page
+        page = (await browser.get("/printers/office/settings")).text
+        assert 'value="copies=2 sides=two-sided-long-edge print-color-mode=color"' in page
+        for wrong, field, why in (
+            ({"color": ""}, "ticket", "colour was asked for, which this printer does not print"),
+            ({"max_copies": "1"}, "ticket", "2 copies were asked for; this printer makes at most 1"),
+            ({"ticket": "a3"}, "ticket", "iso_a3_297x420mm was asked for, which this printer does not have"),
+            ({"ticket": "upside-down"}, "ticket", "is no word of a job ticket"),
+            ({"media": "a4\r\npaper"}, "media", "is no paper: write a4, letter"),
+            ({"max_copies": "-1"}, "max_copies", "give 0 to 999 copies"),
+            ({"body": "perhaps"}, "body", "Choose one of those that are offered"),
+            ({"unfiltered": "everybody"}, "unfiltered", "Choose one of those that are offered"),
+        ):
+            answer = await browser.post("/printers/office/settings", data=form_of(page) | wrong)
+            assert answer.status_code == 422, wrong
+            told = re.search(rf'id="{field}-error">.*?</p>', answer.text, re.DOTALL)
+            assert told, wrong
+            assert why in unescape(told[0])
+        assert await entry(house) == changed
+
+
+async def test_what_cannot_be_between_is_not_offered_for_a_printer_that_polls(tmp_path: Path) -> None:
+    async with house_of(tmp_path) as house, house.browser() as browser:
+        page = (await browser.get("/printers/phaser360/settings")).text
+        assert "What prints and how" not in page
+        assert "Whose mail it gets" in page
+        assert not {"unfiltered", "body", "ticket", "max_copies"} & names_in(page)
+        tint = {"name": "tint", "uri": "socket://192.0.2.8", "color": "on"}
+        assert tint.keys() <= names_in((await browser.get("/printers/new")).text)
+        assert (await browser.post("/printers/new", data=tint)).status_code == 303
+        assert (await entry(house, "tint")).color
 
 
 async def test_an_address_that_somebody_else_has_is_told_beside_the_field(tmp_path: Path) -> None:
