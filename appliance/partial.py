@@ -21,6 +21,7 @@ import structlog
 from prometheus_client import Counter
 
 from appliance import policy, trace
+from appliance.abilities import KnownAbilities
 from appliance.policy import Facts, Verdict
 from appliance.proof.fields import author as author_of
 from appliance.proof.report import results
@@ -36,7 +37,7 @@ from mailstore.directory.records import Printer
 from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.job import Job, Proof
 from mailstore.partial import Joiner
-from mailstore.passage import refuse_unprintable
+from mailstore.passage import selected
 from mailstore.store.contract import Envelope, Recipient, Store
 from mailstore.store.splitting import SplitMail
 
@@ -91,6 +92,7 @@ class Assembler:
         self._clock = clock
         self._bell = asyncio.Event()
         self._put_off: dict[int, _PutOff] = {}
+        self._abilities = KnownAbilities()
         self._insiders = policy.insiders(settings.site.networks, settings.smtp.behind)
 
     def ring(self) -> None:
@@ -180,9 +182,9 @@ class Assembler:
             if intake.part is not None:
                 raise PermanentFailure("5.6.0", "put together it is a part of another mail again")
             refuse_loop(intake.heading, [address for one in (entry, *members) for address in one.addresses])
-            documents = intake.finish()
+            survey = intake.finish()
             verdict = await self._verdict(job, entry, members, intake.heading, envelopes)
-            refuse_unprintable(documents, printer, verdict.trust)
+            selection = selected(survey, printer, verdict.trust, await self._abilities.of(self._store))
             envelope = replace(
                 envelopes[0],
                 trust=verdict.trust,
@@ -193,7 +195,7 @@ class Assembler:
                 answerable=all(one.answerable for one in envelopes) and not intake.heading.automatic,
                 name=intake.heading.subject,
                 header_message_id=intake.heading.message_id,
-                documents=len(documents),
+                documents=len(selection.documents),
                 content=intake.content,
                 signatures=(),
             )

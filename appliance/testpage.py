@@ -16,7 +16,7 @@ from email.utils import format_datetime, make_msgid
 from mailstore.config import Settings
 from mailstore.directory.records import Language, Printer, Raw
 from mailstore.document_format import DocumentFormat
-from mailstore.passage import no_way
+from mailstore.passage import hindrance
 
 SUBJECT = "Printpost test page"
 
@@ -48,7 +48,7 @@ def message(printer: Printer, settings: Settings, *, asked_by: str, at: float) -
 def _gets_postscript(printer: Printer) -> bool:
     if printer.polls:
         return not {Language.POSTSCRIPT, Language.POSTSCRIPT2}.isdisjoint(printer.languages)
-    return no_way(DocumentFormat.POSTSCRIPT, printer.languages, as_is=printer.takes_raw(Raw.INSIDER)) is None
+    return hindrance(DocumentFormat.POSTSCRIPT, printer, Raw.INSIDER) is None
 
 
 def _facts(printer: Printer, settings: Settings, asked_by: str, at: float) -> list[tuple[str, str]]:

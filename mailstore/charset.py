@@ -27,6 +27,8 @@ _SEPARATORS = re.compile(r"[^a-z0-9]+")
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ufffe\uffff]")
 _ASCII_CONTROLS = bytes(octet for octet in range(128) if _CONTROLS.match(chr(octet)))
 _ASCII_WITHIN = frozenset({"ascii", "utf_8", "cp1252", "latin_1", "iso8859_1", "iso8859_15"})
+_META = re.compile(rb"charset[ \t\r\n]*=[ \t\r\n]*[\"']?([A-Za-z0-9_.:-]{1,64})", re.IGNORECASE)
+_META_WITHIN = 1024  # HTML section 4.2.5.4
 _BOMS = ((codecs.BOM_UTF8, "utf_8_sig"), (codecs.BOM_UTF16_LE, "utf_16"), (codecs.BOM_UTF16_BE, "utf_16"))
 
 
@@ -68,6 +70,23 @@ def detect(prefix: bytes, declared: str = "", label: str = "") -> str:
         if name and (found := _fitting(prefix, name)):
             return found
     return ""
+
+
+def of_html(prefix: bytes, label: str = "") -> str:
+    """The Python codec of the HTML page that begins with `prefix`: by its mark, its label, its own word, or as text is.
+
+    The label comes before the page's word (HTML section 13.2.3.2).
+    """
+    for mark, name in _BOMS:
+        if prefix.startswith(mark):
+            return name
+    said = _META.search(prefix[:_META_WITHIN])
+    own = codec(said[1].decode("ascii")) if said else ""
+    # Of what was read as ASCII until there, UTF-16 is not true (HTML section 13.2.3.2).
+    for name in (codec(label), "utf_8" if own.startswith(("utf_16", "utf_32")) else own):
+        if name and (found := _fitting(prefix, name)):
+            return found
+    return detect(prefix, "text/html", label)
 
 
 def _fitting(prefix: bytes, name: str) -> str:

@@ -27,6 +27,9 @@ class DocumentFormat(StrEnum):
     TIFF = "image/tiff"
     GIF = "image/gif"
     WEBP = "image/webp"
+    HEIC = "image/heic"  # a telephone's photograph
+    HEIF = "image/heif"
+    AVIF = "image/avif"
     OLE = "application/x-ole-storage"  # Microsoft Office before 2007
     DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
     XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -36,5 +39,6 @@ class DocumentFormat(StrEnum):
     ODP = "application/vnd.oasis.opendocument.presentation"
     XPS = "application/oxps"
     ZIP = "application/zip"
+    TNEF = "application/ms-tnef"  # Outlook's winmail.dat
     RTF = "application/rtf"
     HTML = "text/html"

@@ -1,8 +1,9 @@
 """Which parts of a message print, and their octets: one rule for the process that receives and the one that prints.
 
-The appliance surveys a message while it arrives (`Surveyor`): the head of every part is decoded and sniffed, the rest
-is only searched for boundaries.  The bridge takes the documents out of the stored octets: out of a large message by
-their paths in a second walk (`Extractor`), out of one that it holds in memory in a single walk (`take`).
+The appliance surveys a message while it arrives (`Surveyor`): the head of every part is decoded and sniffed, an HTML
+page is searched for the pictures that it shows, the rest is only searched for boundaries.  The bridge takes the
+documents out of the stored octets: out of a large message by their paths in a second walk (`Extractor`), out of one
+that it holds in memory in a single walk (`take`).  Which of them print at a printer is `mailstore.selection`'s rule.
 
 Security: the message is a stranger's.  A survey keeps at most `PREFIX_OCTETS` of one part at a time and some hundred
 octets per part, whose number `mime.Limits` bounds; extraction keeps nothing, and `take` no more than the message is
@@ -11,181 +12,235 @@ large.  A part whose encoding is broken is refused as a whole, because half a do
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from mailstore import charset
+from mailstore import charset, header, pictures
+from mailstore.directory.records import Body
 from mailstore.document_format import DocumentFormat
 from mailstore.failure import PermanentFailure
 from mailstore.mime import Data, End, Event, Limits, Part, Walker, everything
+from mailstore.references import MOST, References
+from mailstore.selection import Able, Document, Kind, LeftOut, Selection, Shown, Surveyed, select
 from mailstore.sniff import PREFIX_OCTETS, sniff
 
-PRINTABLE = frozenset(
-    {
-        DocumentFormat.POSTSCRIPT,
-        DocumentFormat.PDF,
-        DocumentFormat.PCL,
-        DocumentFormat.PCLXL,
-        DocumentFormat.PWG,
-        DocumentFormat.TEXT,
-    }
-)
-"""What the bridge can bring onto paper."""
+__all__ = [
+    "Able",
+    "Document",
+    "Extractor",
+    "LeftOut",
+    "Said",
+    "Selection",
+    "Shown",
+    "Survey",
+    "Surveyed",
+    "Surveyor",
+    "take",
+]
 
-# Text by its octets, but nothing that anybody wants on paper.
-_NOT_TO_READ = frozenset(
-    {"text/html", "text/calendar", "text/css", "text/vcard", "text/x-vcard", "text/rfc822-headers"}
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
-    """One printable part."""
-
-    index: int  # from 1, in the order of the message
-    path: str  # for `Extractor`
-    format: DocumentFormat
-    charset: str  # Python codec of a text, else ""
-    name: str  # file name, or ""
-    octets: int | None  # decoded, where the survey could know
+SAID: Final = 500
+"""Characters of what a message says of how it is to be printed, each."""
+_SCANNED = 8 << 20  # octets of an HTML page that are searched for the pictures that it shows
+_PAGES = ("text/html", "application/xhtml+xml")
+_PAGE_NAMES = (".html", ".htm", ".xhtml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surveyed:
-    """A part as it was found."""
+class Said:
+    """What a message says of how it is to be printed, decoded, at most `SAID` characters each, "" for nothing."""
 
-    part: Part
-    format: DocumentFormat
-    charset: str  # Python codec of a text, else ""
-    octets: int | None
-    empty: bool
-    defect: str
+    subject: str = ""
+    field: str = ""  # all its fields `Printpost-Options`
+    directive: str = ""  # the first line of its letter, of the first that is plain text, that is not empty
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """A message that has come to its end."""
+
+    found: tuple[Surveyed, ...]  # its parts, in order
+    said: Said
 
     @property
-    def is_body(self) -> bool:
-        """A letter rather than a document: text that is shown inline and has no name."""
-        part = self.part
-        inline = part.disposition != "attachment" and not part.name
-        return self.format is DocumentFormat.TEXT and part.media_type.startswith("text/") and inline
+    def shown(self) -> frozenset[str]:
+        """The Content-IDs that its HTML pages refer to, lower case, without angle brackets."""
+        return frozenset(content_id for each in self.found for content_id in each.refers)
 
+    @property
+    def printable(self) -> bool:
+        """Whether anything of it can print anywhere."""
+        return any(each.kind is not Kind.NOTHING for each in self.found)
 
-def printable(found: Surveyed) -> bool:
-    """Whether this part can print.  A body prints only if nothing else does: `choose` decides that."""
-    part = found.part
-    if found.empty or found.format not in PRINTABLE or part.media_type.startswith("message/"):
-        return False
-    if found.format is DocumentFormat.TEXT:
-        as_text = part.media_type.startswith("text/") and part.media_type not in _NOT_TO_READ
-        return as_text or part.media_type == "application/octet-stream"
-    # A letter's ornaments (RFC 2387); a raster page is a document also when some program labels it so.
-    ornament = part.media_type.startswith("image/") and part.content_id and "multipart/related" in part.within
-    return not ornament or found.format is not DocumentFormat.PWG
+    def select(self, body: Body, able: Able) -> Selection:
+        """What prints where the letter prints as `body` says; `able`: this format can get to the printer."""
+        return select(self.found, body, able)
 
-
-def choose(found: Collection[Surveyed]) -> tuple[Document, ...]:
-    """The documents, in order; without any, the plain text of the letter."""
-    able = [each for each in found if printable(each)]
-    chosen = [each for each in able if not each.is_body] or able
-    return tuple(
-        Document(
-            index=index,
-            path=each.part.path,
-            format=each.format,
-            charset=each.charset,
-            name=each.part.name,
-            octets=each.octets,
+    def refusal(self, selection: Selection | None = None) -> PermanentFailure:
+        """Why a message without documents, or of which nothing was selected, is refused: 5.6.1, and what it held."""
+        if selection is not None and self.printable:
+            text = "this printer prints what is attached and not the letter; attach what is to be printed"
+            return PermanentFailure("5.6.1", text, reason="document-unprintable-error")
+        kinds = dict.fromkeys(_kind(each) for each in self.found)
+        if len(kinds) > 5:
+            kinds = dict.fromkeys([*list(kinds)[:5], "and more"])
+        held = ": " + ", ".join(kinds) if kinds else ""
+        return PermanentFailure(
+            "5.6.1", f"the message holds nothing that can be printed{held}", reason="document-unprintable-error"
         )
-        for index, each in enumerate(chosen, 1)
-    )
+
+
+def _kind(found: Surveyed) -> str:
+    """What a part is, for the sentence that refuses it."""
+    if found.defect:
+        return f"{found.said} ({found.defect})"
+    if found.empty:
+        return f"{found.said} (empty)"
+    return found.said
 
 
 class Surveyor:
-    """Looks on while a message streams by; at the end it knows the documents.
+    """Looks on while a message streams by; at the end it knows what it holds.
 
     `feed` and `close` raise `PermanentFailure` as `mime.Walker` does.
     """
 
     def __init__(self, limits: Limits | None = None) -> None:
-        self._walker = Walker(_taste, limits)
-        self._part: Part | None = None
-        self._head = bytearray()
-        self.found: list[Surveyed] = []
+        self._walker = Walker(_appetite, limits)
+        self._taste: _Taste | None = None
+        self._gathered = _Gathered()
 
     def feed(self, chunk: bytes | bytearray | memoryview) -> None:
         """The next octets of the message.  The buffer may be reused after the call."""
         for event in self._walker.feed(chunk):
             self._note(event)
 
-    def close(self) -> tuple[Document, ...]:
-        """The message is over: what it has to print, nothing if there is nothing."""
+    def close(self) -> Survey:
+        """The message is over."""
         for event in self._walker.close():
             self._note(event)
-        return choose(self.found)
+        return self._gathered.survey(self._walker.header)
 
     def _note(self, event: Event) -> None:
         if isinstance(event, Part):
-            self._part = event
-            self._head.clear()
+            self._taste = _Taste(event, self._gathered.room)
         elif isinstance(event, Data):
-            self._head += event.octets
+            assert self._taste is not None
+            self._taste.feed(event.octets)
         elif isinstance(event, End):
-            assert self._part is not None
-            self.found.append(_surveyed(self._part, bytes(self._head), event))
-            self._part = None
-
-    def refusal(self) -> PermanentFailure:
-        """Why a message without documents is refused: 5.6.1 and what it held instead."""
-        return _refusal(self.found)
+            assert self._taste is not None
+            self._gathered.add(self._taste, event)
+            self._taste = None
 
 
-def _refusal(found: Collection[Surveyed]) -> PermanentFailure:
-    kinds = dict.fromkeys(_kind(each) for each in found)
-    if len(kinds) > 5:
-        kinds = dict.fromkeys([*list(kinds)[:5], "and more"])
-    held = ": " + ", ".join(kinds) if kinds else ""
-    return PermanentFailure(
-        "5.6.1", f"the message holds nothing that can be printed{held}", reason="document-unprintable-error"
-    )
+def _appetite(part: Part) -> int:
+    is_page = part.media_type in _PAGES or part.name.lower().endswith(_PAGE_NAMES)
+    return _SCANNED if is_page else PREFIX_OCTETS
 
 
-def _taste(_: Part) -> int:
-    return PREFIX_OCTETS
+class _Taste:
+    """What is looked at of one part, however much of it comes."""
+
+    def __init__(self, part: Part, references: int) -> None:
+        self.part = part
+        self.most = _appetite(part)
+        self.head = b""
+        self.octets = 0
+        self.references = References(references) if self.most > PREFIX_OCTETS else None
+
+    def feed(self, octets: bytes) -> None:
+        if len(self.head) < PREFIX_OCTETS:
+            self.head += octets[: PREFIX_OCTETS - len(self.head)]
+        if self.references is not None and self.octets < self.most:
+            self.references.feed(octets[: self.most - self.octets])
+        self.octets += len(octets)
 
 
-def _surveyed(part: Part, head: bytes, end: End) -> Surveyed:
+class _Gathered:
+    """The parts so far."""
+
+    def __init__(self) -> None:
+        self.found: list[Surveyed] = []
+        self.room = MOST
+        self._directive = ""
+
+    def add(self, taste: _Taste, end: End) -> None:
+        # What is behind its taste a survey does not see, so nobody does.
+        surveyed = _surveyed(taste, end, seen=taste.octets < taste.most)
+        self.room -= len(surveyed.refers)
+        self.found.append(surveyed)
+        if not self._directive and _is_plain_letter(surveyed):
+            text = charset.decode(taste.head, surveyed.charset)
+            lines = (header.clean(line, SAID) for line in text.splitlines())
+            self._directive = next((line for line in lines if line), "")
+
+    def survey(self, block: bytes) -> Survey:
+        values = [field.value[: 16 * SAID] for field in header.find(block, "printpost-options")]
+        said = Said(
+            subject=header.subject(block, SAID),
+            field=header.clean(header.decode_words(b" ".join(values)[: 16 * SAID]), SAID),
+            directive=self._directive,
+        )
+        return Survey(found=tuple(self.found), said=said)
+
+
+def _is_plain_letter(found: Surveyed) -> bool:
+    """Of the message itself, not of one that is attached to it."""
+    plain = found.format is DocumentFormat.TEXT and found.kind is Kind.LETTER
+    return plain and not any(media_type.startswith("message/") for media_type in found.part.within)
+
+
+def _surveyed(taste: _Taste, end: End, *, seen: bool) -> Surveyed:
+    part, head, complete = taste.part, taste.head, end.complete and seen
     as_sent = part.encoding in ("", "7bit", "8bit", "binary")
-    format_ = sniff(head, part.media_type, part.charset)
-    text = format_ is DocumentFormat.TEXT
+    format_ = sniff(head, part.media_type, part.charset, part.name)
+    codec = ""
+    if format_ is DocumentFormat.TEXT:
+        codec = charset.detect(head, part.media_type, part.charset)
+    elif format_ is DocumentFormat.HTML:
+        codec = charset.of_html(head, part.charset)
     return Surveyed(
         part=part,
         format=format_,
-        charset=charset.detect(head, part.media_type, part.charset) if text else "",
-        octets=end.encoded if as_sent else len(head) if end.complete else None,
-        empty=not head.strip() if end.complete else not head,
-        defect=end.defect,
+        charset=codec,
+        octets=end.encoded if as_sent else taste.octets if complete else None,
+        empty=_empty(head, format_, codec) if complete else not head,
+        defect=end.defect if seen else "",
+        pixels=pictures.size(head, format_) if format_ in pictures.PICTURES else None,
+        refers=taste.references.close() if taste.references is not None and format_ is DocumentFormat.HTML else (),
     )
 
 
-def _kind(found: Surveyed) -> str:
-    """What a part is, for the sentence that refuses it; only characters of a media type (RFC 6838 section 4.2)."""
-    media_type = "".join(c for c in found.part.media_type[:80] if c.isascii() and (c.isalnum() or c in "!#$&-^_.+/"))
-    if found.defect:
-        return f"{media_type} ({found.defect})"
-    if found.empty:
-        return f"{media_type} (empty)"
-    return found.format if found.format in PRINTABLE and found.format != media_type else media_type
+_TAG = re.compile(r"<[^<>]*+>?|&nbsp;|&#160;")
+_TO_SEE = ("<img", "<svg", "<object", "<input", "<hr", "<table", "background", "cid:")
+_INVISIBLE = " \t\r\n\f\v\xa0\u200b\ufeff"
+
+
+def _empty(octets: bytes, format_: DocumentFormat, codec: str) -> bool:
+    """Whether there is nothing to see in all that a part has."""
+    if format_ is DocumentFormat.TEXT and not octets.isascii():
+        return not charset.decode(octets, codec).strip(_INVISIBLE)
+    if format_ is DocumentFormat.HTML and len(octets) < PREFIX_OCTETS:
+        text = charset.decode(octets, codec)
+        there = any(thing in text.lower() for thing in _TO_SEE)
+        return not there and not _TAG.sub("", text).strip(_INVISIBLE)
+    return not octets.strip()
 
 
 class Extractor:
-    """Takes chosen parts out of a message.
+    """Takes chosen parts out of a message; `shown` are those among `paths` that another one shows.
 
     `feed` and `close` give pairs of a part's path and some of its decoded octets, in blocks no larger than what was
     fed. They raise `PermanentFailure` ("5.6.0", reason document-format-error) when a chosen part's encoding is
-    broken, and `close` also when a chosen part never came.
+    broken, and `close` also when a chosen part never came.  Of one that is only shown there is what there is.
     """
 
-    def __init__(self, paths: Collection[str], limits: Limits | None = None) -> None:
+    def __init__(
+        self, paths: Collection[str], limits: Limits | None = None, *, shown: Collection[str] = frozenset()
+    ) -> None:
         self._waiting = set(paths)
+        self._shown = frozenset(shown)
         self._path = ""
         self._walker = Walker(lambda part: None if part.path in self._waiting else 0, limits)
 
@@ -214,7 +269,7 @@ class Extractor:
             elif isinstance(event, Data):
                 taken.append((self._path, event.octets))
             elif isinstance(event, End) and event.path in self._waiting:
-                if event.defect:
+                if event.defect and event.path not in self._shown:
                     raise _damaged(event)
                 self._waiting.discard(event.path)
         return taken
@@ -226,14 +281,17 @@ def _damaged(end: End) -> PermanentFailure:
     )
 
 
-def take(message: bytes, limits: Limits | None = None) -> list[tuple[Document, bytes]]:
-    """The documents of a message held in memory, each with its decoded octets: survey and extraction in one walk.
+def take(
+    message: bytes, body: Body, able: Able, limits: Limits | None = None
+) -> tuple[Selection, Said, dict[str, bytes]]:
+    """What prints of a message held in memory, and the decoded octets of it and of what it shows, by path.
 
-    What it gives and raises is what a `Surveyor` and then an `Extractor` of all its documents would: `PermanentFailure`
-    as `mime.Walker` does, "5.6.1" if there is nothing to print, "5.6.0" if a document's encoding is broken.
+    Survey and extraction in one walk.  What it gives and raises is what a `Surveyor` and then an `Extractor` of all the
+    documents would: `PermanentFailure` as `mime.Walker` does, "5.6.1" if there is nothing to print, "5.6.0" if a
+    document's encoding is broken.
     """
     walker = Walker(everything, limits)
-    found: list[Surveyed] = []
+    gathered = _Gathered()
     contents: dict[str, tuple[bytes, End]] = {}
     pieces: list[bytes] = []
     for event in (*walker.feed(message), *walker.close()):
@@ -243,17 +301,23 @@ def take(message: bytes, limits: Limits | None = None) -> list[tuple[Document, b
             pieces.append(event.octets)
         elif isinstance(event, End):
             octets = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            # A survey does not see what is behind its taste.
-            seen = event if len(octets) < PREFIX_OCTETS else End(path=event.path, encoded=event.encoded, complete=False)
-            found.append(_surveyed(part, octets[:PREFIX_OCTETS], seen))
+            taste = _Taste(part, gathered.room)
+            taste.feed(octets)
+            gathered.add(taste, event)
             contents[event.path] = octets, event
-    documents = choose(found)
-    if not documents:
-        raise _refusal(found)
-    taken: list[tuple[Document, bytes]] = []
+    survey = gathered.survey(walker.header)
+    selection = survey.select(body, able)
+    if not selection.documents:
+        raise survey.refusal(selection)
+    return selection, survey.said, _octets(selection.documents, contents)
+
+
+def _octets(documents: Sequence[Document], contents: dict[str, tuple[bytes, End]]) -> dict[str, bytes]:
+    taken: dict[str, bytes] = {}
     for document in documents:
         octets, end = contents[document.path]
         if end.defect:
             raise _damaged(end)
-        taken.append((document, octets))
+        taken[document.path] = octets
+        taken |= {shown.path: contents[shown.path][0] for shown in document.shown}
     return taken

@@ -51,6 +51,7 @@ class Part:
     content_id: str
     encoding: str  # Content-Transfer-Encoding
     within: tuple[str, ...]  # media types of the multiparts and messages around it, the outermost first
+    around: tuple[int, ...]  # which those are: a number each, greater than of those that began before
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,7 @@ class _Level:
     media_type: str
     boundary: bytes
     path: str  # what its children's section numbers begin with
+    number: int
     children: int = 0
 
 
@@ -159,6 +161,7 @@ class Walker:
         self._complete = True
         self._encoded = 0
         self._block = b""  # the header that was read last, and the CRLF before it
+        self.header = b""  # the message's own, once it has come
         self._skip = 0  # octets of the CRLF that ends the header
         self._defect = ""
 
@@ -222,6 +225,7 @@ class Walker:
     def _announce(self, events: list[Event]) -> None:
         """Open what the header just read describes: a multipart, a message, or a leaf."""
         self._parts += 1
+        self.header = self.header or self._block[2:]
         if self._parts > self._limits.parts:
             raise PermanentFailure("5.3.4", f"the message has more than {self._limits.parts} parts")
         values = header.firsts(self._block, *_FIELDS, most=4 * len(_FIELDS))
@@ -262,6 +266,7 @@ class Walker:
             content_id=header.clean(values.get(b"content-id", b"")[:255].decode("ascii", "replace"), 255),
             encoding=encoding,
             within=tuple(level.media_type for level in self._levels),
+            around=tuple(level.number for level in self._levels),
         )
         events.append(part)
         self._state, self._path = _State.LEAF, part.path
@@ -288,7 +293,7 @@ class Walker:
             raise PermanentFailure("5.6.0", f"the message is nested more than {self._limits.depth} deep")
         if len(boundary) > self._limits.boundary:
             raise PermanentFailure("5.6.0", f"a boundary in the message is longer than {self._limits.boundary} octets")
-        self._levels.append(_Level(media_type[:127], boundary, path))
+        self._levels.append(_Level(media_type[:127], boundary, path, self._parts))
         self._reset_search()
 
     # -- bodies

@@ -28,6 +28,7 @@ from mailstore.documents import Document, Extractor, Surveyor, take
 from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.job import Job
 from mailstore.mime import ACCEPTED
+from mailstore.passage import able, selected
 from mailstore.sniff import PREFIX_OCTETS
 from mailstore.store.contract import Store
 from mailstore.ticket import Ticket
@@ -157,7 +158,7 @@ class Spool:
         prepared = Prepared(job=job, limits=printer.limits if _limited(job, printer) else None)
         asked = options.of_recipient(job.recipient)
         try:
-            found = await self._extract(job, prepared)
+            found = await self._extract(job, printer, prepared)
             if again:
                 found.insert(0, _banner(job, printer))
             for part in found:
@@ -186,17 +187,16 @@ class Spool:
 
     # -- out of the message
 
-    async def _extract(self, job: Job, prepared: Prepared) -> list[_Part]:
+    async def _extract(self, job: Job, printer: Printer, prepared: Prepared) -> list[_Part]:
         async with self._reading:
             if job.octets <= MESSAGE_AT_ONCE:
                 message = b"".join([block async for block in self._store.read(job.id)])
-                return await self._hold(take(message, ACCEPTED), prepared)
+                selection, _, octets = take(message, printer.body, able(printer, job.trust), ACCEPTED)
+                return await self._hold([(each, octets[each.path]) for each in selection.documents], prepared)
             surveyor = Surveyor(ACCEPTED)
             async for block in self._store.read(job.id):
                 surveyor.feed(block)
-            documents = surveyor.close()
-            if not documents:
-                raise surveyor.refusal()
+            documents = selected(surveyor.close(), printer, job.trust).documents
             return await self._stream(job, documents, prepared)
 
     async def _hold(self, taken: Sequence[tuple[Document, bytes]], prepared: Prepared) -> list[_Part]:

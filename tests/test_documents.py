@@ -8,19 +8,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mailstore.directory.records import Body
 from mailstore.document_format import DocumentFormat
-from mailstore.documents import Document, Extractor, Surveyor, take
+from mailstore.documents import Document, Extractor, Said, Selection, Survey, Surveyor, take
 from mailstore.failure import PermanentFailure
 from mailstore.mime import Limits
 from mailstore.sniff import PREFIX_OCTETS
 from tests.messages import LINES, PDF, PS, SAMPLES, crlf, mail
 
 
-def survey(message: bytes, size: int = 0) -> tuple[tuple[Document, ...], Surveyor]:
+def survey(message: bytes, size: int = 0) -> tuple[tuple[Document, ...], Survey]:
     surveyor = Surveyor()
     for start in range(0, len(message), size or len(message) or 1):
         surveyor.feed(message[start : start + (size or len(message))])
-    return surveyor.close(), surveyor
+    made = surveyor.close()
+    return made.select(Body.ALONE, anything).documents, made
+
+
+def anything(_: DocumentFormat) -> bool:
+    return True
 
 
 def extract(message: bytes, path: str) -> bytes:
@@ -45,7 +51,7 @@ def test_documents_of_a_usual_mail() -> None:
     ("message", "paths"),
     [
         (mail(), ["1"]),
-        (mail(html="<html>x</html>"), ["1"]),
+        (mail(html="<html>x</html>"), ["2"]),
         (mail(text="\n \n"), []),
         (mail((b"", "application/pdf", "empty.pdf")), ["1"]),
         (mail((b"a,b\n", "text/csv", "t.csv")), ["2"]),
@@ -53,7 +59,7 @@ def test_documents_of_a_usual_mail() -> None:
         (mail((b"-----BEGIN PGP SIGNATURE-----\n", "application/pgp-signature", "s.asc")), ["1"]),
         (b"\r\n" + PS, ["1"]),
         (crlf("Content-Type: application/pdf\nContent-Transfer-Encoding: binary\n\n") + PDF, ["1"]),
-        (crlf("Content-Type: text/html\n\n<p>x"), []),
+        (crlf("Content-Type: text/html\n\n<p>x"), ["1"]),
         (crlf("Content-Type: application/pdf\nContent-Transfer-Encoding: x-uuencode\n\n") + PDF, []),
         (b"", []),
     ],
@@ -64,11 +70,13 @@ def test_which_parts_print(message: bytes, paths: list[str]) -> None:
 
 
 def test_a_refusal_says_what_the_message_held() -> None:
-    photo = b"\0\0\0\x18ftypheic" + bytes(40)
-    _, surveyor = survey(mail((photo, "image/heic", "p.heic"), (b"<html>", "text/html", "x.html"), text="\n"))
-    failure = surveyor.refusal()
+    _, found = survey(mail((b"\0\1", "video/mp4", "p.mp4"), (b"<html>", "text/html", "x.html"), text="\n"))
+    failure = found.refusal()
     assert failure.status == "5.6.1"
-    assert failure.text == "the message holds nothing that can be printed: text/plain (empty), image/heic, text/html"
+    assert (
+        failure.text
+        == "the message holds nothing that can be printed: text/plain (empty), video/mp4, text/html (empty)"
+    )
 
 
 @given(st.binary(max_size=300))
@@ -81,8 +89,9 @@ def test_a_survey_keeps_only_heads() -> None:
     surveyor.feed(crlf("Content-Type: application/pdf\n\n%PDF-1.4\n"))
     for _ in range(20):
         surveyor.feed(b"x" * 100_000)
-        assert len(surveyor._head) <= PREFIX_OCTETS
-    (document,) = surveyor.close()
+        assert surveyor._taste is not None
+        assert len(surveyor._taste.head) <= PREFIX_OCTETS
+    (document,) = surveyor.close().found
     assert document.octets == 2_000_010
 
 
@@ -105,17 +114,23 @@ def test_an_extraction_ends_early() -> None:
     assert extractor.done
 
 
-def in_two_walks(message: bytes, limits: Limits | None) -> list[tuple[Document, bytes]]:
+def in_two_walks(message: bytes, limits: Limits | None) -> tuple[Selection, Said, dict[str, bytes]]:
     surveyor = Surveyor(limits)
     surveyor.feed(message)
-    documents = surveyor.close()
-    if not documents:
-        raise surveyor.refusal()
-    extractor = Extractor([document.path for document in documents], limits)
-    taken = {document.path: b"" for document in documents}
+    found = surveyor.close()
+    selection = found.select(Body.ALONE, anything)
+    if not selection.documents:
+        raise found.refusal(selection)
+    shown = {each.path for document in selection.documents for each in document.shown}
+    taken = dict.fromkeys(shown | {document.path for document in selection.documents}, b"")
+    extractor = Extractor(taken, limits, shown=shown)
     for path, octets in (*extractor.feed(message), *extractor.close()):
         taken[path] += octets
-    return [(document, taken[document.path]) for document in documents]
+    return selection, found.said, taken
+
+
+def in_one(message: bytes, limits: Limits | None) -> tuple[Selection, Said, dict[str, bytes]]:
+    return take(message, Body.ALONE, anything, limits)
 
 
 def outcome(way, message: bytes, limits: Limits | None = None):
@@ -127,7 +142,7 @@ def outcome(way, message: bytes, limits: Limits | None = None):
 
 @pytest.mark.parametrize("message", SAMPLES)
 def test_one_walk_is_as_good_as_two(message: bytes) -> None:
-    assert outcome(take, message) == outcome(in_two_walks, message)
+    assert outcome(in_one, message) == outcome(in_two_walks, message)
 
 
 # Around the border of what a survey sees; damaged, padded, unknown, empty.
@@ -151,7 +166,7 @@ def test_one_walk_takes_what_two_would(bodies, limits: Limits | None) -> None:
         octets = base64.encodebytes(octets).replace(b"\n", b"\r\n") if encoding == "base64" else octets
         head = f"--b\r\nContent-Type: {media_type}\r\n{disposition}Content-Transfer-Encoding: {encoding}\r\n\r\n"
         message += head.encode() + octets[: len(octets) - cut] + behind.encode() + b"\r\n"
-    assert outcome(take, message + b"--b--\r\n", limits) == outcome(in_two_walks, message + b"--b--\r\n", limits)
+    assert outcome(in_one, message + b"--b--\r\n", limits) == outcome(in_two_walks, message + b"--b--\r\n", limits)
 
 
 @given(st.lists(LINES, max_size=25))
@@ -159,4 +174,4 @@ def test_one_walk_takes_what_two_would(bodies, limits: Limits | None) -> None:
 def test_one_walk_takes_what_two_would_of_any_lines(lines: list[str]) -> None:
     message = crlf("Content-Type: multipart/mixed; boundary=a\n\n" + "\n".join(lines))
     limits = Limits(depth=4, parts=12)
-    assert outcome(take, message, limits) == outcome(in_two_walks, message, limits)
+    assert outcome(in_one, message, limits) == outcome(in_two_walks, message, limits)

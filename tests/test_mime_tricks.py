@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mailstore.documents import take
+from mailstore.directory.records import Body
+from mailstore.documents import Said, Selection, take
 from mailstore.failure import PermanentFailure
 from mailstore.mime import Data, End, Part, Walker
 from mailstore.reencode import Reencoder
@@ -211,14 +212,19 @@ def test_which_lines_end_a_part(line: bytes, ends: bool) -> None:
     ],
 )
 def test_what_prints_is_what_the_octets_are(message: bytes) -> None:
-    ((document, octets),) = take(message)
-    assert (str(document.format), octets) == ("application/pdf", PDF)
+    selection, _, octets = taken(message)
+    (document,) = selection.documents
+    assert (str(document.format), octets[document.path]) == ("application/pdf", PDF)
+
+
+def taken(message: bytes) -> tuple[Selection, Said, dict[str, bytes]]:
+    return take(message, Body.ALONE, lambda _: True)
 
 
 def test_a_type_without_its_semicolon_is_that_type() -> None:
-    """A web page is not printed as text, however its label is written."""
-    for label in (b"text/html charset=utf-8", b"text/html(x)", b"text/html\tx; y=z"):
-        with pytest.raises(PermanentFailure, match=r"nothing that can be printed: text/html\Z") as failure:
-            take(b"Content-Type: " + label + b"\r\n\r\n<p>hello\r\n")
+    """A calendar entry is not printed as text, however its label is written."""
+    for label in (b"text/calendar charset=utf-8", b"text/calendar(x)", b"text/calendar\tx; y=z"):
+        with pytest.raises(PermanentFailure, match=r"nothing that can be printed: text/calendar\Z") as failure:
+            taken(b"Content-Type: " + label + b"\r\n\r\nBEGIN:VCALENDAR\r\n")
         assert failure.value.status == "5.6.1"
-    assert take(b"Content-Type: text/plain charset=utf-8\r\n\r\n" + PS)[0][1] == PS
+    assert taken(b"Content-Type: text/plain charset=utf-8\r\n\r\n" + PS)[2] == {"1": PS}

@@ -73,6 +73,7 @@ MADE = (
     printer("matrix", "*", unverified_ok=True, languages=(Language.TEXT,)),
     printer("seldom", "*", uri="", members=("anyone", "few-here"), limits=PrintLimits(jobs=1, octets=3000)),
     printer("few-here", "*", limits=PrintLimits(jobs=2)),
+    printer("sealed", "*", unverified_ok=True, languages=(Language.PCL, Language.POSTSCRIPT), raw=Raw.NOBODY),
     printer("two-kinds", "*", uri="", unverified_ok=True, members=("laser", "matrix")),
 )
 
@@ -602,11 +603,12 @@ NO_WAY = "a document of the format {} cannot be made into anything that this pri
 @pytest.mark.parametrize(
     ("sender", "name", "documents", "reply"),
     [
-        (ADA, "laser", [PCL], f"554 5.6.1 {NOT_RAW}send it as PDF"),
+        (ADA, "laser", [PCL], ""),  # which is looked through
+        (ADA, "sealed", [PCL], f"554 5.6.1 {NOT_RAW}send it as PDF"),
         (BOB, "laser", [PCL], f"554 5.6.1 {NOT_RAW}send it as PDF"),
         (BOB, "laser", [postscript(1), PCL], f"554 5.6.1 document 2 of 2: {NOT_RAW}send it as PDF"),
         (ADA, "anyone", [PCL], f"554 5.6.1 {NO_WAY}send it as PDF"),
-        (BOB, "matrix", [PCL], f"554 5.6.1 {NO_WAY}this printer can get nothing from this sender, ask whoever runs it"),
+        (BOB, "matrix", [PCL], f"554 5.6.1 {NO_WAY}send it as text/plain"),
         (BOB, "two-kinds", [PCL], f"554 5.6.1 {NOT_RAW}send it as PDF"),
         (ADA, "trusting", [PCL, postscript(1)], ""),
         (BOB, "laser", [postscript(1)], ""),

@@ -8,13 +8,13 @@ first failure nothing is taken any more: what a verdict on the header refuses is
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from appliance.smtp import heading
 from appliance.smtp.heading import Heading
 from appliance.smtp.limits import Limits
 from mailstore import header, mime
-from mailstore.documents import Document, Surveyor
+from mailstore.documents import Survey, Surveyor
 from mailstore.failure import Failure, PermanentFailure
 from mailstore.partial import part_of
 from mailstore.reencode import Reencoder
@@ -76,22 +76,22 @@ class Intake:
         """Digest of what stands behind the header; b"" where the same mail could not be told from another like it."""
         return self._digest.digest() if self._digest is not None and self.heading.message_id else b""
 
-    def finish(self) -> Sequence[Document]:
-        """All octets have come.  Raises the first failure.
+    def finish(self) -> Survey:
+        """All octets have come: what it holds.  Raises the first failure.
 
-        Raises `PermanentFailure` ("5.6.1") if nothing is printable that is to be printed; of a part nobody can tell.
+        Raises `PermanentFailure` ("5.6.1") if nothing prints anywhere that is to be printed; of a part nobody can tell.
         """
         if self.failure is None and self._header is not None:
             header_only, self._header = bytes(self._header), None
             self._begin(header_only, b"")
         if self.failure is not None:
             raise self.failure
-        documents = self._survey.close()
-        if self._to_print and not documents and self.part is None:
-            raise self._survey.refusal()
+        survey = self._survey.close()
+        if self._to_print and not survey.printable and self.part is None:
+            raise survey.refusal()
         if self._reencoder is not None:
             self.pop3_octets += len(self._reencoder.end())
-        return documents
+        return survey
 
     def _gather(self, octets: bytes | memoryview) -> None:
         assert self._header is not None

@@ -5,9 +5,10 @@ Security: no stranger's octet comes here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from appliance import policy
+from appliance.abilities import KnownAbilities
 from appliance.guessing import Guesses
 from appliance.mailauth import MailAuth
 from appliance.peer import Network, plain_ip, within
@@ -34,6 +35,7 @@ class Site:
     pace: Pace  # of clients who are neither of the site nor logged in; `paced` asks it
     postmaster: Allowance  # what people of the site may send him
     postmaster_strangers: Allowance  # what everybody else may, who uses up nothing of theirs
+    abilities: KnownAbilities = field(default_factory=KnownAbilities)  # what the bridge can open
 
     @property
     def insiders(self) -> tuple[Network, ...]:

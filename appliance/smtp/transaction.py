@@ -31,9 +31,9 @@ from appliance.smtp.intake import Intake, Onlooker
 from appliance.smtp.recipients import allowance
 from appliance.smtp.reply import REASONS, Reply, accepted, refusal, taken_as_part
 from appliance.smtp.site import Site
-from mailstore.documents import Document
+from mailstore.documents import Survey
 from mailstore.failure import Failure, PermanentFailure
-from mailstore.passage import refuse_unprintable
+from mailstore.passage import selected
 from mailstore.store.contract import Envelope, Recipient
 from mailstore.store.splitting import SplitLimits
 
@@ -195,14 +195,13 @@ class Transaction:
         if self.sink.fault:
             text = f"the message holds {self.sink.fault.value}; lines end with both"
             return Reply(code=550, status="5.6.0", text=text, reason="line-ends")
-        documents = intake.finish()
+        survey = intake.finish()
         if self.recipients[0].postmaster and not self._may_bother_the_postmaster():
             return TOO_OFTEN
         conclusion = await concluded(self.evidence, self.recipients, self.examination)
         if isinstance(conclusion, Reply):
             return conclusion
-        if intake.part is None:
-            self._refuse_unprintable(documents, conclusion.trust)
+        documents = await self._documents(survey, conclusion.trust) if intake.part is None else 0
         return_path = trace.return_path(self.reverse_path)
         recipients = maildrops(self.recipients, lambda one: conclusion.fields(one, return_path))
         envelope = self._envelope(intake, conclusion, documents)
@@ -210,19 +209,25 @@ class Transaction:
             return await self._keep_part(intake, envelope, recipients)
         return await self._keep(intake, envelope, recipients)
 
-    def _refuse_unprintable(self, documents: Sequence[Document], trust: Trust) -> None:
-        """Raises `PermanentFailure` ("5.6.1") if one of the printers cannot get one of the documents."""
+    async def _documents(self, survey: Survey, trust: Trust) -> int:
+        """How many print at the first printer.
+
+        Raises `PermanentFailure` ("5.6.1", "5.7.1") if one of the printers cannot get one of them, or gets none.
+        """
+        abilities = await self.site.abilities.of(self.site.store)
+        counted: list[int] = []
         for recipient in self.recipients:
             for printer in recipient.members:
                 try:
-                    refuse_unprintable(documents, printer, trust)
+                    counted.append(len(selected(survey, printer, trust, abilities).documents))
                 except PermanentFailure as failure:
                     if len(self.recipients) == 1:
                         raise
                     text = f"{failure.text} (at {recipient.address})"
                     raise PermanentFailure(failure.status, text, reason=failure.reason) from None
+        return counted[0] if counted else 0
 
-    def _envelope(self, intake: Intake, conclusion: Conclusion, documents: Sequence[Document]) -> Envelope:
+    def _envelope(self, intake: Intake, conclusion: Conclusion, documents: int) -> Envelope:
         login = self.client.login
         return Envelope(
             reverse_path=self.reverse_path,
@@ -235,7 +240,7 @@ class Transaction:
             answerable=conclusion.answerable and not intake.heading.automatic,
             name=intake.heading.subject,
             header_message_id=intake.heading.message_id,
-            documents=len(documents),
+            documents=documents,
             pop3_octets=intake.pop3_octets,
             envid=self.envid,
             ret=self.ret,

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mailstore.directory.records import Body
+from mailstore.document_format import DocumentFormat
 from mailstore.documents import Surveyor, take
 from mailstore.failure import PermanentFailure
 from mailstore.mime import Data, End, Event, Limits, Part, Walker
@@ -78,20 +80,33 @@ def _surveyed(cut: list[bytes]) -> object:
     try:
         for piece in cut:
             surveyor.feed(piece)
-        return surveyor.close(), surveyor.found
+        return surveyor.close()
     except PermanentFailure as failure:
         return failure.text
 
 
 def _taken(stream: bytes, contents: dict[str, bytes]) -> None:
-    """What prints is what the walk tells, and what the survey announced."""
+    """What prints is what the walk tells, and what the survey announced; nothing is lost without a word."""
     surveyor = Surveyor(LIMITS)
     surveyor.feed(stream)
-    announced = surveyor.close()
-    try:
-        documents = take(stream, LIMITS)
-    except PermanentFailure as failure:
-        assert failure.status == ("5.6.0" if announced else "5.6.1")
-        return
-    assert tuple(document for document, _ in documents) == announced
-    assert all(content == contents[document.path] for document, content in documents)
+    survey = surveyor.close()
+    for body in Body:
+        announced = survey.select(body, _able)
+        shown = {each.path for document in announced.documents for each in document.shown}
+        told = [document.path for document in announced.documents]
+        told += [left.path for left in announced.left_out]
+        assert len(told) == len(set(told))
+        assert {*told, *shown} == set(contents)
+        assert body is Body.NEVER or bool(announced.documents) == survey.printable
+        try:
+            selection, said, octets = take(stream, body, _able, LIMITS)
+        except PermanentFailure as failure:
+            assert failure.status == ("5.6.0" if announced.documents else "5.6.1")
+            continue
+        assert (selection, said) == (announced, survey.said)
+        assert set(octets) == {document.path for document in announced.documents} | shown
+        assert all(content == contents[path] for path, content in octets.items())
+
+
+def _able(source: DocumentFormat) -> bool:
+    return source is not DocumentFormat.HTML
