@@ -3,6 +3,7 @@
 # ruff: noqa: PT017 - nothing is expected to fail here
 from __future__ import annotations
 
+from mailstore import ticket_words
 from mailstore.address import split_subaddress
 from mailstore.failure import PermanentFailure
 from mailstore.options import TOKEN_LENGTH, TOKEN_LETTERS, of_recipient, read, without_token
@@ -16,6 +17,19 @@ WORDS = (
     b"+simplex",
     b"+sides=two-sided-",
     b"short-edge",
+    b"+pages=",
+    b"+page-ranges=1-3.7.9-",
+    b"+media=",
+    b"custom_x_80x200mm",
+    b"+a3",
+    b"+tray=",
+    b"+print-color-mode=monochrome",
+    b"+mono",
+    b"+2up",
+    b"+number-up=",
+    b"+fit",
+    b"+print-scaling=",
+    b"+orientation-requested=",
     b"+2B",
     b"@",
     b'"',
@@ -38,6 +52,7 @@ def check(octets: bytes) -> None:
     assert meant == read(tuple(reversed(details))) == read(tuple(detail.upper() for detail in details))
     assert 0 <= meant.options.copies <= MAX_COPIES
     assert of_recipient(address) == meant.options
+    assert ticket_words.read(ticket_words.to_words(meant.options).split()) == meant.options
     if meant.token:
         assert len(meant.token) == TOKEN_LENGTH
         assert set(meant.token) <= set(TOKEN_LETTERS)
