@@ -14,8 +14,9 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, async_playwright
 
-from mailstore.directory.records import Printer
+from mailstore.directory.records import Body, Printer, Raw
 from mailstore.job import JobState
+from mailstore.ticket import ColorMode, Ticket
 from tests.test_web_jobs import doubtful, held, printed
 from tests.web_house import GRACE, GRACE_NAME, GRACE_PASSWORD, PRINTER, WebHouse, web_house
 
@@ -142,10 +143,19 @@ async def test_without_scripts_everything_can_be_done(tmp_path: Path) -> None:
         await page.get_by_label("May print").fill("@example.com\nnobody")
         await page.get_by_label("Place").fill("Attic")
         await page.get_by_label("PDF", exact=True).check()
+        await page.get_by_label("The letter itself prints").select_option("never")
+        await page.get_by_label("Unless a job says otherwise").fill("colour 2up")
+        await page.get_by_label("Paper that it has").fill("letter\na4")
+        await page.get_by_label("Keep no pictures of its pages").check()
+        await page.get_by_label("Documents that reach it with every command in them").select_option("insider")
         await page.get_by_role("button", name="Save").click()
         await page.get_by_text('"nobody" is not a rule').wait_for()
         assert await page.get_by_label("Place").input_value() == "Attic"
         await page.get_by_label("May print").fill("@example.com\nada@example.org")
+        await page.get_by_role("button", name="Save").click()
+        await page.locator("#ticket-error").get_by_text("colour was asked for, which this printer does not").wait_for()
+        assert await page.get_by_label("Paper that it has").input_value() == "letter\na4"
+        await page.get_by_label("It prints in colour").check()
         # Meanwhile somebody else saves something.
         await house.web.site.desk.change(GRACE, "office", "", {"model": "Phaser", "location": "Cellar"})
         await page.get_by_role("button", name="Save").click()
@@ -159,6 +169,10 @@ async def test_without_scripts_everything_can_be_done(tmp_path: Path) -> None:
         assert saved is not None
         assert (saved.location, saved.model, saved.allow) == ("Attic", "Phaser", ("@example.com", "ada@example.org"))
         assert [language.value for language in saved.languages] == ["postscript", "pdf"]
+        assert saved.ticket == Ticket(color=ColorMode.COLOR, number_up=2)
+        assert saved.media == ("na_letter_8.5x11in", "iso_a4_210x297mm")
+        assert (saved.color, saved.confidential, saved.body) == (True, True, Body.NEVER)
+        assert (saved.unfiltered, saved.raw) == (Raw.INSIDER, Raw.INSIDER)
         await page.goto(f"{house.origin}/jobs")
         await page.get_by_role("button", name=f"Cancel job {number}").click()
         await page.get_by_text(f"Job {number} is canceled.").wait_for()

@@ -35,6 +35,9 @@ async def test_a_refused_field_says_why_and_keeps_what_was_typed(site: Site) -> 
         "Service": ("sue at example.com", "address"),
         "Device address": ("192.0.2.7", "socket://"),
         "Room for jobs that wait": ("plenty", "is not a size"),
+        "Unless a job says otherwise": ("upside-down", "is no word of a job ticket"),
+        "Paper that it has": ("a4\npapyrus", "'papyrus' is no paper"),
+        "Copies at most": ("many", "give 0 to 999 copies"),
         "IP address": ("192.0.2.777", "192.0.2.777"),
     }
     async with site.visit(site.administrator, "/printers/strict/settings") as page:
