@@ -1,8 +1,8 @@
 """PDF to PDF with its pages as the ticket wants them on paper, and nothing but its pages: the program `arrange`.
 
 It is also what a damaged PDF is tried with that pdftocairo cannot open.  Of sixty damaged in ten ways pdftocairo could
-not open 26; this mended twelve of them, and refuses those whose pages are lost.  Ghostscript opens all, and writes white
-pages for what it cannot find.
+not open 26; this mended twelve of them, and refuses those whose pages are lost.  Ghostscript opens all, and writes
+white pages for what it cannot find.
 """
 
 from __future__ import annotations
