@@ -1,15 +1,18 @@
 """Runs one converter on one document, confined from its first instruction to its last.
 
-Two levels, probed once: *bubblewrap* gives the child its own namespaces (no network, no other process, a read-only
-system, one writable folder); *rlimits*, where user namespaces are refused, keeps the resource limits, the deadline and
-the empty environment, but the child can read what the bridge can read and can reach the network.
+Three levels, probed once, by a child that tries to get out.  *bubblewrap* gives the child its own namespaces (no
+network, no other process, a read-only system, one writable folder) and a filter of system calls.  *landlock*, where
+user namespaces are refused, takes the same away by Landlock and a longer filter; it needs no permission.  Both count as
+safe.  *rlimits*, where the kernel has neither, keeps the resource limits, the deadline and the empty environment, but
+the child can read what the bridge can read and can reach the network.
 
 Security: the children interpret documents of strangers, and Ghostscript has had a hole every year; whoever sends a
 document must be taken to run code in here.  So nothing of value is within reach: the only writable place is the job's
 folder, the environment is empty, descriptors are closed, there is no /proc, /dev holds no device of the machine, and
-new privileges are off.  Loops end at the deadline, which kills the whole PID namespace; floods end at limits on output,
-file size and the folder's size; fork bombs at RLIMIT_NPROC (which the kernel does not apply to root: do not run the
-bridge as root).  What the child leaves in the folder is hostile too: `regular_file` is how to pick it up.
+new privileges are off.  A tool that needs no child gets none: fork is refused.  Loops end at the deadline, which kills
+the whole PID namespace, or the process group, which nobody can leave; floods end at limits on output, file size and the
+folder's size; memory at RLIMIT_AS where there is one process, and at a look four times a second where there are several
+(`printerbridge.watching`).  What the child leaves in the folder is hostile too: `regular_file` is how to pick it up.
 """
 
 from __future__ import annotations
@@ -21,13 +24,21 @@ import math
 import os
 import shutil
 import signal
+import socket
 import stat
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from mailstore.failure import PermanentFailure, TransientFailure
+from prometheus_client import Gauge
+
+from mailstore.failure import Failure, PermanentFailure, TransientFailure
+from printerbridge import landlock, seccomp
+from printerbridge.watching import Bounds, Tail, excess
 
 log = logging.getLogger(__name__)
 
@@ -44,28 +55,56 @@ _SETTINGS = (
     "/var/lib/ghostscript",
 )
 _PATH = "/usr/local/bin:/usr/bin:/bin"
-_TAIL = 16 << 10
-_WATCH_SECONDS = 0.25
 _GRACE_SECONDS = 5.0
+_THREADS = 64  # of all processes of one child together, besides the first of each
+_MAPPED = 1 << 30  # address space of a process that is not memory: libraries, fonts, what is reserved
+_PROBE_SECONDS = 10.0
+_LAUNCHERS = 4  # bubblewrap's own processes, or the supervisor
+_FAILED = 125  # the launcher's exit status when it could not confine
+
+LEVEL = Gauge(
+    "printpost_sandbox_level", "1 for the level at which converters are confined, 0 for the others.", ["level"]
+)
 
 
 class Level(StrEnum):
     """How well children are confined, best first."""
 
     BUBBLEWRAP = "bubblewrap"
+    LANDLOCK = "landlock"
     RLIMITS = "rlimits"
+
+    @property
+    def safe(self) -> bool:
+        """Whether a converter that was taken over finds nothing of value, and no network."""
+        return self is not Level.RLIMITS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What one child may use.  Octets, except for the two counts."""
 
-    memory: int = 2 << 30  # address space of each process
+    memory: int = 2 << 30  # of all its processes together; of one, its address space
     file: int = 2 << 30  # the longest file it may write
     folder: int = 4 << 30  # all files in its folder together
     output: int = 1 << 20  # stdout and stderr, each
     open_files: int = 256
-    processes: int = 32
+    processes: int = 1  # with 1 it cannot start any other, though threads it can
+
+    def rlimits(self, seconds: float) -> dict[str, int]:
+        """By the names of setrlimit(2)."""
+        return {
+            "cpu": math.ceil(seconds) + 1,
+            "fsize": self.file,
+            "nofile": self.open_files,
+            "core": 0,
+            "as": self.memory if self.processes == 1 else self.memory + _MAPPED,
+        }
+
+    @property
+    def tasks(self) -> int:
+        """The most processes and threads."""
+        return self.processes + _THREADS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,24 +124,27 @@ def confined(
     seconds: float,
     readable: Sequence[Path] = (),
     limits: Limits | None = None,
+    filtered: int | None = None,
 ) -> list[str]:
-    """The command that runs `argv` confined.  `readable`: files and folders it may read besides the system's."""
+    """The command that runs `argv` confined.
+
+    `readable`: files and folders it may read besides the system's.  `filtered`: the descriptor from which bubblewrap
+    reads the filter of system calls.
+    """
     limits = limits or Limits()
-    limited = [
-        "prlimit",
-        f"--cpu={math.ceil(seconds) + 1}",
-        f"--as={limits.memory}",
-        f"--fsize={limits.file}",
-        f"--nofile={limits.open_files}",
-        f"--nproc={limits.processes}",
-        "--core=0",
-        "--",
-        *argv,
-    ]
+    rlimits = limits.rlimits(seconds)
+    if level is Level.LANDLOCK:
+        program = shutil.which(argv[0], path=_PATH) or argv[0]
+        places = [*map(Path, (*_SYSTEM, *_SETTINGS)), *readable]
+        return landlock.command(
+            [program, *argv[1:]], folder=folder, readable=places, limits=rlimits, processes=limits.processes > 1
+        )
+    limited = ["prlimit", *(f"--{name}={number}" for name, number in rlimits.items()), f"--nproc={limits.tasks}", "--"]
     if level is Level.RLIMITS:
-        return ["setpriv", "--no-new-privs", "--pdeathsig", "KILL", "--", *limited]
+        return ["setpriv", "--no-new-privs", "--pdeathsig", "KILL", "--", *limited, *argv]
+    filters = [] if filtered is None else ["--seccomp", str(filtered)]
     # NPROC counts per user namespace, so prlimit has to run inside bubblewrap, not around it.
-    return ["bwrap", *_namespaces(folder, readable), "--", *limited]
+    return ["bwrap", *_namespaces(folder, readable), *filters, "--", *limited, *argv]
 
 
 def _namespaces(folder: Path, readable: Sequence[Path]) -> list[str]:
@@ -134,35 +176,46 @@ _level: Level | None = None
 
 
 async def level() -> Level:
-    """The level this machine allows, probed at the first call by confining a real child."""
+    """The level this machine allows, probed at the first call by children that try to get out."""
     global _level
     if _level is None:
-        _level = Level.BUBBLEWRAP if await _bubblewrap_works() else Level.RLIMITS
+        _level = await _best()
+        for one in Level:
+            LEVEL.labels(one.value).set(one is _level)
         if _level is Level.RLIMITS:
             log.warning(
-                "converters run without namespaces: bubblewrap is missing or user namespaces are refused here; "
+                "converters are poorly confined: there are no user namespaces for bubblewrap here, and no Landlock; "
                 "only resource limits stand between a hostile document and this account"
             )
+        else:
+            log.info("converters are confined by %s", _level.value)
     return _level
 
 
-async def _bubblewrap_works() -> bool:
-    if shutil.which("bwrap", path=_PATH) is None:
+async def _best() -> Level:
+    for candidate in (Level.BUBBLEWRAP, Level.LANDLOCK):
+        if await _holds(candidate):
+            return candidate
+    return Level.RLIMITS
+
+
+async def _holds(candidate: Level) -> bool:
+    """Whether a child that tries to get out cannot, and can do its work."""
+    if candidate is Level.LANDLOCK and os.uname().machine not in seccomp.MACHINES:
         return False
-    probe = await asyncio.create_subprocess_exec(
-        *confined(["true"], folder=Path("/usr"), level=Level.BUBBLEWRAP, seconds=10),
-        env=_environment(Path("/")),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
     try:
-        async with asyncio.timeout(10):
-            return await probe.wait() == 0
-    except TimeoutError:
-        probe.kill()
-        await probe.wait()
+        with TemporaryDirectory(prefix="printpost-") as name, socket.create_server(("127.0.0.1", 0)) as listener:
+            secret, folder = Path(name) / "secret", Path(name) / "job"
+            secret.write_text("secret", encoding="ascii")
+            folder.mkdir()
+            argv = [*landlock.program("escape"), str(secret), str(listener.getsockname()[1])]
+            finished = await _run(argv, folder, _PROBE_SECONDS, landlock.needed("escape"), Limits(), candidate)
+    except (Failure, OSError) as error:
+        log.debug("%s does not work here: %s", candidate.value, error)
         return False
+    if finished.returncode:
+        log.info("%s does not work here: %s", candidate.value, finished.stderr.decode(errors="replace").strip())
+    return finished.returncode == 0
 
 
 async def run(
@@ -179,12 +232,20 @@ async def run(
     filling its folder, and `TransientFailure` when it could not be started at all.  A child that ends by itself is
     returned, whatever its exit status.
     """
-    limits = limits or Limits()
     if shutil.which(argv[0], path=_PATH) is None:
         raise TransientFailure("4.3.5", f"this server lacks the program {Path(argv[0]).name}")
-    command = confined(argv, folder=folder, level=await level(), seconds=timeout, readable=readable, limits=limits)
-    _keep_descriptors()
+    return await _run(argv, folder, timeout, readable, limits or Limits(), await level())
+
+
+async def _run(
+    argv: Sequence[str], folder: Path, timeout: float, readable: Sequence[Path], limits: Limits, level: Level
+) -> Finished:
+    source, sink = os.pipe()
     try:
+        command = confined(
+            argv, folder=folder, level=level, seconds=timeout, readable=readable, limits=limits, filtered=source
+        )
+        _keep_descriptors()
         process = await asyncio.create_subprocess_exec(
             *command,
             cwd=folder,
@@ -193,10 +254,35 @@ async def run(
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
+            pass_fds=(source,) if level is Level.BUBBLEWRAP else (),
         )
+        if level is Level.BUBBLEWRAP:  # which waits for it, and then only begins
+            _first_to_die(process.pid)
+            os.write(sink, _filter(limits.processes > 1))
     except OSError as error:
         raise TransientFailure("4.3.0", f"the converter could not be started ({error.strerror})") from error
-    return await _supervise(process, folder, timeout, limits)
+    finally:
+        os.close(source)
+        os.close(sink)
+    finished = await _supervise(process, folder, timeout, limits, level)
+    if level is Level.LANDLOCK and finished.returncode == _FAILED and finished.stderr.startswith(b"confine: "):
+        log.error("a converter could not be confined: %s", finished.stderr.decode(errors="replace").strip())
+        raise TransientFailure("4.3.0", "the converter could not be confined")
+    return finished
+
+
+@cache
+def _filter(processes: bool) -> bytes:
+    machine = os.uname().machine
+    if machine not in seccomp.MACHINES:
+        return seccomp.NOTHING
+    return seccomp.program(machine, processes=processes, namespaces=True)
+
+
+def _first_to_die(process: int) -> None:
+    """Where the machine runs out of memory, let a converter end and not the bridge."""
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{process}/oom_score_adj").write_text("1000", encoding="ascii")
 
 
 def _keep_descriptors() -> None:
@@ -207,12 +293,16 @@ def _keep_descriptors() -> None:
                 os.set_inheritable(int(name), False)
 
 
-async def _supervise(process: asyncio.subprocess.Process, folder: Path, timeout: float, limits: Limits) -> Finished:
+async def _supervise(
+    process: asyncio.subprocess.Process, folder: Path, timeout: float, limits: Limits, level: Level
+) -> Finished:
     assert process.stdout is not None
     assert process.stderr is not None
-    stdout, stderr = _Tail(), _Tail()
+    stdout, stderr = Tail(), Tail()
     ended = asyncio.gather(stdout.read(process.stdout), stderr.read(process.stderr), process.wait())
-    watch = asyncio.create_task(_watch(folder, (stdout, stderr), limits))
+    memory = sys.maxsize if limits.processes == 1 else limits.memory  # RLIMIT_AS is exact
+    bounds = Bounds(output=limits.output, folder=limits.folder, memory=memory, tasks=limits.tasks + _LAUNCHERS)
+    watch = asyncio.create_task(excess(process.pid, folder, (stdout, stderr), bounds))
     try:
         async with asyncio.timeout(timeout):
             await asyncio.wait((ended, watch), return_when=asyncio.FIRST_COMPLETED)
@@ -223,7 +313,7 @@ async def _supervise(process: asyncio.subprocess.Process, folder: Path, timeout:
         raise _too_much(f"takes longer than {timeout:g} seconds to convert") from None
     finally:
         watch.cancel()
-        await _end(process, ended)
+        await _end(process, ended, level)
     # bubblewrap and shells tell a signal as 128 + n
     return Finished(returncode=128 - code if 128 < code < 193 else code, stdout=stdout.octets, stderr=stderr.octets)
 
@@ -232,54 +322,19 @@ def _too_much(what: str) -> PermanentFailure:
     return PermanentFailure("5.6.5", f"the document {what}", reason="aborted-by-system")
 
 
-async def _end(process: asyncio.subprocess.Process, ended: asyncio.Future[tuple[None, None, int]]) -> None:
+async def _end(
+    process: asyncio.subprocess.Process, ended: asyncio.Future[tuple[None, None, int]], level: Level
+) -> None:
     """Leave nothing behind: the group is killed even if its leader has ended."""
+    if level is Level.LANDLOCK and not ended.done():
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()  # the launcher kills the group of the program, which is another
+        await asyncio.wait((ended,), timeout=_GRACE_SECONDS)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     # The pipes reach their end when the last process of the namespace is gone.
     await asyncio.wait((ended,), timeout=_GRACE_SECONDS)
     ended.cancel()
-
-
-class _Tail:
-    """The end of what a child says, and how much it said."""
-
-    __slots__ = ("octets", "total")
-
-    def __init__(self) -> None:
-        self.octets = b""
-        self.total = 0
-
-    async def read(self, stream: asyncio.StreamReader) -> None:
-        while chunk := await stream.read(_TAIL):
-            self.total += len(chunk)
-            self.octets = (self.octets + chunk)[-_TAIL:]
-
-
-async def _watch(folder: Path, tails: Sequence[_Tail], limits: Limits) -> str:
-    """Returns what the document does too much of, as soon as it does."""
-    while True:
-        await asyncio.sleep(_WATCH_SECONDS)
-        if any(tail.total > limits.output for tail in tails):
-            return "makes its converter talk without end"
-        if await asyncio.to_thread(outgrown, folder, limits.folder):
-            return "grows too large when it is converted"
-
-
-def outgrown(folder: Path, limit: int, entries: int = 4096) -> bool:
-    """True if `folder` holds more than `limit` octets on disk or more than `entries` names, at any depth."""
-    total, names, folders = 0, 0, [str(folder)]
-    while folders:
-        with contextlib.suppress(FileNotFoundError, PermissionError), os.scandir(folders.pop()) as listing:
-            for entry in listing:
-                with contextlib.suppress(FileNotFoundError):
-                    total += entry.stat(follow_symlinks=False).st_blocks * 512
-                names += 1
-                if total > limit or names > entries:
-                    return True
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-    return False
 
 
 def regular_file(path: Path) -> int:
