@@ -1,13 +1,14 @@
 """What people are told of jobs and printers: who hears of what, and in which words.
 
-PhaserLink's notices: *On Error* (aborted, uncertain) for the Service person and for the sender, *Job Printed* for the
-sender where the printer's entry says so, and a printer's conditions with their all-clear for Service and Key User.
-A job that is held for a limit is the sender's and the Key User's, whom the sender is told to ask.
+PhaserLink's notices: *On Error* (aborted, uncertain, not all of its documents printed) for the Service person and for
+the sender, *Job Printed* for the sender where the printer's entry says so, and a printer's conditions with their
+all-clear for Service and Key User.  A job that is held for a limit is the sender's and the Key User's, whom the sender
+is told to ask.
 SysAdmin stands in where an entry names no Service person, and postmaster where it names nobody.  Everybody gets a mail
 of his own, in which else no other recipient is named, and at most one of each occurrence.
 
 Security: names, senders and details are strangers' text: all of it passes `header.clean` here and is encoded in
-`appliance.letter`, and each piece is cut, so that no notice outgrows 8 KiB.  Only senders whose address was proved at
+`appliance.letter`, and each piece is cut, so that no notice outgrows 16 KiB.  Only senders whose address was proved at
 receipt are answered, and a mail that a machine sent is never answered (RFC 3834), so nothing here can be made to write
 to a third party or to talk to itself.
 """
@@ -17,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -30,10 +31,12 @@ from mailstore.condition import in_words
 from mailstore.directory.records import Printer, WhenUncertain
 from mailstore.job import REASONS, REPRINTS, Job, JobState
 from mailstore.store.outbox import Occasion, Occurrence, OutgoingMail
+from mailstore.store.papers import DocumentRecord, Fate
 
 DAY = 86400.0
 KEPT = {
     Occasion.COMPLETED: DAY,
+    Occasion.INCOMPLETE: 3 * DAY,
     Occasion.ABORTED: 3 * DAY,
     Occasion.UNCERTAIN: 3 * DAY,
     Occasion.HELD: 3 * DAY,
@@ -98,11 +101,15 @@ _ADVICE = {
     "unsupported-document-format": "Send it again as PDF.",
     "document-unprintable-error": "See whether the document has pages that are not empty, and send it again.",
 }
+_ERRORS = (Occasion.ABORTED, Occasion.INCOMPLETE, Occasion.UNCERTAIN)
+_NAMED = 5
+"""The most documents of a job that are named."""
 _VAGUE = ("aborted-by-system", "job-suspended", "job-completed-with-warnings")
 _SUBJECTS = {
     Occasion.ABORTED: "Not printed on {printer}: {name}",
     Occasion.UNCERTAIN: "Perhaps not printed on {printer}: {name}",
     Occasion.HELD: "Held on {printer}: {name}",
+    Occasion.INCOMPLETE: "Not all printed on {printer}: {name}",
     Occasion.COMPLETED: "Printed on {printer}: {name}",
 }
 # RFC 3834 section 2, RFC 5230 section 4.6: behind these sits no person who waits for an answer.
@@ -129,14 +136,12 @@ def audience(occasion: Occasion, printer: Printer, postmaster: str, sender: str)
     staff: tuple[str, ...] = ()
     if occasion in (Occasion.STOPPED, Occasion.CLEAR):
         staff = (*responsible, *printer.key_user)
-    elif occasion in (Occasion.ABORTED, Occasion.UNCERTAIN):
+    elif occasion in _ERRORS:
         staff = responsible
     elif occasion is Occasion.HELD:
         staff = printer.key_user or responsible
     found = dict.fromkeys(_once(staff), Audience.STAFF)
-    wanted = occasion in (Occasion.ABORTED, Occasion.UNCERTAIN, Occasion.HELD) or (
-        occasion is Occasion.COMPLETED and printer.tell_printed
-    )
+    wanted = occasion in (*_ERRORS, Occasion.HELD) or (occasion is Occasion.COMPLETED and printer.tell_printed)
     if sender and wanted and canonical(sender) not in map(canonical, found):
         found[sender] = Audience.SENDER
     return found
@@ -175,10 +180,11 @@ def about_job(
     now: float,
     kept_until: float = 0.0,
     more: int = 0,
+    documents: Sequence[DocumentRecord] = (),
 ) -> OutgoingMail:
-    """ABORTED, UNCERTAIN, HELD or COMPLETED, for one recipient; `kept_until` is 0.0 if it cannot be printed again.
+    """What happened to a job, for one recipient; `kept_until` is 0.0 if it cannot be printed again.
 
-    `more`: so many other jobs of the printer failed, or were held, of which he was not told.
+    `more`: so many other jobs of the printer failed, or were held, of which he was not told.  `documents`: of the job.
     """
     name = header.clean(job.name, 80) or f"job {job.id}"
     facts = [
@@ -186,7 +192,7 @@ def about_job(
         ("Received", f"{_time(job.received_at)} from {header.clean(job.sender, 254) or 'nobody'}"),
         ("Printer", _described(printer)),
         ("Reason", _cut(", ".join(occurrence.reasons))),
-        ("Details", _cut(occurrence.detail or job.detail)),
+        *(_lost(documents) or [("Details", _cut(occurrence.detail or job.detail))]),
     ]
     text = _text(
         _happened(occurrence, job),
@@ -257,6 +263,8 @@ def _happened(occurrence: Occurrence, job: Job) -> str:
             return f"Job {job.id} could not be printed: {REASONS.get(telling, 'it was given up')}."
         case Occasion.HELD:
             return f"Job {job.id} is held: it would pass a limit of pages."
+        case Occasion.INCOMPLETE:
+            return f"Job {job.id} was printed, but not all of its documents."
         case Occasion.UNCERTAIN:
             return f"Nobody can know whether job {job.id} was printed: the connection was lost while it was being sent."
         case _:
@@ -272,6 +280,8 @@ def _to_do(head: Letterhead, occurrence: Occurrence, job: Job, printer: Printer,
         case Occasion.ABORTED:
             advice = [_ADVICE[word] for word in occurrence.reasons if word in _ADVICE]
             return [*(advice or ["Send it again later."]), *links]
+        case Occasion.INCOMPLETE:
+            return ["Put right what is named here, and send only that again.", *links]
         case Occasion.HELD if staff:
             return [
                 "It waits until somebody decides; jobs behind it go on.",
@@ -297,6 +307,18 @@ def _to_do(head: Letterhead, occurrence: Occurrence, job: Job, printer: Printer,
             return ["See what lies at the printer. The job is held until somebody at the printer decides."]
         case _:
             return links
+
+
+def _lost(documents: Iterable[DocumentRecord]) -> list[tuple[str, str]]:
+    """Which documents did not print, and why."""
+    lost = [one for one in documents if one.fate is Fate.FAILED]
+    named = [("Document", f"{_named(one)}: {_cut(one.detail, 200)}") for one in lost[:_NAMED]]
+    return [*named, ("", f"and {len(lost) - _NAMED} more")] if len(lost) > _NAMED else named
+
+
+def _named(document: DocumentRecord) -> str:
+    name = header.clean(document.name, 80)
+    return f'{document.number}, "{name}"' if name else str(document.number)
 
 
 def _again(job: Job, kept_until: float, audience: Audience) -> str:

@@ -237,12 +237,15 @@ class Teller:
     async def _compose(
         self, made: _Round, one: Occurrence, job: Job, printer: Printer, audience: dict[str, Audience], more: int = 0
     ) -> None:
-        kept_until = await self._store.kept_until(job.id) if audience else 0.0
+        if not audience:
+            return
+        kept_until = await self._store.kept_until(job.id)
+        documents = await self._store.documents(job.id) if one.occasion is Occasion.INCOMPLETE else ()
         now = self._clock()
         for to, part in audience.items():
             if not await self._is_printer(to):
                 compose = partial(notices.about_job, self._head, one, job, printer, to=to, audience=part, now=now)
-                self._add(made, one, partial(compose, kept_until=kept_until, more=more))
+                self._add(made, one, partial(compose, kept_until=kept_until, more=more, documents=documents))
 
     async def _machine_made(self, job: Job) -> bool:
         """Of mail that cannot be read nobody can tell, so it is not answered.

@@ -21,6 +21,7 @@ from mailstore import header
 from mailstore.directory.records import Printer, WhenUncertain
 from mailstore.job import REASONS, REPRINTS, DeliveryProof, Job, JobState
 from mailstore.store.outbox import Occasion, Occurrence, OutgoingMail
+from mailstore.store.papers import DocumentRecord, Fate
 
 HEAD = Letterhead(hostname="mail.example.com", sender="postmaster@example.com", postmaster="postmaster@example.com")
 PAGE = replace(HEAD, page="https://mail.example.com:8025")
@@ -106,6 +107,7 @@ def text_of(message: EmailMessage) -> str:
     ("occasion", "expected"),
     [
         (Occasion.ABORTED, {"sam@example.com": "staff", "ada@example.com": "sender"}),
+        (Occasion.INCOMPLETE, {"sam@example.com": "staff", "ada@example.com": "sender"}),
         (Occasion.UNCERTAIN, {"sam@example.com": "staff", "ada@example.com": "sender"}),
         (Occasion.HELD, {"kim@example.com": "staff", "ada@example.com": "sender"}),
         (Occasion.COMPLETED, {}),
@@ -123,7 +125,7 @@ def test_job_printed_is_for_the_sender_alone_and_only_where_the_entry_says_so() 
     assert notices.audience(Occasion.COMPLETED, entry, "", "") == {}
 
 
-@pytest.mark.parametrize("occasion", [Occasion.ABORTED, Occasion.STOPPED, Occasion.HELD])
+@pytest.mark.parametrize("occasion", [Occasion.ABORTED, Occasion.INCOMPLETE, Occasion.STOPPED, Occasion.HELD])
 def test_sysadmin_stands_in_for_service_and_postmaster_for_nobody(occasion: Occasion) -> None:
     without = replace(PRINTER, service_person=(), key_user=())
     assert [*notices.audience(occasion, without, "postmaster@example.com", "")] == ["root@example.com"]
@@ -280,6 +282,50 @@ def test_a_printed_job_in_words() -> None:
     warned = occurrence(Occasion.COMPLETED, "job-completed-with-warnings", "x-printed-again")
     assert told(warned, job(name=""))[1].startswith("Job 17 was printed, with a warning.\n")
     assert told(warned, job(name=""))[0]["subject"] == "Printed on phaser360: job 17"
+
+
+def lost(number: int, name: str, detail: str, fate: Fate = Fate.FAILED) -> DocumentRecord:
+    return DocumentRecord(number=number, name=name, format="application/pdf", pages=0, fate=fate, detail=detail)
+
+
+def test_a_job_of_which_not_all_printed_names_what_did_not() -> None:
+    happened = occurrence(Occasion.INCOMPLETE, "job-completed-with-errors", detail="document 2: the PDF is encrypted")
+    documents = [
+        lost(1, "good.pdf", "cairo-postscript", Fate.PRINTED),
+        lost(2, "secret.pdf", "the PDF is encrypted"),
+        lost(3, "logo.png", "an ornament", Fate.LEFT_OUT),
+        lost(4, "", "the document is damaged and cannot be printed"),
+    ]
+    message, text = told(
+        happened, job(pages=3), documents=documents, audience=Audience.SENDER, to="ada@example.com", kept_until=NOW + 99
+    )
+    assert message["subject"] == "Not all printed on phaser360: Report"
+    assert message["auto-submitted"] == "auto-replied"
+    assert text.startswith("Job 17 was printed, but not all of its documents.\n")
+    plain = " ".join(text.split())
+    assert 'Document 2, "secret.pdf": the PDF is encrypted Document 4: the document is damaged' in plain
+    assert "Put right what is named here, and send only that again. It can be printed again until" in plain
+    for other in ("good.pdf", "logo.png", "Details"):
+        assert other not in text
+    staff = told(happened, job(), documents=documents)[1]
+    assert "printpost job show 17" in staff
+    assert "document 2: the PDF is encrypted" in " ".join(told(happened, job())[1].split())  # no record of them
+
+
+def test_of_many_lost_documents_a_few_are_named_and_none_outgrows_the_mail() -> None:
+    happened = occurrence(Occasion.INCOMPLETE, "job-completed-with-errors")
+    documents = [
+        lost(number, "\N{PRINTER}" * 5000, "ü\r\nX-Evil: y" + "\N{WASTEBASKET} " * 5000) for number in range(1, 101)
+    ]
+    mail = notices.about_job(
+        HEAD, happened, job(), PRINTER, to="sam@example.com", audience=Audience.STAFF, now=NOW, documents=documents
+    )
+    assert len(mail.octets) < 16 << 10
+    message = parsed(mail)
+    assert message["x-evil"] is None
+    text = text_of(message)
+    assert text.count("Document ") == 5
+    assert "and 95 more\n" in text
 
 
 def test_trouble_and_its_all_clear_are_one_thread() -> None:

@@ -24,6 +24,7 @@ from mailstore.directory.records import Person, Printer
 from mailstore.job import DeliveryProof, Event
 from mailstore.store.contract import Envelope, Recipient, Role
 from mailstore.store.outbox import Occasion, Occurrence, QueuedMail
+from mailstore.store.papers import DocumentRecord, Fate
 from mailstore.store.splitting import Part, SplitLimits
 from mailstore.store.sql import SqlStore, open_store
 from tests.directory_server import RunningDirectory, running_directory, short_folder
@@ -281,6 +282,31 @@ async def test_service_and_sender_hear_of_a_failed_job_once(house: House) -> Non
     assert await house.queue() == []
     assert await house.store.occurrences(10) == []
     assert len(house.rung) == 1
+
+
+@pytest.mark.parametrize("answerable", [True, False])
+async def test_what_of_a_job_did_not_print_is_told_once(house: House, answerable: bool) -> None:
+    await house.directory.replace(replace(PRINTER, tell_printed=answerable))  # which tells nobody a second time
+    number = await house.job(answerable=answerable)
+    fates = (Fate.PRINTED, Fate.FAILED, Fate.LEFT_OUT)
+    await house.store.record_documents(
+        number,
+        [
+            DocumentRecord(number=place, name=f"{fate}.pdf", format="application/pdf", pages=1, fate=fate, detail="so")
+            for place, fate in enumerate(fates, 1)
+        ],
+    )
+    await house.end(number, Event.COMPLETE, "job-completed-with-errors")
+    teller = house.teller()
+    await teller.look()
+    mails = {mail.recipient: read(mail) for mail in await house.queue()}
+    assert sorted(mails) == ["ada@example.com"] * answerable + ["sam@example.com"]
+    for mail in mails.values():
+        assert mail["subject"] == "Not all printed on phaser360: Report"
+        assert 'Document  2, "failed.pdf": so\n' in mail.get_content().replace("\r\n", "\n")
+    await teller.look()
+    assert await house.queue() == []
+    assert await house.store.occurrences(10) == []
 
 
 async def test_both_hear_of_an_uncertain_job(house: House) -> None:

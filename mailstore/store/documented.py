@@ -32,7 +32,7 @@ _MESSAGE_OF = Statement(
 )
 _ADD_DOCUMENT = Statement(sa.insert(DOCUMENT), *(column.name for column in DOCUMENT.c))
 DROP_DOCUMENTS = Statement(sa.delete(DOCUMENT).where(DOCUMENT.c.job_id == given("job")))
-_PRINTED = Statement(
+PRINTED = Statement(
     sa.update(DOCUMENT)
     .where(DOCUMENT.c.job_id == given("job"), DOCUMENT.c.fate == word(Fate.READY))
     .values(fate=word(Fate.PRINTED))
@@ -134,7 +134,7 @@ class Documented:
         self._along(lambda rows: _record(rows, job_id, documents))
 
     async def documents_printed(self, job_id: int) -> None:
-        self._along(lambda rows: rows.change(_PRINTED, job=job_id))
+        self._along(lambda rows: rows.change(PRINTED, job=job_id))
 
     def _along(self, work: Callable[[Rows], object]) -> None:
         noted = self.committer.submit(work, Wanted.LATER)

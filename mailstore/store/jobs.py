@@ -175,8 +175,6 @@ def _end(event: Event) -> Statement:
     )
 
 
-_TOLD_OF = {Event.COMPLETE: Occasion.COMPLETED, Event.ABORT: Occasion.ABORTED}
-
 _CANCEL_SOME = Statement(
     sa.update(JOB)
     .where(
@@ -272,8 +270,12 @@ def closed(
         rows.change(_EMPTY, which=maildrop, less=size, fewer=1, completed=completed)
     ((answerable,),) = rows.all(_MESSAGE_ENDED, message=message_id, now=now)
     # Most senders may not be answered, and then a printed job pays for nothing more than it always did.
-    if event is Event.ABORT or (event is Event.COMPLETE and answerable):
-        occurred(rows, _TOLD_OF[event], printer, reasons, detail, now, job_id)
+    if event is Event.ABORT:
+        occurred(rows, Occasion.ABORTED, printer, reasons, detail, now, job_id)
+    elif event is Event.COMPLETE and "job-completed-with-errors" in reasons:
+        occurred(rows, Occasion.INCOMPLETE, printer, reasons, detail, now, job_id)
+    elif event is Event.COMPLETE and answerable:
+        occurred(rows, Occasion.COMPLETED, printer, reasons, detail, now, job_id)
 
 
 def forget(rows: Rows, printer: str, now: float) -> Steps[list[int]]:

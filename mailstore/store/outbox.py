@@ -15,6 +15,7 @@ class Occasion(StrEnum):
     """Of what somebody may have to be told."""
 
     COMPLETED = "completed"  # a job whose sender may be answered
+    INCOMPLETE = "incomplete"  # a job of which not all documents printed
     ABORTED = "aborted"
     UNCERTAIN = "uncertain"  # x-delivery-unknown
     HELD = "held"  # account-limit-reached

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from mailstore.failure import PermanentFailure
 from mailstore.job import DeliveryProof, Event, IllegalTransition, JobState, advance
-from mailstore.store import accepting, jobs, parts, tracing
+from mailstore.store import accepting, documented, jobs, parts, tracing
 from mailstore.store.blobs import Place, Placed
 from mailstore.store.committer import Rows
 from mailstore.store.contract import Recipient
@@ -107,6 +107,8 @@ class _Asked:
             let_pass=int(waived),
         )
         if state.ended:
+            if event is Event.COMPLETE:
+                self._rows.change(documented.PRINTED, job=self._job_id)
             if parts.INCOMING in self.reasons:
                 self.dropped = parts.let_go(self._rows, self._job_id)
             jobs.closed(

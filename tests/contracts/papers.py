@@ -69,6 +69,17 @@ async def test_what_was_ready_is_printed(opened: Opener) -> None:
     assert await store.documents(other) == [*RECORDS]
 
 
+async def test_what_counts_as_printed_is_printed(opened: Opener) -> None:
+    store = await opened()
+    job_id, lease = await message(store), await held(store)
+    await store.record_documents(job_id, RECORDS)
+    assert await store.sending(lease, job_id, 0)
+    assert await store.move(lease, job_id, Event.DOUBT, reasons=["job-suspended", "x-delivery-unknown"])
+    assert [one.fate for one in await store.documents(job_id)][:2] == [Fate.READY] * 2
+    assert await store.decide(job_id, "ada", printed=True)
+    assert [one.fate for one in await store.documents(job_id)] == [Fate.PRINTED] * 2 + [Fate.LEFT_OUT, Fate.FAILED]
+
+
 async def test_documents_are_of_a_job(opened: Opener) -> None:
     store = await opened()
     await store.record_documents(7, RECORDS)
