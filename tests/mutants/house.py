@@ -288,6 +288,14 @@ HOUSE: Final = (
         test="tests/test_guessing.py::test_who_is_sure_to_be_refused_does_not_wait_for_it",
     ),
     Defence(
+        name="copies are capped",
+        why="One mail must not empty a printer: how many copies it may ask for is the printer's to say.",
+        file="mailstore/ticket_words.py",
+        text="if 0 < printer.max_copies < ticket.copies:",
+        instead="if False:",
+        test="tests/test_ticket_words.py::test_what_a_printer_allows",
+    ),
+    Defence(
         name="addresses are given away by few",
         why="An address to give away is a right to print: only who may set the printer makes, sees and revokes them.",
         file="appliance/capabilities.py",
