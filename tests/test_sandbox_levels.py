@@ -160,11 +160,11 @@ async def test_under_bubblewrap_the_network_is_another(tmp_path: Path) -> None:
         pytest.skip("user namespaces are refused here")
     os.mkfifo(tmp_path / "pipe")
     running = asyncio.create_task(
-        sandbox._run(["bash", "-c", "exec 3>pipe; read <&3"], tmp_path, DEADLINE, (), Limits(), Level.BUBBLEWRAP)
+        sandbox._run(["bash", "-c", "exec 3>pipe; exec sleep 60"], tmp_path, DEADLINE, (), Limits(), Level.BUBBLEWRAP)
     )
     with await asyncio.to_thread((tmp_path / "pipe").open, "rb"):
         leader = next(child for child in watching.descendants(os.getpid()) if _name(child) == "bwrap")
-        inner = [child for child in watching.descendants(leader) if _name(child) == "bash"]
+        inner = [child for child in watching.descendants(leader) if _name(child) == "sleep"]
         for kind in ("net", "pid", "mnt", "ipc", "user"):
             assert _namespace(inner[0], kind) != _namespace(os.getpid(), kind)
         running.cancel()
