@@ -97,7 +97,8 @@ def _kind(found: Surveyed) -> str:
         return f"{found.said} ({found.defect})"
     if found.empty:
         return f"{found.said} (empty)"
-    return found.said
+    why = found.unprintable
+    return f"{found.said} ({why})" if "send it" in why else found.said
 
 
 class Surveyor:

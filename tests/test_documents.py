@@ -105,6 +105,14 @@ def test_half_a_document_is_refused() -> None:
         extract(message, "7")
 
 
+def test_of_what_is_only_shown_there_is_what_there_is() -> None:
+    message = crlf("Content-Type: image/png\nContent-Transfer-Encoding: base64\n\n") + base64.b64encode(PDF)[:-5]
+    extractor = Extractor(["1"], shown=["1"])
+    octets = b"".join(octets for _, octets in (*extractor.feed(message), *extractor.close()))
+    assert len(octets) > 9000
+    assert PDF.startswith(octets)
+
+
 def test_an_extraction_ends_early() -> None:
     message = mail((PDF, "application/pdf", "a.pdf"), (bytes(9000), "application/x-thing", "b"))
     extractor = Extractor(["2"])
