@@ -14,6 +14,7 @@ already: a document is finished before anybody connects.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection
 from typing import Final, Protocol
@@ -30,6 +31,7 @@ from printerbridge.firewall.sections import BLANK, UEL, Event, Exit, Sections, r
 from printerbridge.firewall.text import PlainText
 
 HEAD: Final = 2048
+MOST_DROPPED: Final = 100_000
 _F = DocumentFormat
 _FITS: Final = {
     _F.POSTSCRIPT: frozenset({_F.POSTSCRIPT, _F.EPS}),
@@ -41,6 +43,8 @@ _FITS: Final = {
 """What a document in a printer's language may look like."""
 _TOLD_BY_ITSELF: Final = frozenset({_F.PDF, _F.PCLXL, _F.PWG})
 """Each of these has a beginning of its own; PostScript and PCL may begin like text."""
+_RESET: Final = b"\x1bE"
+_ANOTHER: Final = re.compile(rb"%!PS|%PDF-|HP-PCL XL|@PJL", re.IGNORECASE)
 _LOOKS: Final = frozenset({*_FITS, _F.EPS, _F.DOS_EPS, _F.PCLM, _F.HPGL, _F.ESCP, _F.CUPS_RASTER, _F.URF})
 
 
@@ -89,13 +93,17 @@ class Filter:
         self._entered: Entered | None = None
         self._head = bytearray()
         self._look: _Look | None = None
+        self._tail = b""  # of what was given out of the document
         self._documents = 0
         self._last = False  # nothing may follow
 
     def feed(self, octets: bytes) -> bytes:
         if self._text is not None:
             return self._text.feed(octets)
-        return b"".join([self._take(event) for event in self._sections.feed(octets)])
+        made = b"".join([self._take(event) for event in self._sections.feed(octets)])
+        if self.dropped.total() > MOST_DROPPED:
+            raise refused(f"the document holds more than {MOST_DROPPED} things that may not pass; send it as PDF")
+        return made
 
     def close(self) -> bytes:
         if self._text is not None:
@@ -148,7 +156,7 @@ class Filter:
 
     def _document(self, octets: bytes) -> bytes:
         if self._look is not None:
-            return self._look.feed(octets)
+            return self._guarded(self._look.feed(octets))
         self._head += octets
         if len(self._head) < HEAD:
             return b""
@@ -159,8 +167,8 @@ class Filter:
         if self._head and (not self._sections.wrapped or self._head.strip(BLANK)):
             made = self._begin()
         if self._look is not None:
-            made += self._look.close()
-        self._look, self._entered = None, None
+            made += self._guarded(self._look.close())
+        self._look, self._entered, self._tail = None, None, b""
         self._head.clear()
         return made
 
@@ -169,7 +177,7 @@ class Filter:
             raise refused("something follows behind the document's raster; send it as PDF")
         head = bytes(self._head)
         self._head.clear()
-        format_ = self._format(sniff(head.lstrip(BLANK)))
+        format_ = self._format(sniff(head[:HEAD].lstrip(BLANK)))
         if format_ not in self._formats:
             raise refused(
                 f"it holds a document of the format {format_.value}, which this printer does not take; send PDF"
@@ -177,10 +185,22 @@ class Filter:
         if not self._passes(format_):
             raise refused(f"{format_.value} may not reach this printer as it came from this sender; send PDF")
         before = self._before(format_)
+        if format_ is _F.PCL:
+            if not before and _ANOTHER.search(head[:HEAD]):
+                raise refused("it is PCL and holds the beginning of another language; send it as PDF")
+            # What is taken out may be what a printer would have known the language by.
+            before += b"" if head.startswith(_RESET) else _RESET
         self._look = self._looking(format_)
         self._last = format_ is _F.PWG
         self._documents += 1
-        return before + self._look.feed(head)
+        return before + self._guarded(self._look.feed(head))
+
+    def _guarded(self, octets: bytes) -> bytes:
+        """No UEL may come about where something was taken out."""
+        if UEL in self._tail + octets[: len(UEL)] or UEL in octets:
+            raise refused("it holds a UEL in pieces; send it as PDF")
+        self._tail = (self._tail + octets[-len(UEL) :])[1 - len(UEL) :]
+        return octets
 
     def _format(self, looks: DocumentFormat) -> DocumentFormat:
         """What the document that begins is.  Raises if that cannot be said for certain."""

@@ -28,6 +28,7 @@ _INTRO: Final = re.compile(rb"\x1b([!-/])([`-~]?)")
 _PARAMETER: Final = re.compile(rb"([+-]?[0-9]*+(?:\.[0-9]*+)?)([@-~])")
 _SWITCH: Final = re.compile(rb"\x1b(?:%[+-]?[0-9]{1,3}([AB])|(E))")
 _SWITCH_BEGUN: Final = re.compile(rb"\x1b(?:%(?:[+-]?[0-9]{0,3})?)?\Z")
+_ESCAPES: Final = re.compile(rb"\x1b++")
 _NUMBER: Final = re.compile(rb"\+?0*([0-9]{1,5})(?:\.[0-9]*)?|")
 
 
@@ -129,6 +130,10 @@ class Pcl:
         if not second and not self._final:
             raise _Incomplete
         self._dropped[DISPLAY.get(second, OTHER)] += 1
+        if second == b"\x1b":
+            run = _ESCAPES.match(data, at)
+            assert run is not None
+            return b"", run.end() - 1
         return b"", at + (2 if b"0" <= second <= b"~" else 1)
 
     def _parameters(self, data: bytes, start: int, at: int, group: bytes) -> tuple[bytes, int]:

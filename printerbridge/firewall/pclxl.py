@@ -25,12 +25,13 @@ _AHEAD: Final = 8  # octets that decide on a value whether it is PageCopies
 
 def _tags(*, final: bool) -> re.Pattern[bytes]:
     """As many tags as possible that pass; values only where it is seen that they are no PageCopies (attribute 49)."""
-    parts = [rb"[\0\t-\r ]", rb"[ABCDGHIO-U]", rb"[\x60-\xb9]", rb"\xf8[^\x31]", rb"\xf9(?!\x31\0|\0\x31).."]
+    parts = [rb"[\0\t-\r A-DG-IO-U\x60-\xb9]++", rb"\xf8[^\x31]", rb"\xd1.{4}", rb"\xd3.{4}"]
     for kind, size in _SIZES.items():
         ahead = b"" if final else b"(?=.{%d})" % (size + 2)
         parts.append(b"\\x%02x%b(?!.{%d}\\xf8\\x31).{%d}" % (kind, ahead, size, size))
         for more, times in ((0x10, 2), (0x20, 4)):  # a pair, a box
             parts.append(b"\\x%02x.{%d}" % (kind + more, size * times))
+    parts.append(rb"\xf9(?!\x31\0|\0\x31)..")
     return re.compile(b"(?:" + b"|".join(parts) + b")*+", re.DOTALL)
 
 
@@ -60,16 +61,21 @@ class PclXl:
                 self._held = data
                 return b""
         made: list[bytes] = []
-        kept = 0
+        kept, tags = 0, _TAGS[self._final]
         while at < len(data):
             if self._left:
                 step = min(self._left, len(data) - at)
                 self._left -= step
                 at += step
                 continue
-            found = _TAGS[self._final].match(data, at)
+            found = tags.match(data, at)
             assert found is not None
             at = found.end()
+            if at + 4 <= len(data) and data[at] == 0xC8 and data[at + 1] == 0xC1:  # a text, and most of what stops here
+                at += 4 + self._number(data[at + 2 : at + 4])
+                if at > len(data):
+                    self._left, at = at - len(data), len(data)
+                continue
             if at == len(data):
                 break
             words, after = self._tag(data, at)

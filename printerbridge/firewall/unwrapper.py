@@ -55,8 +55,8 @@ class Unwrapper:
 
     def _document(self, octets: bytes) -> bytes:
         if not self._begun or self._ended:
-            octets = octets.lstrip(b"\0\x04") if not self._ended else octets.strip(BLANK)
-            if not octets or (self._sections.wrapped and not octets.strip(BLANK)):
+            octets = octets.lstrip(BLANK if self._sections.wrapped else b"\0\x04")
+            if not octets:
                 return b""
         if self._ended:
             raise refused("the document holds several documents behind one another; send each of them for itself")
