@@ -197,14 +197,6 @@ def from_attributes(attributes: Mapping[str, Sequence[bytes]]) -> Reading:
         members=members,
         limits=_limits(source),
         unverified_ok=source.one("printpostUnverifiedOk", read_flag, False),
-        raw=_trust(source, "printpostRaw", Raw.INSIDER),
-        unfiltered=_trust(source, "printpostUnfiltered", Raw.NOBODY),
-        body=source.one("printpostBody", lambda value: Body(value.lower()), Body.ALONE),
-        color=source.one("printer-color-supported", read_flag, False),
-        max_copies=_max_copies(source),
-        media=_media(source),
-        ticket=source.one("printpostTicket", read_ticket, NO_TICKET),
-        confidential=source.has("printpostConfidential") and source.must("printpostConfidential", read_flag),
         location=source.one("printer-location", read_text, ""),
         model=source.one("printer-make-and-model", read_text, ""),
         network_address=network_address,
@@ -212,6 +204,7 @@ def from_attributes(attributes: Mapping[str, Sequence[bytes]]) -> Reading:
         gateway=source.one("printpostGateway", read_ip, ""),
         hardware_address=source.one("macAddress", read_hardware_address, ""),
     )
+    printer = _with_printing(printer, source)
     return Reading(printer, tuple(source.complaints))
 
 
@@ -255,6 +248,21 @@ def checked(printer: Printer) -> Printer:
         netmask=check(printer.netmask, lambda value: read_netmask(value, network_address)) if printer.netmask else "",
         gateway=check(printer.gateway, read_ip) if printer.gateway else "",
         hardware_address=check(printer.hardware_address, read_hardware_address) if printer.hardware_address else "",
+    )
+
+
+def _with_printing(printer: Printer, source: Source) -> Printer:
+    """The printer with what prints on it, and how."""
+    return replace(
+        printer,
+        raw=_trust(source, "printpostRaw", Raw.INSIDER),
+        unfiltered=_trust(source, "printpostUnfiltered", Raw.NOBODY),
+        body=source.one("printpostBody", lambda value: Body(value.lower()), Body.ALONE),
+        color=source.one("printer-color-supported", read_flag, False),
+        max_copies=_max_copies(source),
+        media=_media(source),
+        ticket=source.one("printpostTicket", read_ticket, NO_TICKET),
+        confidential=source.has("printpostConfidential") and source.must("printpostConfidential", read_flag),
     )
 
 
