@@ -25,16 +25,19 @@ LEVEL3 = Converter(
     source=DocumentFormat.PDF,
     language=Language.POSTSCRIPT,
     command=lambda task: _command(task, "-ps", "-level3"),
+    cost=2,
 )
 LEVEL2 = Converter(
     name="pdf-to-postscript2",
     source=DocumentFormat.PDF,
     language=Language.POSTSCRIPT2,
     command=lambda task: _command(task, "-ps", "-level2"),
+    cost=3,
 )
 AGAIN = Converter(
     name="pdf-to-pdf",
     source=DocumentFormat.PDF,
     language=Language.PDF,
     command=lambda task: _command(task, "-pdf"),
+    cost=2,
 )

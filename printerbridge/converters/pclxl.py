@@ -16,5 +16,5 @@ def _command(task: Task) -> list[str]:
 
 
 PCLXL = Converter(
-    name="postscript-to-pclxl", source=DocumentFormat.POSTSCRIPT, language=Language.PCLXL, command=_command
+    name="postscript-to-pclxl", source=DocumentFormat.POSTSCRIPT, language=Language.PCLXL, command=_command, cost=3
 )

@@ -19,4 +19,6 @@ def _command(task: Task) -> list[str]:
     return ghostscript.command(task, "pdfwrite", "-dAutoRotatePages=/None", *LOSSLESS)
 
 
-PDF = Converter(name="postscript-to-pdf", source=DocumentFormat.POSTSCRIPT, language=Language.PDF, command=_command)
+PDF = Converter(
+    name="postscript-to-pdf", source=DocumentFormat.POSTSCRIPT, language=Language.PDF, command=_command, cost=10
+)
