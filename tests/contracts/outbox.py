@@ -50,6 +50,18 @@ async def test_who_may_be_answered_hears_of_his_job(opened: Opener, answerable: 
     assert await happened(store) == [(Occasion.COMPLETED, "phaser", job_id)][: int(answerable)]
 
 
+@pytest.mark.parametrize("answerable", [True, False])
+async def test_a_job_of_which_not_all_printed_is_an_occurrence(opened: Opener, answerable: bool) -> None:
+    store = await opened()
+    (job_id,) = await receive(store, recipient("phaser"), answerable=answerable)
+    lease, reasons = await held(store), ["job-completed-with-errors"]
+    assert await store.sending(lease, job_id, 0)
+    assert await store.end(lease, job_id, Event.COMPLETE, reasons=reasons, proof=DeliveryProof.NONE, detail="why")
+    (found,) = await store.occurrences(10)
+    assert (found.occasion, found.job_id, found.detail) == (Occasion.INCOMPLETE, job_id, "why")
+    assert found.reasons == ("job-completed-with-errors",)
+
+
 async def test_every_abort_is_an_occurrence_and_no_cancel_is(opened: Opener) -> None:
     store = await opened()
     lease = await held(store)

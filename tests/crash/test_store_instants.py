@@ -15,6 +15,7 @@ import pytest
 
 from mailstore.store.contract import Role
 from mailstore.store.outbox import Occasion
+from mailstore.store.papers import Fate
 from mailstore.store.sql import SqlStore, open_store
 from tests.crash.victim import bring_part, join
 
@@ -149,6 +150,24 @@ async def test_an_occurrence_is_there_once_if_it_happened(
             assert job.state == found
             assert await now.occasions() == occasions
             assert {each.job_id for each in await now.appliance.occurrences(10)} <= {job.id}
+
+
+@pytest.mark.parametrize(
+    ("crash_at", "fates"),
+    [
+        ("3-after-sync", [Fate.READY]),
+        ("4-before-sync", [Fate.READY]),
+        ("4-after-sync", [Fate.PRINTED]),
+    ],
+)
+async def test_documents_are_printed_with_their_job(tmp_path: Path, crash_at: str, fates: list[Fate]) -> None:
+    """They have no sync of their own: those of the job's instants are theirs."""
+    await run_victim(tmp_path, 1000, crash_at, "papers")
+    async with left(tmp_path) as now:
+        (job,) = await now.appliance.jobs()
+        assert [one.fate for one in await now.appliance.documents(job.id)] == fates
+        assert await now.appliance.thumbnail(job.id, 1, 1) == b"PNG"
+        assert (job.state == "completed") == (fates == [Fate.PRINTED])
 
 
 @pytest.mark.parametrize(

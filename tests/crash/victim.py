@@ -9,10 +9,12 @@ from pathlib import Path
 from mailstore.job import DeliveryProof, Event
 from mailstore.store.contract import Envelope, Recipient, Role, Store
 from mailstore.store.outbox import OutgoingMail
+from mailstore.store.papers import DocumentRecord, Fate
 from mailstore.store.splitting import Part, SplitLimits, SplitMail
 from mailstore.store.sql import open_store
 
 FAR = 4_000_000_000.0
+DOCUMENT = DocumentRecord(number=1, name="report.pdf", format="application/pdf", pages=1, fate=Fate.READY)
 RECIPIENT = Recipient(maildrop="phaser", address="phaser@example.com", quota=10**9, fields=b"")
 
 
@@ -40,8 +42,13 @@ async def main(folder: Path, runtime: Path, size: int, way: str) -> None:
     assert lease is not None
     assert await bridge.claim(lease, job_id, ["job-transforming"])
     print("claimed", flush=True)
+    if way == "papers":
+        await bridge.record_documents(job_id, [DOCUMENT])
+        assert await bridge.keep_thumbnail(job_id, 1, 1, b"PNG")
     assert await bridge.sending(lease, job_id, 0)
     print("sending", flush=True)
+    if way == "papers":
+        await bridge.documents_printed(job_id)
     event, reason = Event.COMPLETE, "job-completed-successfully"
     if way == "abort":
         event, reason = Event.ABORT, "aborted-by-system"
