@@ -6,14 +6,16 @@ import asyncio
 import io
 from pathlib import Path
 
+import pypdfium2
 import pytest
-from PIL import ImageFont
+from PIL import Image, ImageFont
 
 from mailstore.directory.records import Language
 from mailstore.document_format import DocumentFormat
 from mailstore.failure import PermanentFailure
 from printerbridge.convert import Converted, convert
-from printerbridge.converters import text, typeset
+from printerbridge.converters import text
+from printerbridge.programs import typeset
 from tests import documents
 
 
@@ -49,6 +51,12 @@ async def _output(path: Path, *argv: str) -> str:
         ("iso-8859-7", "iso8859-7", "Ξεσκεπάζω"),
         ("koi8-r", "koi8-r", "Съешь ещё"),
         ("utf-8", "cp1252", "wrongly declared: é"),
+        ("iso-2022-jp", "iso2022_jp", "印刷の見本 かな"),
+        ("shift_jis", "cp932", "①印刷の見本"),
+        ("gb2312", "gb18030", "打印测试 龘"),
+        ("big5", "big5hkscs", "列印測試"),
+        ("ks_c_5601-1987", "cp949", "인쇄 뷁"),
+        ("iso-8859-8-i", "utf-8", "Ωmega"),
         ("no-such-charset", "utf-8", documents.TEXT),
         ("zip", "utf-8", documents.TEXT),
     ],
@@ -69,6 +77,90 @@ async def test_text_is_drawn_with_its_own_glyphs(tmp_path: Path) -> None:
     assert row is not None
     assert abs((row[2] - row[0]) / 3 - 60 * 6.02) < 3  # sixty columns, in points
     assert documents.difference(*pages) > 0.2
+
+
+def _runs(dark: list[bool], gap: int) -> list[tuple[int, int]]:
+    """Where the true begins and ends; a gap up to `gap` counts as nothing."""
+    runs: list[tuple[int, int]] = []
+    for at in (at for at, true in enumerate(dark) if true):
+        if runs and at - runs[-1][1] <= gap:
+            runs[-1] = (runs[-1][0], at + 1)
+        else:
+            runs.append((at, at + 1))
+    return runs
+
+
+def _rows_of_ink(page: Image.Image, gap: int = 5) -> list[list[tuple[int, int]]]:
+    """For each row of text, where its dark begins and ends, in pixels from the left."""
+    dark = page.point(lambda value: 255 if value < 150 else 0)
+    down = [dark.crop((0, y, dark.width, y + 1)).getbbox() is not None for y in range(dark.height)]
+    return [
+        _runs([dark.crop((x, top, x + 1, bottom)).getbbox() is not None for x in range(dark.width)], gap)
+        for top, bottom in _runs(down, 5)
+    ]
+
+
+@pytest.mark.slow
+async def test_scripts_from_right_to_left_begin_at_the_right(tmp_path: Path) -> None:
+    hello = "\u0645\u0631\u062d\u0628\u0627"
+    words = f"Latin\n\n\u05e9\u05dc\u05d5\u05dd\n\n{hello} {hello}\n\nalso Latin: {hello}\n"
+    converted = await _set(tmp_path, words.encode())
+    (page,) = documents.pages_of(converted.path, dpi=72)
+    latin, hebrew, arabic, mixed = ((row[0][0], row[-1][1]) for row in _rows_of_ink(page))
+    margin, edge = 53, 595 - 53
+    for row in (latin, mixed):
+        assert abs(row[0] - margin) < 3
+        assert row[1] < 300
+    for row in (hebrew, arabic):
+        assert abs(row[1] - edge) < 3
+        assert row[0] > 300
+
+
+@pytest.mark.slow
+async def test_letters_join_and_marks_stand_on_them(tmp_path: Path) -> None:
+    apart = "\u0647\u200c" * 6  # with non-joiners between, a letter looks as it does alone
+    words = "\n\n".join((apart.replace("\u200c", ""), apart, apart, "x\u0323" * 8, "x" * 8))
+    (page,) = documents.pages_of((await _set(tmp_path, words.encode())).path, dpi=144)
+    joined, separate, again = (page.crop((800, 108 + line * 48, 1190, 132 + line * 48)) for line in range(3))
+    assert documents.ink(joined) > 0.01
+    assert documents.difference(separate, again) < 0.1 and documents.difference(joined, separate) > 0.2
+    marked, plain = _rows_of_ink(page, gap=0)[3:]
+    assert len(marked) == len(plain) == 8
+    assert marked[0][0] == plain[0][0]
+
+
+@pytest.mark.slow
+async def test_every_letter_that_pango_draws_has_a_glyph(tmp_path: Path) -> None:
+    converted = await _set(tmp_path, "印刷 かな 한국어 العربية עברית tiếng Việt ỳ".encode())
+    document = pypdfium2.PdfDocument(converted.path)
+    try:
+        text = document[0].get_textpage().get_text_range()
+    finally:
+        document.close()
+    assert "\ufffe" not in text
+    assert text.split()[:3] == ["印刷", "かな", "한국어"]
+
+
+@pytest.mark.slow
+async def test_wide_text_has_its_pages_and_columns(tmp_path: Path) -> None:
+    lines = "\u4e00\t<b>&amp;\n" + "line\n" * 99 + "\fafter the feed"
+    converted = await _set(tmp_path, lines.encode())
+    assert converted.pages == 3
+    shown = (await _output(converted.path, "pdftotext", "-layout")).split("\f")
+    assert shown[0].split("\n")[0].split() == ["\u4e00", "<b>&amp;"]
+    assert shown[0].split().count("line") == 60
+    assert shown[2].strip() == "after the feed"
+
+
+def test_very_long_text_is_set_with_boxes() -> None:
+    with pytest.raises(typeset.Unsuited):
+        list(typeset.paragraphs(["\u4e00\n"] * (typeset.MAX_WIDE + 2)))
+    font = typeset.Font(text.font().read_bytes())
+    plain = [documents.TEXT, "\u200eBidi marks\u200f, \ufe0f\x07\u00a0controls", "e\u0301"]
+    assert list(typeset.suited(plain, font)) == plain
+    for char in ("\u4e00", "\u05d0", "\u0627", "x\u0323", "\u0e01"):
+        with pytest.raises(typeset.Unsuited):
+            list(typeset.suited([*plain, char], font))
 
 
 async def test_text_pages_follow_form_feeds_and_the_paper(tmp_path: Path) -> None:

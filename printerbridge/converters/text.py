@@ -1,42 +1,47 @@
-"""Plain text to PDF: `typeset.py`, run as a program of its own because it reads what a stranger wrote.
+"""Plain text to PDF: `programs/typeset.py`, in a process of its own because it reads what a stranger wrote.
 
-The font is DejaVu Sans Mono: free, on every distribution, with Latin, Greek, Cyrillic and the box characters.
+The font is DejaVu Sans Mono: free, on every distribution, with Latin, Greek, Cyrillic and the box characters.  What it
+lacks is drawn by Pango with the fonts of the system.
 """
 
 from __future__ import annotations
 
-import codecs
-import sys
 from functools import cache
 from pathlib import Path
 
+from mailstore import charset
 from mailstore.directory.records import Language
 from mailstore.document_format import DocumentFormat
 from mailstore.failure import TransientFailure
-from printerbridge.converters import typeset
+from printerbridge.converters import python
 from printerbridge.converters.contract import Converter, Task
 
 _FONT_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts")
 
-# What a mail may call its text.  Python has codecs that are no charsets (zip, idna), so a name is only looked up here.
-# What calls itself us-ascii or iso-8859-1 is in truth windows-1252, which holds both (WHATWG Encoding section 4.2).
-_CHARSETS = {
+# What calls itself so is often a superset, which reads it as well (WHATWG Encoding section 4.2).
+_IN_FACT = {
     "ascii": "cp1252",
-    "iso8859-1": "cp1252",
-    "utf-8": "utf-8-sig",
-    **{name: name for name in ("utf-16", "utf-16-le", "utf-16-be", "koi8-r", "koi8-u", "mac-roman")},
-    **{name: name for name in ("cp437", "cp850", "cp852", "cp866", *(f"cp{n}" for n in range(1250, 1259)))},
-    **{name: name for name in (f"iso8859-{n}" for n in range(2, 17) if n != 12)},
+    "latin_1": "cp1252",
+    "iso8859_1": "cp1252",
+    "iso8859_9": "cp1254",
+    "iso8859_11": "cp874",
+    "tis_620": "cp874",
+    "utf_8": "utf-8-sig",
+    "utf_8_sig": "utf-8-sig",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "big5": "big5hkscs",
+    "shift_jis": "cp932",
+    "euc_kr": "cp949",
+    "iso2022_jp": "iso2022_jp_ext",
+    "iso2022_jp_1": "iso2022_jp_ext",
 }
 
 
-def encoding(charset: str) -> str:
+def encoding(label: str) -> str:
     """Python's name for a charset of RFC 2046 section 4.1.2; for one that is unknown, UTF-8."""
-    try:
-        name = codecs.lookup(charset).name
-    except (LookupError, ValueError):
-        name = "utf-8"
-    return _CHARSETS.get(name, "utf-8-sig")
+    name = charset.codec(label) or "utf_8"
+    return _IN_FACT.get(name, name)
 
 
 @cache
@@ -48,19 +53,14 @@ def font() -> Path:
     raise TransientFailure("4.3.5", "this server lacks the font DejaVu Sans Mono")
 
 
-def _interpreter() -> Path:
-    # The real one, since a virtual environment's is a link to it.
-    return Path(sys.executable).resolve()
-
-
 def _command(task: Task) -> list[str]:
     size = (f"{task.media.width:g}", f"{task.media.height:g}")
-    program = (str(_interpreter()), "-I", "-S", "-B", str(Path(typeset.__file__).resolve()))
-    return [*program, str(font()), task.source, task.output, encoding(task.charset), *size]
+    words = (str(font()), task.source, task.output, encoding(task.charset), *size)
+    return python.command("typeset", *words, packages=True)
 
 
 def _readable() -> tuple[Path, ...]:
-    return (Path(sys.base_prefix).resolve(), Path(typeset.__file__).resolve(), font())
+    return (*python.readable("typeset", packages=True), *python.readable("html"), font())
 
 
 TEXT = Converter(

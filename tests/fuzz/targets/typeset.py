@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from printerbridge.converters import typeset
+from printerbridge.programs import typeset
 
 WORDS = (b"\x0c", b"\n", b"\t", b"x\x08", b"\xcc\x81", b"\xe2\x80\x8b", b" ", b"word " * 8, b"\xc2\xa0", b"\r\n")
 

@@ -1,8 +1,11 @@
-"""A program that sets plain text in a fixed-width font and writes a PDF: `typeset.py FONT SOURCE OUTPUT ENCODING W H`.
+"""A program that sets plain text in a fixed-width font: `typeset.py PACKAGES FONT SOURCE OUTPUT ENCODING WIDTH HEIGHT`.
 
-It imports the standard library only, so that it starts fast and needs nothing but the interpreter where it is confined.
-Tabs stand at every eighth column, form feeds end pages, long lines break at a space where there is one, overstruck
-characters (X backspace Y) show the last.  Text runs from left to right; what the font lacks shows as a box.
+It writes a PDF by the standard library alone, so that it starts fast.  Tabs stand at every eighth column, form feeds
+end pages, long lines break at a space where there is one, overstruck characters (X backspace Y) show the last.
+
+Text with characters that the font lacks, or in a script that is more than one letter after another from left to right,
+is drawn by Pango with whatever fonts there are (`html.py`), each line in the direction of its first letter; unless it
+is very long, when such characters show as boxes.
 
 Security: reads strangers' octets, in a confined process.  Text is read in bounded pieces and each page is written when
 it is full, so memory does not grow with the document; the pages are counted and limited.  The font is the system's own.
@@ -11,6 +14,7 @@ it is full, so memory does not grow with the document; the pages are counted and
 from __future__ import annotations
 
 import codecs
+import importlib.util
 import re
 import struct
 import sys
@@ -18,12 +22,13 @@ import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 FONT_SIZE = 10.0  # points
 LEADING = 12.0
 MAX_PAGES = 10_000
 _PIECE = 1 << 14  # characters; a longer line is set as several
+MAX_WIDE = 30_000  # lines that Pango is asked for: 500 pages, in 20 seconds
 _OVERSTRUCK = re.compile(".\b")
 
 
@@ -116,6 +121,10 @@ class Font:
         """The glyph that draws `char`; 0, a box, if there is none."""
         return self._glyphs.get(ord(char), 0)
 
+    def has(self, char: str) -> bool:
+        """Whether the font can draw `char`."""
+        return ord(char) in self._glyphs
+
     def _outline(self, glyph: int) -> bytes:
         return self._tables[b"glyf"][self._loca[glyph] : self._loca[glyph + 1]]
 
@@ -167,7 +176,7 @@ class PDF:
     _CATALOG, _TREE, _TYPE0, _CID, _DESCRIPTOR, _PROGRAM, _UNICODE = range(1, 8)
 
     def __init__(self, file: BinaryIO, font: Font, width: float, height: float) -> None:
-        self._file, self._font, self._width, self._height = file, font, width, height
+        self._file, self._font, self.width, self.height = file, font, width, height
         self._offsets = dict[int, int]()
         self._used = dict[int, str]()
         self._pages = list[int]()
@@ -188,7 +197,7 @@ class PDF:
         self._file.write(b"\nendobj\n")
 
     def page(self, rows: list[str]) -> None:
-        top = self._height - self.margin - FONT_SIZE * self._font.ascent / self._font.units
+        top = self.height - self.margin - FONT_SIZE * self._font.ascent / self._font.units
         drawn = [f"BT /F {FONT_SIZE:g} Tf {LEADING:g} TL {self.margin:.2f} {top:.2f} Td"]
         drawn += [f"<{self._encoded(row)}> Tj T*" if row else "T*" for row in rows]
         number = self._UNICODE + 1 + 2 * len(self._pages)
@@ -205,7 +214,7 @@ class PDF:
         """The number of pages."""
         self._write_font()
         kids = " ".join(f"{number} 0 R" for number in self._pages)
-        box = f"[0 0 {self._width:g} {self._height:g}]"
+        box = f"[0 0 {self.width:g} {self.height:g}]"
         inherited = f"/MediaBox {box} /Resources << /Font << /F {self._TYPE0} 0 R >> >>"
         self._object(self._TREE, f"/Type /Pages /Count {len(self._pages)} /Kids [{kids}] {inherited}")
         self._object(self._CATALOG, f"/Type /Catalog /Pages {self._TREE} 0 R")
@@ -265,21 +274,105 @@ def _mended(error: UnicodeError) -> tuple[str, int]:
     return error.object[error.start : error.end].decode("cp1252", "replace"), error.end
 
 
-def main(font: str, source: str, output: str, encoding: str, width: str, height: str) -> int:
+class Unsuited(Exception):
+    """There is text that cannot be set letter by letter in the font."""
+
+
+def suited(pieces: Iterable[str], font: Font) -> Iterator[str]:
+    """`pieces`, as long as they can be set.  Raises `Unsuited`."""
+    known = set[str]()
+    for piece in pieces:
+        if not piece.isascii():
+            for char in set(unicodedata.normalize("NFC", piece)) - known:
+                if not _suits(char, font):
+                    raise Unsuited
+                known.add(char)
+        yield piece
+
+
+def _suits(char: str, font: Font) -> bool:
+    category = unicodedata.category(char)
+    if category in ("Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp") or "\ufe00" <= char <= "\ufe0f":
+        return True  # nothing to be seen, with any font
+    return not category.startswith("M") and unicodedata.bidirectional(char) not in ("R", "AL", "AN") and font.has(char)
+
+
+def paragraphs(pieces: Iterable[str]) -> Iterator[str]:
+    """HTML of the lines of a text.  Raises `Unsuited` if there are too many."""
+    feed = ""
+    for count, line in enumerate(pieces):
+        if count > MAX_WIDE:
+            raise Unsuited
+        for index, part in enumerate(line.rstrip("\n").split("\f")):
+            feed = " class=feed" if index else feed
+            if not part and index:
+                continue
+            kept = "".join(char for char in _OVERSTRUCK.sub("", part).expandtabs(8) if char >= " ").rstrip()
+            strong = (unicodedata.bidirectional(char) for char in kept)
+            first = next((way for way in strong if way in ("L", "R", "AL")), "L")  # UAX #9, P2
+            direction = "" if first == "L" else " dir=rtl"
+            text = kept.replace("&", "&amp;").replace("<", "&lt;")
+            yield f"<p{feed}{direction}>{text or '<br>'}"
+            feed = ""
+
+
+def draw_wide(text: Iterable[str], file: BinaryIO, packages: str, pdf: PDF) -> int:
+    """Draw `text` by Pango as if it were set, and return the number of pages.  Raises `Unsuited` if it is too long."""
+    lines = "".join(paragraphs(text))
+    html = _letters()
+    html.prepare(packages)
+
+    def style(scale: float) -> str:
+        width, height, margin = (length / scale for length in (pdf.width, pdf.height, pdf.margin))
+        return (
+            f"@page {{ size: {width}pt {height}pt; margin: {margin}pt }}"
+            " body { margin: 0 } .feed { break-before: page }"
+            f"p {{ margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; orphans: 1; widows: 1;"
+            f" font: {FONT_SIZE}pt/{LEADING}pt DejaVu Sans Mono, monospace }}"
+        )
+
+    return int(html.draw(f"<!doctype html>{lines}", style, file, html.Fetcher({})))
+
+
+def _letters() -> Any:
+    spec = importlib.util.spec_from_file_location("letters", Path(__file__).with_name("html.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def set_narrow(text: Iterable[str], pdf: PDF) -> int:
+    """Set `text` letter by letter and return the number of pages.  Raises `ValueError` if there are too many."""
+    for count, page in enumerate(pages(rows(text, pdf.columns), pdf.rows), 1):
+        if count > MAX_PAGES:
+            raise ValueError(f"more than {MAX_PAGES} pages")
+        pdf.page(page)
+    return pdf.close()
+
+
+def main(packages: str, font: str, source: str, output: str, encoding: str, width: str, height: str) -> int:
     codecs.register_error("mended", _mended)
-    with (
-        Path(source).open(encoding=encoding, errors="mended") as text,
-        Path(output).open("wb") as file,
-    ):
-        pdf = PDF(file, Font(Path(font).read_bytes()), float(width), float(height))
-        pieces = iter(lambda: text.readline(_PIECE), "")
-        for count, page in enumerate(pages(rows(pieces, pdf.columns), pdf.rows), 1):
-            if count > MAX_PAGES:
-                sys.stderr.write(f"more than {MAX_PAGES} pages\n")
-                return 1
-            pdf.page(page)
-        sys.stdout.write(f"pages: {pdf.close()}\n")
-    return 0
+    letters, size = Font(Path(font).read_bytes()), (float(width), float(height))
+    for way in ("narrow", "wide", "boxes"):
+        with (
+            Path(source).open(encoding=encoding, errors="mended") as text,
+            Path(output).open("wb") as file,
+        ):
+            pieces = iter(lambda file=text: file.readline(_PIECE), "")  # type: ignore[misc]
+            pdf = PDF(file, letters, *size)
+            try:
+                if way == "wide":
+                    file.truncate(file.seek(0))
+                    count = draw_wide(pieces, file, packages, pdf)
+                else:
+                    count = set_narrow(suited(pieces, letters) if way == "narrow" else pieces, pdf)
+            except Unsuited:
+                continue
+            sys.stdout.write(f"pages: {count}\n")
+            return 0
+    return 1
 
 
 if __name__ == "__main__":
