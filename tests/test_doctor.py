@@ -30,6 +30,7 @@ from appliance.doctor.network import Answer, ask, greeting, taken
 from appliance.pop3.connection import Limits as Pop3Limits
 from appliance.smtp.limits import Limits as SmtpLimits
 from appliance.tls import open_certificate
+from mailstore.abilities import Abilities
 from mailstore.config import Relay, Settings
 from mailstore.directory.ldap import embedded
 from mailstore.directory.openldap import Identity
@@ -141,7 +142,24 @@ async def test_bubblewrap_that_gets_no_namespaces(tmp_path: Path, monkeypatch: p
     )
     wrapped.chmod(0o755)
     monkeypatch.setattr(machine, "PATH", str(tmp_path))
-    assert "allow user namespaces" in await only(machine.sandbox, stands(tmp_path), Level.WARNING)
+    assert "whether Landlock confines" in await only(machine.sandbox, stands(tmp_path), Level.NOTE)
+
+
+async def test_how_converters_are_confined_the_bridge_has_told(tmp_path: Path) -> None:
+    with short_folder() as short, pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(short))
+        store = await open_store(tmp_path, role=Role.TOOL)
+        house = stands(tmp_path, store=store)
+        try:
+            await store.set_abilities(Abilities(level="landlock", safe=True))
+            assert "by Landlock" in await only(machine.sandbox, house, Level.OK)
+            await store.set_abilities(Abilities(level="rlimits", safe=False))
+            poorly = await only(machine.sandbox, house, Level.WARNING)
+            assert "are refused; install bubblewrap and allow user namespaces" in poorly
+            await store.set_abilities(Abilities(level="rlimits", safe=False, risky=True))
+            assert "[bridge] risky says so" in await only(machine.sandbox, house, Level.WARNING)
+        finally:
+            await store.close()
 
 
 async def test_disk_and_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,9 +8,10 @@ import shutil
 import time
 from collections.abc import AsyncIterator
 
-from appliance.doctor.finding import Finding, error, ok, warning
+from appliance.doctor.finding import Finding, error, note, ok, warning
 from appliance.doctor.house import House
 from appliance.doctor.network import PATIENCE
+from mailstore.abilities import UNKNOWN
 from mailstore.directory.openldap import Software
 from mailstore.failure import Failure
 
@@ -22,9 +23,15 @@ PROGRAMS = {
     "pdfinfo": ("poppler-utils", "PDF cannot be converted"),
     "prlimit": ("util-linux", "no converter can be confined, so none is run"),
     "setpriv": ("util-linux", "no converter can be confined, so none is run"),
-    "bwrap": ("bubblewrap", "converters have resource limits only, and no namespaces of their own"),
+    "bwrap": ("bubblewrap", "converters are confined only where the kernel has Landlock"),
 }
 """Program -> its Debian package, and what does not work without it."""
+
+
+_BETTER = (
+    "install bubblewrap and allow user namespaces (sysctl kernel.unprivileged_userns_clone=1,"
+    " kernel.apparmor_restrict_unprivileged_userns=0), or run a kernel with Landlock (5.13 or later, named in its lsm=)"
+)
 
 
 async def programs(house: House) -> AsyncIterator[Finding]:
@@ -48,19 +55,26 @@ def missing(path: str) -> list[str]:
     return [program for program in PROGRAMS if shutil.which(program, path=path) is None]
 
 
-async def sandbox(_: House) -> AsyncIterator[Finding]:
-    bubblewrap = shutil.which("bwrap", path=PATH)
-    if bubblewrap is None:
-        return
-    if await confines(bubblewrap):
-        yield ok("sandbox", "converters run in namespaces of their own")
-    else:
+async def sandbox(house: House) -> AsyncIterator[Finding]:
+    told = await house.store.abilities() if house.store else UNKNOWN
+    if told.level == "landlock":
+        yield ok("sandbox", "converters are confined by Landlock and a filter of system calls")
+    elif not told.safe:
+        strangers = "are opened all the same, for [bridge] risky says so" if told.risky else "are refused"
         yield warning(
             "sandbox",
-            "bubblewrap gets no namespaces here, so converters have resource limits only: allow user namespaces (sysctl"
-            " kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0), in a container also"
-            " by its seccomp profile",
+            "converters have resource limits only: the bridge found neither user namespaces nor Landlock, so PostScript"
+            f" and Office documents of senders who are not proved {strangers}; {_BETTER}",
         )
+    elif bubblewrap := shutil.which("bwrap", path=PATH):
+        if await confines(bubblewrap):
+            yield ok("sandbox", "converters run in namespaces of their own")
+        elif told == UNKNOWN:  # or the bridge runs elsewhere, where they are not refused
+            yield note(
+                "sandbox",
+                "bubblewrap gets no namespaces here; whether Landlock confines converters, the bridge finds out when"
+                " it starts",
+            )
 
 
 async def confines(bubblewrap: str) -> bool:
