@@ -59,6 +59,8 @@ async def serve(settings: Settings) -> None:
             spool=settings.store.folder / "spool-bridge",
             media=settings.site.media,
             converters=settings.bridge.converters,
+            memory=settings.bridge.memory,
+            risky=settings.bridge.risky,
             guard=Guard(own_listeners(settings)),
         )
         await bridge.start()

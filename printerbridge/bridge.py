@@ -14,16 +14,19 @@ import socket
 from collections.abc import Awaitable, Iterable, Sequence
 from pathlib import Path
 
+from mailstore.abilities import Abilities
 from mailstore.directory.contract import Directory
 from mailstore.directory.records import Printer
 from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.job import JobState
 from mailstore.store.contract import LeaseLost, Store
-from printerbridge import device
+from printerbridge import device, sandbox
+from printerbridge.converters import office
 from printerbridge.device import Device
 from printerbridge.guard import Guard
 from printerbridge.journal import UNKNOWN
 from printerbridge.line import Line, Timing
+from printerbridge.slots import Slots
 from printerbridge.spool import Spool
 
 log = logging.getLogger(__name__)
@@ -37,7 +40,9 @@ class Bridge:
     """Drains the maildrops of all printers that have a device address.
 
     `spool` is a folder of the data disk that is this bridge's alone; `media` the PWG name of the paper for documents
-    that do not say; `converters` how many conversions may run at once; `guard` knows the addresses never to be dialed.
+    that do not say; `converters` how many conversions may run at once, in `memory` octets together; `risky`: strangers'
+    PostScript and Office documents are opened even where converters are poorly confined; `guard` knows the addresses
+    never to be dialed.
     """
 
     def __init__(
@@ -48,6 +53,8 @@ class Bridge:
         spool: Path,
         media: str,
         converters: int,
+        memory: int = 4 << 30,
+        risky: bool = False,
         timing: Timing | None = None,
         guard: Guard | None = None,
     ) -> None:
@@ -55,7 +62,8 @@ class Bridge:
         self._directory = directory
         self._timing = timing or Timing()
         self._guard = guard or Guard()
-        self._spool = Spool(store, spool, media=media, converters=converters)
+        self._spool = Spool(store, spool, media=media, slots=Slots(converters, memory))
+        self._risky = risky
         self._owner = f"bridge:{socket.gethostname()}:{os.getpid()}"
         self._seats: dict[str, Device] = {}  # printer -> where its jobs go
         self._entries: dict[Device, dict[str, Printer]] = {}
@@ -78,7 +86,12 @@ class Bridge:
             raise PermanentFailure(
                 "5.3.5", f"the spool folder {error.filename} cannot be used: {error.strerror}"
             ) from None
+        level = await sandbox.level()
+        able = Abilities(level=level.value, safe=level.safe, risky=self._risky, office=office.available())
+        self._spool.can(able)
+        await self._store.set_abilities(able)
         self._watching = [
+            asyncio.create_task(self._spool.previews.run(), name="previews"),
             asyncio.create_task(self._listen(), name="doorbell"),
             asyncio.create_task(self._look(), name="look"),
         ]

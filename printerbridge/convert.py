@@ -1,7 +1,7 @@
-"""From a document to a language that the printer speaks: which way, and going it.
+"""From a document to a language that the printer speaks: going the way that `printerbridge.route` finds.
 
-The way is the shortest in a table of converters (`printerbridge.converters`); a document in the printer's own language
-goes as it is.  Each step is a confined child that reads one file of the job's folder and writes another.
+Each step is a confined child that reads one file of the job's folder and writes another.  A PDF that a step cannot read
+is repaired once.
 
 Security: nothing here opens a document.  Even counting a PDF's pages and asking whether it is encrypted is done by a
 confined child; of what the children leave, only sizes and their own short report are read, as hostile input.
@@ -23,63 +23,32 @@ from mailstore.directory.records import Language
 from mailstore.document_format import DocumentFormat
 from mailstore.failure import Failure, PermanentFailure, TransientFailure
 from mailstore.passage import no_way
-from mailstore.ticket import Sides
+from mailstore.ticket import NO_TICKET, ColorMode, Ticket
 from printerbridge import sandbox
-from printerbridge.converters import CONVERTERS, ghostscript, pdfwrite
+from printerbridge.converters import arrange, cairo, eps, ghostscript, mono
 from printerbridge.converters.contract import Converter, Media, Task
-
-Route = tuple[Converter, ...]
+from printerbridge.route import Route, route, spoken
+from printerbridge.slots import Slots
 
 _PAGES = re.compile(rb"^pages: (\d{1,7})$|^Pages: +(\d{1,7})$", re.ASCII | re.MULTILINE)
+_PROGRAMS = frozenset({DocumentFormat.POSTSCRIPT, DocumentFormat.EPS, DocumentFormat.DOS_EPS})
+_COLORED = frozenset({Language.POSTSCRIPT, Language.POSTSCRIPT2, Language.PDF})  # whose converters keep colours
 _DISK_NEEDED = 16 << 20  # octets; a converter that fails with less left has failed for want of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Converted:
-    """A document as the printer gets it.  `pages` is 0 where nobody can tell; `route` names the converters in order."""
+    """A document as the printer gets it.  `pages` is 0 where nobody can tell; `route` names the converters in order.
+
+    `pdf` is the PDF that shows the same pages, where there was one on the way and it was to be kept.
+    """
 
     path: Path
     language: Language
     document_format: DocumentFormat
     pages: int
     route: tuple[str, ...]
-
-
-def route(source: DocumentFormat, targets: Sequence[Language], *, as_is: bool = True) -> Route | None:
-    """The shortest way from `source` to one of `targets`, the printer's languages in its order; None if there is none.
-
-    () means that the printer speaks it.  With `as_is` false every document is drawn anew, even into its own language,
-    so that no octet of the sender's reaches the printer.
-    """
-    if as_is and spoken(source, targets) is not None:
-        return ()
-    ways: list[Route] = [(converter,) for converter in CONVERTERS if converter.source is source]
-    seen = {way[-1].language for way in ways}
-    while ways:
-        for target in targets:
-            for way in ways:
-                if way[-1].language is target:
-                    return way
-        longer: list[Route] = []
-        for way in ways:
-            for converter in CONVERTERS:
-                if converter.source is way[-1].language.document_format and converter.language not in seen:
-                    seen.add(converter.language)
-                    longer.append((*way, converter))
-        ways = longer
-    return None
-
-
-def by_pdf(targets: Sequence[Language]) -> Route:
-    """The shortest way of PostScript to one of `targets` that begins with PDF.  There is one (`mailstore.passage`)."""
-    if Language.PDF in targets:
-        return (pdfwrite.PDF,)
-    return (pdfwrite.PDF, *(route(DocumentFormat.PDF, targets) or ()))
-
-
-def spoken(source: DocumentFormat, languages: Sequence[Language]) -> Language | None:
-    """The first of `languages` that a document of `source` format is in."""
-    return next((language for language in languages if language.document_format is source), None)
+    pdf: Path | None = None
 
 
 async def convert(
@@ -92,49 +61,88 @@ async def convert(
     charset: str = "utf-8",
     color: bool = False,
     as_is: bool = True,
-    sides: Sides | None = None,
+    ticket: Ticket = NO_TICKET,
+    shown: Sequence[tuple[str, Path]] = (),
     counted: bool = False,
-    limit: asyncio.Semaphore | None = None,
+    keep_pdf: bool = False,
+    slots: Slots | None = None,
     timeout: float = 120.0,
 ) -> Converted:
     """Make of `document` what a printer with `languages` understands, for paper of the PWG name `media`.
 
     The result is `document` itself where it goes as it is, else a new file in `folder`, which is the caller's to
-    delete; `document` is never changed.  With `counted`, the pages of what is drawn anew are no word of the document's
-    own: PostScript goes by way of PDF, which is counted from outside.  At most as many conversions run at once as
-    `limit` has places; `timeout` in seconds counts from the start of the first step and is for all of them.
+    delete, as is the PDF with `keep_pdf`; `document` is never changed.  `color`: the printer prints colours.  Of the
+    `ticket` comes what cannot be said to a printer: which pages, how they are arranged, in grey.  `shown` are pictures
+    of an HTML letter by Content-ID.  With `counted`, the pages of what is drawn anew are no word of the document's own:
+    PostScript goes by way of PDF, which is counted from outside.  At most as many conversions run at once as there are
+    `slots`; `timeout` in seconds counts from the start of the first step and is for all of them.
 
     Raises `PermanentFailure` with the `job-state-reasons` keyword `unsupported-document-format`,
     `document-password-error`, `document-format-error`, `document-unprintable-error` or `aborted-by-system`;
     `TransientFailure` if this machine lacks a program or the room; `ValueError` for a wrong `media`.
     """
-    if refused := no_way(source, languages, as_is=as_is):
-        raise refused
-    way = route(source, languages, as_is=as_is)
-    assert way is not None
-    if counted and source is DocumentFormat.POSTSCRIPT and way:
-        way = by_pdf(languages)
-    size = Media.named(media)
-    async with limit or contextlib.nullcontext():
+    if source is DocumentFormat.PCLM:  # PDF with rasters in it, and marks that only its printers need
+        source = DocumentFormat.PDF
+    grey = color and ticket.color is ColorMode.MONOCHROME
+    way = _way(source, languages, as_is=as_is, ticket=ticket, grey=grey, counted=counted)
+    if way is None:
+        raise no_way(source, languages, as_is=as_is) or _unforeseen(source)
+    task = Task(
+        source="",
+        output="",
+        media=Media.named(media),
+        charset=charset,
+        color=color and not grey,
+        sides=ticket.sides,
+        ticket=ticket,
+        shown=tuple((content_id, str(path.absolute())) for content_id, path in shown),
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        size = (await asyncio.to_thread(document.stat)).st_size
+        memory = await stack.enter_async_context(slots.take(size)) if slots else None
         work = Path(mkdtemp(prefix="convert-", dir=folder))
         try:
-            task = Task(source="", output="", media=size, charset=charset, color=color, sides=sides)
-            return await _Conversion(document, work, task, timeout, counted=counted).go(source, languages, way)
+            conversion = _Conversion(document, work, task, timeout, memory)
+            return await conversion.go(source, languages, way, counted=counted, keep_pdf=keep_pdf)
         finally:
             await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
 
 
-async def count(document: Path, *, folder: Path, limit: asyncio.Semaphore | None = None, timeout: float = 120.0) -> int:
+def _way(
+    source: DocumentFormat, languages: Sequence[Language], *, as_is: bool, ticket: Ticket, grey: bool, counted: bool
+) -> Route | None:
+    through = [arrange.ARRANGE] if ticket.rearranges else []
+    by_pdf = counted and source in _PROGRAMS and (not as_is or spoken(source, languages) is None)
+    way = route(source, languages, as_is=as_is, through=through, by_pdf=by_pdf)
+    if way and grey and way[-1].language in _COLORED:
+        way = route(source, languages, as_is=as_is, through=[*through, cairo.LEVEL3, mono.MONO])
+    elif way and len(way) == 1 and way[0] in (eps.EPS, eps.DOS_EPS):
+        way = (*way, cairo.AGAIN)  # which brings the picture onto paper
+    return way
+
+
+def _unforeseen(source: DocumentFormat) -> PermanentFailure:
+    text = f"a document of the format {source.value} cannot be printed as it was asked for"
+    return PermanentFailure("5.6.1", text, reason="unsupported-document-format")
+
+
+async def count(document: Path, *, folder: Path, slots: Slots | None = None, timeout: float = 120.0) -> int:
     """The pages that the PostScript program at an absolute path prints; 0 if it cannot be run here to its end.
 
     Its own copies are included.  Costs about as much as a conversion.  A program that wants to can print other pages
     elsewhere.
     """
-    async with limit or contextlib.nullcontext():
+    async with contextlib.AsyncExitStack() as stack:
+        size = (await asyncio.to_thread(document.stat)).st_size
+        memory = await stack.enter_async_context(slots.take(size)) if slots else None
         work = Path(mkdtemp(prefix="count-", dir=folder))
         try:
             finished = await sandbox.run(
-                ghostscript.count(str(document)), folder=work, timeout=timeout, readable=(document,)
+                ghostscript.count(str(document)),
+                folder=work,
+                timeout=timeout,
+                readable=(document,),
+                limits=_within(None, memory),
             )
             return 0 if finished.returncode else _pages(finished)
         except Failure:
@@ -143,58 +151,114 @@ async def count(document: Path, *, folder: Path, limit: asyncio.Semaphore | None
             await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
 
 
+def _within(limits: sandbox.Limits | None, memory: int | None) -> sandbox.Limits:
+    """A converter's limits, within its share of the memory of all."""
+    limits = limits or sandbox.Limits()
+    return limits if memory is None else replace(limits, memory=min(limits.memory, memory))
+
+
 class _Conversion:
     """One document on its way, in a folder of its own."""
 
-    def __init__(self, document: Path, work: Path, task: Task, timeout: float, *, counted: bool) -> None:
+    def __init__(self, document: Path, work: Path, task: Task, timeout: float, memory: int | None) -> None:
         self._document = document.absolute()
-        self._counted = counted
-        self._work, self._task = work, task
+        self._work, self._task, self._memory = work, task, memory
         self._deadline = asyncio.get_running_loop().time() + timeout
-
-    async def go(self, source: DocumentFormat, languages: Sequence[Language], way: Route) -> Converted:
         # Read where it lies: a converter that was taken over can't change what is printed when the job is tried again.
-        here = str(self._document)
-        readable: tuple[Path, ...] = (self._document,)
-        pages = 0
-        if source is DocumentFormat.PDF:
-            pages = _pages(await self._run(["pdfinfo", here], readable))
-        if not way:
-            language = spoken(source, languages)
-            assert language is not None
-            return Converted(path=self._document, language=language, document_format=source, pages=pages, route=())
+        self._here = str(self._document)
+        self._readable: tuple[Path, ...] = (self._document,)
+        self._repaired = False
+
+    async def go(
+        self, source: DocumentFormat, languages: Sequence[Language], way: Route, *, counted: bool, keep_pdf: bool
+    ) -> Converted:
+        pages = await self._pages_of_pdf() if source is DocumentFormat.PDF else 0
+        language = way[-1].language if way else spoken(source, languages)
+        assert language is not None
+        pdf = self._here if source is DocumentFormat.PDF else ""
         for number, converter in enumerate(way, 1):
-            output = f"step-{number}"
-            told = await self._step(converter, here, output, readable)
-            pages = pages or told
-            if number > 1:
-                (self._work / here).unlink(missing_ok=True)
-            here, readable = f"./{output}", ()
-        language = way[-1].language
+            before = self._here
+            told = await self._step(converter, f"step-{number}")
+            pages = told if told and (not pages or converter is arrange.ARRANGE) else pages
+            if converter.language is Language.PDF:
+                pdf = self._here
+                if counted and converter.source in _PROGRAMS:
+                    pages = _pages(await self._run(["pdfinfo", self._here], ()))
+            if number > 1 and before != pdf:
+                (self._work / before).unlink(missing_ok=True)
+        route = tuple(converter.name for converter in way)
+        path = self._document
+        if self._made:
+            path = (self._work / self._here).rename(self._work.with_name(f"{self._work.name}.{language.value}"))
+            route = ("repair-pdf", *route) if self._repaired else route
         return Converted(
-            path=(self._work / here).rename(self._work.with_name(f"{self._work.name}.{language.value}")),
+            path=path,
             language=language,
             document_format=language.document_format,
             pages=pages,
-            route=tuple(converter.name for converter in way),
+            route=route,
+            pdf=self._kept(pdf, path) if keep_pdf and pdf else None,
         )
 
-    async def _step(self, converter: Converter, source: str, output: str, readable: Sequence[Path]) -> int:
-        task = replace(self._task, source=source, output=output)
-        finished = await self._run(converter.command(task), (*converter.readable(), *readable))
+    @property
+    def _made(self) -> bool:
+        return self._here != str(self._document)
+
+    def _kept(self, pdf: str, result: Path) -> Path:
+        if pdf == str(self._document):
+            return self._document
+        if pdf == self._here:
+            return result
+        return (self._work / pdf).rename(self._work.with_name(f"{self._work.name}.shown.pdf"))
+
+    async def _pages_of_pdf(self) -> int:
+        """How many there are; it also tells that the document is encrypted."""
+        try:
+            return _pages(await self._run(["pdfinfo", self._here], self._readable))
+        except PermanentFailure as failed:
+            await self._repair(failed)
+            return _pages(await self._run(["pdfinfo", self._here], self._readable))
+
+    async def _repair(self, failed: PermanentFailure) -> None:
+        """Once, and only what is damaged; else raises what failed."""
+        if failed.reason != "document-format-error" or self._repaired:
+            raise failed
+        self._repaired = True
+        try:
+            await self._through(arrange.REPAIR, "repaired", replace(self._task, ticket=NO_TICKET))
+        except PermanentFailure:
+            raise failed from None
+
+    async def _step(self, converter: Converter, output: str) -> int:
+        try:
+            return await self._through(converter, output)
+        except PermanentFailure as failed:
+            if converter.source is not DocumentFormat.PDF:
+                raise
+            await self._repair(failed)
+            return await self._through(converter, output)
+
+    async def _through(self, converter: Converter, output: str, task: Task | None = None) -> int:
+        """What was made is where the next step finds it; returns the pages, 0 if it does not say."""
+        task = replace(task or self._task, source=self._here, output=output)
+        readable = (*converter.readable(), *self._readable, *(Path(path) for _, path in task.shown))
+        finished = await self._run(converter.command(task), readable, converter.limits)
         pages = _pages(finished)
         size = sandbox.regular_file(self._work / output)
         if not _whole(self._work / output, size, converter.language.document_format):
             raise failure(finished, free=self._free())
         if not size:
             raise _nothing()
-        if self._counted and converter.source is DocumentFormat.POSTSCRIPT and converter.language is Language.PDF:
-            pages = _pages(await self._run(["pdfinfo", f"./{output}"], ()))
+        self._here, self._readable = f"./{output}", ()
         return pages
 
-    async def _run(self, argv: Sequence[str], readable: Sequence[Path]) -> sandbox.Finished:
+    async def _run(
+        self, argv: Sequence[str], readable: Sequence[Path], limits: sandbox.Limits | None = None
+    ) -> sandbox.Finished:
         left = max(0.1, self._deadline - asyncio.get_running_loop().time())
-        finished = await sandbox.run(argv, folder=self._work, timeout=left, readable=readable)
+        finished = await sandbox.run(
+            argv, folder=self._work, timeout=left, readable=readable, limits=_within(limits, self._memory)
+        )
         if finished.returncode:
             raise failure(finished, free=self._free())
         return finished

@@ -110,12 +110,14 @@ class Journal:
         *,
         late: int = 0,
         limits: PrintLimits | None = None,
+        failed: str = "",
     ) -> None:
         """Instant 4, within a moment; `settled` waits for it.
 
-        `late`: pages of which only the printer knew; what `count` was not asked of them counts against the `limits`.
+        `failed`: what of the job was not printed and should have been, in a sentence.  `late`: pages of which only the
+        printer knew; what `count` was not asked of them counts against the `limits`.
         """
-        self._ending = _Ending(self._completed(self._held, job, pages, proof, detail, late, limits))
+        self._ending = _Ending(self._completed(self._held, job, pages, proof, detail, late, limits, failed))
 
     async def settled(self) -> None:
         """Return when the end of the job before is durable."""
@@ -138,10 +140,12 @@ class Journal:
         detail: str,
         late: int,
         limits: PrintLimits | None,
+        failed: str,
     ) -> None:
-        reasons = ["job-completed-successfully"]
-        if again(job):
-            reasons = ["job-completed-with-warnings", REPRINTED]
+        reasons = ["job-completed-with-warnings", REPRINTED] if again(job) else ["job-completed-successfully"]
+        if failed:
+            reasons[0] = "job-completed-with-errors"
+            detail = f"{detail}; not printed: {failed}"
         if await self._end(lease, job, Event.COMPLETE, reasons, proof, pages, detail):
             log.info("job completed", job=job.id, printer=job.printer, proof=proof.value, detail=detail)
             COMPLETED.labels(job.printer).inc()

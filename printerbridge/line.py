@@ -28,8 +28,9 @@ from printerbridge.journal import Journal
 from printerbridge.leases import Leases
 from printerbridge.pjl import OK
 from printerbridge.preparation import Preparation
+from printerbridge.ready import Prepared, Ready
 from printerbridge.retry import SCHEDULES, Backoff, Schedule, Trouble
-from printerbridge.spool import Prepared, Ready, Spool
+from printerbridge.spool import Spool
 from printerbridge.transmission import Hearing, Tally, Transmission
 
 log = logging.getLogger(__name__)
@@ -272,7 +273,13 @@ class Line:
         # What a converter made has the pages that were counted; of what passed only the printer knows.
         late = tally.senders if prepared.passed else 0
         self._journal.complete(
-            job, prepared.pages or tally.pages, tally.proof, detail, late=late, limits=prepared.limits
+            job,
+            prepared.pages or tally.pages,
+            tally.proof,
+            detail,
+            late=late,
+            limits=prepared.limits,
+            failed=prepared.failed,
         )
 
     async def _send(self, prepared: Prepared, number: int, document: Ready) -> Sent | None:

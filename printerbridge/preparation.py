@@ -10,8 +10,9 @@ from mailstore.directory.records import Printer
 from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.job import Job
 from printerbridge.journal import Journal, again
+from printerbridge.ready import Prepared
 from printerbridge.retry import Schedule, gives_up
-from printerbridge.spool import Prepared, Spool
+from printerbridge.spool import Spool
 
 
 class Preparation:
@@ -58,7 +59,9 @@ class Preparation:
             if prepared.limits is not None:
                 told = await self._journal.count(job, prepared.counted, prepared.limits)
             printed = not told
-            if told:
+            if printed:
+                self._spool.previews.offer(prepared)
+            else:
                 await self._journal.hold(job, told)
         finally:
             if not printed:

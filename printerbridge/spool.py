@@ -1,144 +1,57 @@
-"""From stored octets to documents that are ready to go: decoded, converted, whole.
+"""From stored octets to documents that are ready to go: taken out, made fit for the printer, whole.
 
-Everything is finished before anybody connects: a printer cuts a job whose sender pauses, and prints the stump.  Small
-documents wait in memory, all together bounded; the others in files of a folder that is emptied at start, since nothing
-in it outlives the process.
+Everything is finished before anybody connects: a printer cuts a job whose sender pauses, and prints the stump.  Nothing
+in the folder outlives the process.  Of several documents those print that can; what becomes of each is recorded.
 
-Security: the octets are a stranger's.  They are decoded by `mailstore.documents`, which bounds what it keeps;
-what they are is told by the octets and not by their labels; only confined children open them (`printerbridge.convert`).
-If one document of a job cannot be had, nothing of the job is sent.  Names in the folder come from job numbers alone.
+Security: the octets are a stranger's.  `printerbridge.extraction` takes them out of the mail, `printerbridge.archives`
+opens archives, and `printerbridge.fitting` decides what reaches the printer.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import hashlib
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from tempfile import mkdtemp
-from typing import BinaryIO
 
 from mailstore import options
-from mailstore.directory.records import Language, Printer, PrintLimits, Raw
+from mailstore.abilities import UNKNOWN, Abilities
+from mailstore.directory.records import Language, Printer, Raw
 from mailstore.document_format import DocumentFormat
-from mailstore.documents import Document, Extractor, Surveyor, take
+from mailstore.documents import LeftOut
 from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.job import Job
-from mailstore.mime import ACCEPTED
-from mailstore.passage import able, selected
-from mailstore.sniff import PREFIX_OCTETS
+from mailstore.passage import CONTAINERS, able
 from mailstore.store.contract import Store
-from mailstore.ticket import Ticket
-from printerbridge import banner, convert, ticket
+from mailstore.store.papers import DocumentRecord, Fate
+from mailstore.ticket import NO_TICKET
+from mailstore.ticket_words import asked, of_directive
+from printerbridge import banner
+from printerbridge.archives import Archives
+from printerbridge.extraction import Extraction
+from printerbridge.fitting import Fitting, House
+from printerbridge.part import Part
+from printerbridge.previews import Previews
+from printerbridge.ready import BLOCK, Prepared, Ready
+from printerbridge.slots import Slots
 
-BLOCK = 128 << 10
-MESSAGE_AT_ONCE = 1 << 20  # a message up to this size is read once and walked through in one piece
-DOCUMENT_IN_MEMORY = 12 << 20
-ALL_IN_MEMORY = 24 << 20
 SENDINGS = 5000  # of the documents of one job, with copies: each is a connection, a sync and a line in the trace
-_WRITE = 1 << 20  # octets gathered for one visit to the disk's thread
-_AT_ONCE = 8  # messages being taken apart: after a restart a thousand lines begin together, with up to 2 MiB each
 
 Claim = Callable[[], Awaitable[bool]]
-"""Awaited before the first conversion; False if the job is not to be printed any more."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
-    """A document as the printer gets it, in memory or in a file, with what is put into it."""
-
-    octets: int
-    pages: int  # that it prints, with its copies; 0 where nobody can tell
-    language: Language | None = None
-    kept: tuple[bytes, ...] = ()
-    path: Path | None = None
-    made: bool = False  # by us
-    ours: bool = False  # no document of the sender's
-    at: int = 0  # before its octet with this number, from 0, `words` stand
-    words: bytes = b""
-    pjl: tuple[str, ...] = ()  # to be said of it to a printer that speaks PJL
-
-    def head(self) -> bytes:
-        """Its first octets, as many as `mailstore.sniff` looks at."""
-        head = bytearray()
-        with contextlib.closing(self.blocks()) as blocks:
-            for block in blocks:
-                head += block[: PREFIX_OCTETS - len(head)]
-                if len(head) == PREFIX_OCTETS:
-                    break
-        return bytes(head)
-
-    def blocks(self) -> Generator[bytes]:
-        """The octets, in blocks of at most `MESSAGE_AT_ONCE`; one that our words stand in may be a little longer."""
-        blocks = self._blocks()
-        if self.words:
-            head = bytearray()
-            for block in blocks:
-                head += block
-                if len(head) >= self.at:
-                    break
-            yield bytes(head[: self.at]) + self.words + head[self.at :]
-        yield from blocks
-
-    def _blocks(self) -> Generator[bytes]:
-        if self.path is None:
-            yield from self.kept
-            return
-        with self.path.open("rb", buffering=0) as file:
-            while block := file.read(BLOCK):
-                yield block
-
-
-@dataclass(slots=True, kw_only=True)
-class Prepared:
-    """A job that is ready to go.  `discard` it in the end."""
-
-    job: Job
-    documents: list[Ready] = field(default_factory=list)
-    routes: list[str] = field(default_factory=list)  # "document 1: cairo-postscript", for those that were converted
-    missing: list[str] = field(default_factory=list)  # sentences on what was asked for and cannot be
-    converting: float = 0.0  # seconds
-    claimed: bool = False
-    limits: PrintLimits | None = None  # against which its pages count, or those of its capability; None: against none
-    folder: Path | None = None
-    held: int = 0  # octets of the memory that is shared by all jobs
-
-    @property
-    def pages(self) -> int:
-        """Of all documents, 0 if it is not known of each."""
-        return sum(each.pages for each in self.documents) if all(each.pages for each in self.documents) else 0
-
-    @property
-    def passed(self) -> bool:
-        """Whether a document of the sender's goes as it came."""
-        return not all(document.made or document.ours for document in self.documents)
-
-    @property
-    def counted(self) -> int:
-        """Pages that count against limits: one at least of each copy of a document, and none of a banner."""
-        return sum(max(1, document.pages) for document in self.documents if not document.ours)
-
-    def notes(self) -> list[str]:
-        """What the job's trace says of its being made ready."""
-        told = []
-        if self.routes:
-            told.append(f"converted in {self.converting * 1000:.0f} ms: {'; '.join(self.routes)}")
-        return told + self.missing
+"""Awaited before the first document is opened; False if the job is not to be printed any more."""
 
 
 class Spool:
-    """Prepares jobs.  `converters` is how many conversions may run at once, `media` the PWG name of the paper."""
+    """Prepares jobs.  `media` is the PWG name of the paper of printers that do not name theirs."""
 
-    def __init__(self, store: Store, folder: Path, *, media: str, converters: int) -> None:
+    def __init__(self, store: Store, folder: Path, *, media: str, slots: Slots, abilities: Abilities = UNKNOWN) -> None:
+        self.previews = Previews(store, folder, slots)
         self._store = store
         self._folder = folder
-        self._media = media
-        self._converting = asyncio.Semaphore(converters)
-        self._reading = asyncio.Semaphore(_AT_ONCE)
-        self._in_memory = 0
+        self._house = House(extraction=Extraction(store, folder), slots=slots, media=media, abilities=abilities)
 
     def open(self) -> None:
         """Make the folder, or empty what an earlier process left.  Raises `OSError`."""
@@ -149,178 +62,150 @@ class Spool:
             else:
                 left.unlink()
 
-    async def prepare(self, job: Job, printer: Printer, claim: Claim, *, again: bool = False) -> Prepared | None:
-        """All documents of `job`, as `printer` understands them; `again` puts a banner before them.
+    def can(self, abilities: Abilities) -> None:
+        """What was found out about this machine."""
+        self._house = replace(self._house, abilities=abilities)
 
-        None if `claim` said no.  Raises `PermanentFailure` with a `job-state-reasons` keyword, and `TransientFailure`;
-        then nothing is left behind.
+    async def prepare(self, job: Job, printer: Printer, claim: Claim, *, again: bool = False) -> Prepared | None:
+        """The documents of `job`, as `printer` understands them; `again` puts a banner before them.
+
+        None if `claim` said no.  Raises `PermanentFailure` with a `job-state-reasons` keyword if none can be printed,
+        and `TransientFailure`; then nothing is left behind.
         """
         prepared = Prepared(job=job, limits=printer.limits if _limited(job, printer) else None)
-        asked = options.of_recipient(job.recipient)
+        whole = False
         try:
-            found = await self._extract(job, printer, prepared)
-            if again:
-                found.insert(0, _banner(job, printer))
-            for part in found:
-                wanted = Ticket() if part.ours else asked
-                ready = await self._fit(part, printer, prepared, claim, wanted)
-                if ready is None:
-                    await self.discard(prepared)
-                    return None
-                _add(prepared, _dressed(part, ready, printer, prepared, wanted))
+            whole = await _Preparing(self._store, self._house, prepared, printer, claim).go(again=again)
         except OSError as error:
-            await self.discard(prepared)
             raise TransientFailure("4.3.1", f"the spool folder cannot be written: {error.strerror}") from None
-        except BaseException:
-            await self.discard(prepared)
+        except PermanentFailure:
+            await self._store.record_documents(job.id, prepared.records)
             raise
-        return prepared
+        finally:
+            if not whole:
+                await self.discard(prepared)
+        if whole:
+            await self._store.record_documents(job.id, prepared.records)
+        return prepared if whole else None
 
     async def discard(self, prepared: Prepared) -> None:
         """Free what the job holds.  May be called more than once."""
-        self._in_memory -= prepared.held
-        prepared.held = 0
+        self._house.extraction.discard(prepared)
         prepared.documents.clear()
         if prepared.folder is not None:
             folder, prepared.folder = prepared.folder, None
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
-    # -- out of the message
 
-    async def _extract(self, job: Job, printer: Printer, prepared: Prepared) -> list[_Part]:
-        async with self._reading:
-            if job.octets <= MESSAGE_AT_ONCE:
-                message = b"".join([block async for block in self._store.read(job.id)])
-                selection, _, octets = take(message, printer.body, able(printer, job.trust), ACCEPTED)
-                return await self._hold([(each, octets[each.path]) for each in selection.documents], prepared)
-            surveyor = Surveyor(ACCEPTED)
-            async for block in self._store.read(job.id):
-                surveyor.feed(block)
-            documents = selected(surveyor.close(), printer, job.trust).documents
-            return await self._stream(job, documents, prepared)
+class _Preparing:
+    """One job's being made ready."""
 
-    async def _hold(self, taken: Sequence[tuple[Document, bytes]], prepared: Prepared) -> list[_Part]:
-        parts = []
-        for document, octets in taken:
-            part = _Part(document, len(taken))
-            parts.append(part)
+    def __init__(self, store: Store, house: House, prepared: Prepared, printer: Printer, claim: Claim) -> None:
+        self._store = store
+        self._house = house
+        self._prepared = prepared
+        self._printer = printer
+        self._claim = claim
+
+    async def go(self, *, again: bool) -> bool:
+        """False if the job is not to be printed any more."""
+        job, printer, prepared = self._prepared.job, self._printer, self._prepared
+        fits = able(printer, job.trust or Raw.STRANGER, self._house.abilities)
+        parts, selection, said = await self._house.extraction.parts(job, printer.body, fits, prepared)
+        prepared.left_out += selection.left_out
+        wanted, notes = asked(
+            printer,
+            address=options.of_recipient(job.recipient),
+            subject=said.subject,
+            directive=said.directive,
+            field=said.field,
+        )
+        prepared.told += notes
+        if any(part.format in CONTAINERS for part in parts):
+            if not await self._claimed():
+                return False
+            archives = Archives(
+                extraction=self._house.extraction, slots=self._house.slots, fits=fits, prepared=prepared
+            )
+            parts = await archives.opened(parts)
+        parts = await self._without_ornaments(parts)
+        _number(parts)
+        if of_directive(said.directive)[0] != NO_TICKET:
+            for part in parts:
+                if part.letter:
+                    part.cut(said.directive.encode())
+        fitting = Fitting(self._house, printer, wanted, prepared)
+        if again:
+            part = _banner(job, printer)
+            if fitting.draws(part) and not await self._claimed():
+                return False
+            prepared.documents += await fitting.fit(part)
+        return await self._fit(parts, fitting)
+
+    async def _claimed(self) -> bool:
+        self._prepared.claimed = self._prepared.claimed or await self._claim()
+        return self._prepared.claimed
+
+    async def _fit(self, parts: Sequence[Part], fitting: Fitting) -> bool:
+        """Raises the first failure if nothing prints."""
+        prepared, failures = self._prepared, []
+        for part in parts:
+            if part.failure is None and fitting.draws(part) and not await self._claimed():
+                return False
             try:
-                await self._keep(part, octets, prepared)
-                await part.flush()
-            finally:
-                part.shut()
-        return parts
-
-    async def _stream(self, job: Job, documents: Sequence[Document], prepared: Prepared) -> list[_Part]:
-        parts = {document.path: _Part(document, len(documents)) for document in documents}
-        extractor = Extractor(parts, ACCEPTED)
-        try:
-            async for block in self._store.read(job.id):
-                for path, octets in extractor.feed(block):
-                    await self._keep(parts[path], octets, prepared)
-                if extractor.done:
-                    break
+                documents = await fitting.fit(part)
+            except PermanentFailure as failure:
+                failures.append(failure)
+                prepared.records.append(part.record(Fate.FAILED, failure.text))
             else:
-                for path, octets in extractor.close():
-                    await self._keep(parts[path], octets, prepared)
-            for part in parts.values():
-                await part.flush()
-        finally:
-            for part in parts.values():
-                part.shut()
-        return list(parts.values())
+                _add(prepared, documents)
+        prepared.records += _left_out(prepared.left_out, len(parts))
+        if len(failures) == len(parts):
+            raise failures[0]
+        prepared.told += [f"not printed: {failure.text}" for failure in failures]
+        return True
 
-    async def _keep(self, part: _Part, octets: bytes, prepared: Prepared) -> None:
-        part.waiting.append(octets)
-        part.unwritten += len(octets)
-        part.octets += len(octets)
-        if part.file is None:
-            if part.octets <= DOCUMENT_IN_MEMORY and self._in_memory + len(octets) <= ALL_IN_MEMORY:
-                part.held += len(octets)
-                prepared.held += len(octets)
-                self._in_memory += len(octets)
-                return
-            await self._to_file(part, prepared)
-        if part.unwritten >= _WRITE:
-            await part.flush()
+    # -- ornaments
 
-    async def _to_file(self, part: _Part, prepared: Prepared) -> None:
-        part.path = (await self._own_folder(prepared)) / f"document-{part.index}"
-        part.file = await asyncio.to_thread(part.path.open, "xb", buffering=0)
-        self._in_memory -= part.held
-        prepared.held -= part.held
-        part.held = 0
+    async def _without_ornaments(self, parts: list[Part]) -> list[Part]:
+        """Pictures that stand in every mail of a sender are left out, where something else prints."""
+        job = self._prepared.job
+        pictures = [part for part in parts if part.ornament]
+        if not pictures or len(pictures) == len(parts):
+            return parts
+        digests = dict(zip(pictures, await asyncio.to_thread(lambda: [_digest(one) for one in pictures]), strict=True))
+        known = await self._store.repeated(job.id, job.proved or job.sender, set(digests.values()))
+        for part in pictures:
+            if digests[part] in known:
+                why = "the same picture stands in other mails of this sender"
+                self._prepared.left_out.append(LeftOut(path="", name=part.name, format=part.format, why=why))
+        return [part for part in parts if digests.get(part) not in known]
 
-    async def _own_folder(self, prepared: Prepared) -> Path:
-        if prepared.folder is None:
-            made = await asyncio.to_thread(mkdtemp, prefix=f"job-{prepared.job.id}-", dir=self._folder)
-            prepared.folder = Path(made)
-        return prepared.folder
 
-    # -- into the printer's language
+def _digest(part: Part) -> bytes:
+    digest = hashlib.sha256()
+    if part.path is None:
+        for block in part.waiting:
+            digest.update(block)
+    else:
+        with part.path.open("rb") as file:
+            while block := file.read(BLOCK):
+                digest.update(block)
+    return digest.digest()
 
-    async def _fit(
-        self, part: _Part, printer: Printer, prepared: Prepared, claim: Claim, asked: Ticket
-    ) -> Ready | None:
-        as_is = part.ours or printer.takes_raw(prepared.job.trust or Raw.STRANGER)
-        spoken = convert.spoken(part.format, printer.languages)
-        # A PDF is looked into even where it passes: an encrypted or damaged one prints as garbage.
-        passes = spoken is not None and as_is and part.format is not DocumentFormat.PDF
-        counted = passes and part.format is DocumentFormat.POSTSCRIPT and prepared.limits is not None
-        if passes and not counted:
-            return part.as_it_came(spoken)
-        way = convert.route(part.format, printer.languages, as_is=as_is)
-        if way is not None and not prepared.claimed:
-            if not await claim():
-                return None
-            prepared.claimed = True
-        started = time.monotonic()
-        try:
-            path = await self._whole_file(part, prepared)
-            if counted:
-                part.pages = await convert.count(path, folder=path.parent, limit=self._converting)
-                return part.as_it_came(spoken)
-            converted = await self._convert(part, path, printer, prepared, as_is=as_is, asked=asked)
-        except PermanentFailure as failure:
-            raise PermanentFailure(failure.status, f"{part}: {failure.text}", reason=failure.reason) from None
-        finally:
-            prepared.converting += time.monotonic() - started
-        if converted.route:
-            prepared.routes.append(f"{part}: {' '.join(converted.route)}")
-        return Ready(
-            octets=(await asyncio.to_thread(converted.path.stat)).st_size,
-            pages=converted.pages,
-            language=converted.language,
-            path=converted.path,
-            made=bool(converted.route),
-            ours=part.ours,
+
+def _number(parts: Sequence[Part]) -> None:
+    for number, part in enumerate(parts, 1):
+        part.index, part.of = number, len(parts)
+
+
+def _left_out(left_out: Sequence[LeftOut], before: int) -> list[DocumentRecord]:
+    return [
+        DocumentRecord(
+            number=number, name=one.name, format=one.format.value, pages=0, fate=Fate.LEFT_OUT, detail=one.why
         )
-
-    async def _whole_file(self, part: _Part, prepared: Prepared) -> Path:
-        if part.path is None:
-            await self._to_file(part, prepared)
-            try:
-                await part.flush()
-            finally:
-                part.shut()
-        assert part.path is not None
-        return part.path
-
-    async def _convert(
-        self, part: _Part, path: Path, printer: Printer, prepared: Prepared, *, as_is: bool, asked: Ticket
-    ) -> convert.Converted:
-        return await convert.convert(
-            path,
-            part.format,
-            printer.languages,
-            folder=await self._own_folder(prepared),
-            media=self._media,
-            charset=part.charset or "utf-8",
-            as_is=as_is,
-            sides=asked.sides,
-            counted=prepared.limits is not None,
-            limit=self._converting,
-        )
+        for number, one in enumerate(left_out, before + 1)
+    ]
 
 
 def _limited(job: Job, printer: Printer) -> bool:
@@ -336,66 +221,9 @@ def _add(prepared: Prepared, documents: Sequence[Ready]) -> None:
     prepared.documents += documents
 
 
-def _dressed(part: _Part, ready: Ready, printer: Printer, prepared: Prepared, asked: Ticket) -> list[Ready]:
-    """The document with what was asked for, as often as it is to be sent."""
-    if asked == Ticket():
-        return [ready]
-    plan = ticket.plan(asked, ready.language, ready.head(), made=ready.made, pjl=printer.pjl)
-    if plan.missing:
-        prepared.missing.append(f"{part}: {plan.missing}")
-    octets, pages = ready.octets + len(plan.words), ready.pages * plan.copies
-    dressed = replace(ready, octets=octets, pages=pages, at=plan.at, words=plan.words, pjl=plan.pjl)
-    return [dressed] * plan.times
-
-
-class _Part:
-    """A document on its way out of the message."""
-
-    def __init__(self, document: Document, of: int) -> None:
-        self.index = document.index
-        self.format = document.format
-        self.charset = document.charset
-        self.ours = False
-        self.pages = 0
-        self.octets = 0
-        self.waiting: list[bytes] = []
-        self.unwritten = 0
-        self.held = 0  # octets in `waiting` that count against `ALL_IN_MEMORY`
-        self.path: Path | None = None
-        self.file: BinaryIO | None = None
-        self._name = document.name
-        self._of = of
-
-    def __str__(self) -> str:
-        number = f"document {self.index}" + (f" of {self._of}" if self._of > 1 else "")
-        return f'{number} ("{self._name}")' if self._name else number
-
-    def as_it_came(self, language: Language | None) -> Ready:
-        kept = tuple(self.waiting) if self.path is None else ()
-        return Ready(octets=self.octets, pages=self.pages, language=language, kept=kept, path=self.path, ours=self.ours)
-
-    async def flush(self) -> None:
-        if self.file is not None and self.waiting:
-            waiting, self.waiting, self.unwritten = self.waiting, [], 0
-            await asyncio.to_thread(_write, self.file, waiting)
-
-    def shut(self) -> None:
-        if self.file is not None:
-            self.file.close()
-
-
-def _write(file: BinaryIO, blocks: list[bytes]) -> None:
-    for block in blocks:
-        left = memoryview(block)
-        while left:
-            left = left[file.write(left) :]
-
-
-def _banner(job: Job, printer: Printer) -> _Part:
+def _banner(job: Job, printer: Printer) -> Part:
     plain = Language.TEXT in printer.languages  # which may know ASCII only
     text = banner.possible_duplicate(job, time.time()).encode("ascii" if plain else "utf-8", "replace")
-    document = Document(index=0, path="", format=DocumentFormat.TEXT, charset="utf-8", name="banner", octets=len(text))
-    part = _Part(document, 1)
-    part.ours, part.pages, part.octets = True, 1, len(text)
-    part.waiting = [text]
+    part = Part.of_octets(text, DocumentFormat.TEXT, "utf-8", "banner")
+    part.ours, part.pages = True, 1
     return part

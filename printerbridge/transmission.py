@@ -22,7 +22,7 @@ from mailstore.store.contract import LeaseLost
 from printerbridge.appsocket import Connection, Patience, Sent
 from printerbridge.journal import Journal
 from printerbridge.pjl import Conversation, job_name
-from printerbridge.spool import Ready
+from printerbridge.ready import Ready
 
 SENT_BYTES = Counter("printpost_job_sent_bytes_total", "Octets that printers' TCP acknowledged.", ["printer"])
 

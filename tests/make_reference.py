@@ -24,6 +24,7 @@ from mailstore import config
 from mailstore.condition import PRINTER_REASONS, PRINTER_STATES
 from mailstore.job import REASONS, DeliveryProof, JobState
 from printerbridge.virtual_faults import KINDS
+from tests import make_formats
 from tests.policy_table import SECTIONS, Row, outcome
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
@@ -219,6 +220,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "commands.md": commands,
     "virtual-printer.md": virtual_printer,
     "who-may-print.md": who_may_print,
+    "formats.md": make_formats.page,
 }
 
 if __name__ == "__main__":

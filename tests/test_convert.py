@@ -17,9 +17,11 @@ from mailstore.document_format import DocumentFormat
 from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.passage import DRAWN_ANEW, no_way
 from printerbridge import sandbox
-from printerbridge.convert import Converted, convert, failure, route
+from printerbridge.convert import Converted, convert, failure
 from printerbridge.converters import CONVERTERS
 from printerbridge.converters.contract import Media
+from printerbridge.route import route
+from printerbridge.slots import Slots
 from tests import documents
 
 pytestmark = pytest.mark.slow  # foreign programs
@@ -386,19 +388,18 @@ def test_what_the_end_of_a_converter_means(returncode: int, said: bytes, free: i
 # All together
 
 
-async def test_one_semaphore_bounds_what_runs_at_once(tmp_path: Path) -> None:
-    limit = asyncio.Semaphore(1)
+async def test_the_slots_bound_what_runs_at_once(tmp_path: Path) -> None:
+    slots = Slots(1, 1 << 30)
     document = tmp_path / "document"
     document.write_bytes(documents.postscript())
-    async with limit:
+    async with slots.take(1):
         waiting = asyncio.create_task(
-            convert(document, PS, [Language.PDF], folder=tmp_path, media=A4_MEDIA, limit=limit, timeout=10)
+            convert(document, PS, [Language.PDF], folder=tmp_path, media=A4_MEDIA, slots=slots, timeout=10)
         )
         done, _ = await asyncio.wait({waiting}, timeout=0.3)
         assert not done
         assert _names(tmp_path) == {"document"}
     assert (await waiting).pages == 1
-    assert not limit.locked()
 
 
 async def test_all_converters_work_without_namespaces_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,10 +17,14 @@ from mailstore.directory.records import Language, Printer
 from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.job import Job
 from mailstore.store.contract import Envelope, Recipient, Role, Store
+from mailstore.store.papers import Fate
 from mailstore.store.sql import open_store
-from printerbridge import spool as module
+from printerbridge import extraction as module
+from printerbridge import part as parts
 from printerbridge.banner import possible_duplicate
-from printerbridge.spool import Prepared, Ready, Spool
+from printerbridge.ready import Prepared, Ready
+from printerbridge.slots import Slots
+from printerbridge.spool import Spool
 from tests.directory_server import short_folder
 from tests.documents import pdf
 from tests.printshop import MEDIA, POSTSCRIPT, message
@@ -43,7 +47,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 @pytest.fixture
 def spool(store: Store, tmp_path: Path) -> Spool:
-    made = Spool(store, tmp_path / "spool", media=MEDIA, converters=2)
+    made = Spool(store, tmp_path / "spool", media=MEDIA, slots=Slots(2, 4 << 30))
     made.open()
     return made
 
@@ -98,7 +102,7 @@ async def test_what_the_printer_speaks_passes_octet_for_octet(
     body = document if language is not Language.TEXT else b""
     mail = message(document) if body else b"Content-Type: text/plain\r\n\r\n" + document
     prepared = await prepared_of(spool, await accepted(store, mail), speaks(language))
-    assert sent(prepared) == [document]
+    assert sent(prepared) == [document if body else document + b"\f"]
     assert not prepared.claimed
     assert folders(tmp_path / "spool") == []
     await spool.discard(prepared)
@@ -150,9 +154,9 @@ async def test_large_documents_wait_in_files_and_are_the_same_octets(
 
 async def test_what_was_converted_is_held_in_memory_no_longer(store: Store, spool: Spool) -> None:
     prepared = await prepared_of(spool, await accepted(store, message(pdf())), speaks(Language.POSTSCRIPT))
-    assert (spool._in_memory, prepared.held) == (0, 0)
+    assert (spool._house.extraction.in_memory, prepared.held) == (0, 0)
     await spool.discard(prepared)
-    assert spool._in_memory == 0
+    assert spool._house.extraction.in_memory == 0
 
 
 async def test_a_full_disk_before_a_conversion_leaves_nothing_behind(
@@ -165,13 +169,13 @@ async def test_a_full_disk_before_a_conversion_leaves_nothing_behind(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     files: list[BinaryIO] = []
-    monkeypatch.setattr(module, "_write", full)
+    monkeypatch.setattr(parts, "_write", full)
     with pytest.raises(TransientFailure, match="No space left on device") as failure:
         await prepared_of(spool, job, speaks(Language.POSTSCRIPT))
     assert failure.value.status == "4.3.1"
     assert [file.closed for file in files] == [True]
     assert folders(tmp_path / "spool") == []
-    assert spool._in_memory == 0
+    assert spool._house.extraction.in_memory == 0
 
 
 async def test_memory_for_all_jobs_together_is_bounded(
@@ -236,15 +240,23 @@ async def test_pdf_passes_to_a_pdf_printer_and_its_pages_are_counted(
 @pytest.mark.parametrize("language", [Language.PDF, Language.POSTSCRIPT])
 async def test_an_encrypted_pdf_is_refused(store: Store, spool: Spool, tmp_path: Path, language: Language) -> None:
     job = await accepted(store, message(POSTSCRIPT, pdf(password="secret")))
-    with pytest.raises(PermanentFailure, match='document 2 of 2 \\("document-2"\\)') as caught:
-        await spool.prepare(job, speaks(language, Language.POSTSCRIPT), yes)
+    prepared = await prepared_of(spool, job, speaks(language, Language.POSTSCRIPT))
+    assert sent(prepared) == [POSTSCRIPT]  # the other one prints
+    assert 'document 2 of 2 ("document-2"): the document is encrypted' in prepared.failed
+    await spool.discard(prepared)
+    alone = await accepted(store, message(pdf(password="secret")))
+    with pytest.raises(PermanentFailure, match='document 1 \\("document-1"\\)') as caught:
+        await spool.prepare(alone, speaks(language, Language.POSTSCRIPT), yes)
     assert caught.value.reason == "document-password-error"
     assert folders(tmp_path / "spool") == []
+    letter = Fate.LEFT_OUT
+    records = [await store.documents(each.id) for each in (job, alone)]
+    assert [[one.fate for one in each] for each in records] == [[Fate.READY, Fate.FAILED, letter], [Fate.FAILED, letter]]
 
 
 async def test_what_the_printer_cannot_get_is_refused(store: Store, spool: Spool, tmp_path: Path) -> None:
-    job = await accepted(store, message(POSTSCRIPT, PCL))
-    with pytest.raises(PermanentFailure, match="document 2 of 2") as caught:
+    job = await accepted(store, message(PCL, PCL))
+    with pytest.raises(PermanentFailure, match="document 1 of 2") as caught:
         await spool.prepare(job, speaks(Language.POSTSCRIPT), yes)
     assert caught.value.reason == "unsupported-document-format"
     assert folders(tmp_path / "spool") == []
@@ -289,7 +301,7 @@ async def test_a_banner_goes_before_the_documents_in_every_language(
     prepared = await prepared_of(spool, await accepted(store, mail), speaks(language), again=True)
     banner, document = sent(prepared)
     assert banner
-    assert document in (*documents.values(), b"hello\r\n")
+    assert document in (*documents.values(), b"hello\r\n\f")
     if language is Language.TEXT:
         assert b"POSSIBLE DUPLICATE" in banner
         banner.decode("ascii")
@@ -301,7 +313,7 @@ async def test_copies_are_of_the_documents_and_not_of_the_banner(store: Store, s
     prepared = await prepared_of(spool, job, speaks(Language.TEXT), again=True)
     banner, *documents = sent(prepared)
     assert b"POSSIBLE DUPLICATE" in banner
-    assert documents == [b"one", b"one", b"two", b"two"]
+    assert documents == [b"one\f", b"one\f", b"two\f", b"two\f"]
     await spool.discard(prepared)
 
 

@@ -1,0 +1,159 @@
+"""Out of a stored message: the documents that print, decoded, in memory or in files.
+
+Small documents wait in memory, all together bounded; the others in files of the job's folder.
+
+Security: the octets are a stranger's.  `mailstore.documents` decodes them and bounds what it keeps; what a document is
+is told by its octets and not by its labels.  Names in the folder come from job numbers and part numbers alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import mkdtemp
+
+from mailstore.directory.records import Body
+from mailstore.document_format import DocumentFormat
+from mailstore.documents import Document, Extractor, Said, Selection, Surveyor, take
+from mailstore.job import Job
+from mailstore.mime import ACCEPTED
+from mailstore.store.contract import Store
+from printerbridge.part import Part
+from printerbridge.ready import Prepared
+
+MESSAGE_AT_ONCE = 1 << 20  # a message up to this size is read once and walked through in one piece
+DOCUMENT_IN_MEMORY = 12 << 20
+ALL_IN_MEMORY = 24 << 20
+_WRITE = 1 << 20  # octets gathered for one visit to the disk's thread
+_AT_ONCE = 8  # messages being taken apart: after a restart a thousand lines begin together, with up to 2 MiB each
+
+Able = Callable[[DocumentFormat], bool]
+"""Whether a document of this format can get to the printer."""
+
+
+class Extraction:
+    """For all jobs of a bridge.  `folder` is that of the spool."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        self._store = store
+        self._folder = folder
+        self._reading = asyncio.Semaphore(_AT_ONCE)
+        self.in_memory = 0  # octets, of all jobs
+
+    async def parts(self, job: Job, body: Body, able: Able, prepared: Prepared) -> tuple[list[Part], Selection, Said]:
+        """The documents in order, what was left out, and what the letter says of how it is to be printed.
+
+        Raises `PermanentFailure` if there is nothing to print or a document is damaged, `TransientFailure`, `OSError`.
+        """
+        async with self._reading:
+            if job.octets <= MESSAGE_AT_ONCE:
+                message = b"".join([block async for block in self._store.read(job.id)])
+                selection, said, octets = take(message, body, able, ACCEPTED)
+                return await self._hold(selection, octets, prepared), selection, said
+            surveyor = Surveyor(ACCEPTED)
+            async for block in self._store.read(job.id):
+                surveyor.feed(block)
+            survey = surveyor.close()
+            selection = survey.select(body, able)
+            if not selection.documents:
+                raise survey.refusal()
+            return await self._stream(job, selection, prepared), selection, survey.said
+
+    def discard(self, prepared: Prepared) -> None:
+        """Give back the memory that the job held."""
+        self.in_memory -= prepared.held
+        prepared.held = 0
+
+    async def whole_file(self, part: Part, prepared: Prepared) -> Path:
+        """The document as a file, wherever it was."""
+        if part.path is None:
+            await self._to_file(part, prepared)
+            try:
+                await part.flush()
+            finally:
+                part.shut()
+        assert part.path is not None
+        return part.path
+
+    async def own_folder(self, prepared: Prepared) -> Path:
+        """The job's folder, made when it is first wanted."""
+        if prepared.folder is None:
+            made = await asyncio.to_thread(mkdtemp, prefix=f"job-{prepared.job.id}-", dir=self._folder)
+            prepared.folder = Path(made)
+        return prepared.folder
+
+    async def _hold(self, selection: Selection, octets: dict[str, bytes], prepared: Prepared) -> list[Part]:
+        parts = []
+        for document in selection.documents:
+            part = Part(document)
+            parts.append(part)
+            try:
+                await self._keep(part, octets[document.path], prepared)
+                await part.flush()
+            finally:
+                part.shut()
+            for number, shown in enumerate(document.shown, 1):
+                path = await self._shown_file(document, number, prepared)
+                await asyncio.to_thread(path.write_bytes, octets[shown.path])
+                part.shown.append((shown.content_id, path))
+        return parts
+
+    async def _stream(self, job: Job, selection: Selection, prepared: Prepared) -> list[Part]:
+        parts = [Part(document) for document in selection.documents]
+        takers: dict[str, list[Part]] = {}  # a picture may be shown by two letters
+        for part, document in zip(parts, selection.documents, strict=True):
+            takers.setdefault(document.path, []).append(part)
+            for number, shown in enumerate(document.shown, 1):
+                picture = Part(document)
+                picture.path = await self._shown_file(document, number, prepared)
+                picture.file = await asyncio.to_thread(picture.path.open, "xb", buffering=0)
+                part.shown.append((shown.content_id, picture.path))
+                takers.setdefault(shown.path, []).append(picture)
+        extractor = Extractor(takers, ACCEPTED)
+        everyone = [each for group in takers.values() for each in group]
+        try:
+            async for block in self._store.read(job.id):
+                await self._take(extractor.feed(block), takers, prepared)
+                if extractor.done:
+                    break
+            else:
+                await self._take(extractor.close(), takers, prepared)
+            for each in everyone:
+                await each.flush()
+        finally:
+            for each in everyone:
+                each.shut()
+        return parts
+
+    async def _take(
+        self, taken: Sequence[tuple[str, bytes]], takers: dict[str, list[Part]], prepared: Prepared
+    ) -> None:
+        for path, octets in taken:
+            for part in takers[path]:
+                await self._keep(part, octets, prepared)
+
+    async def _shown_file(self, document: Document, number: int, prepared: Prepared) -> Path:
+        return (await self.own_folder(prepared)) / f"shown-{document.index}-{number}"
+
+    async def _keep(self, part: Part, octets: bytes, prepared: Prepared) -> None:
+        part.waiting.append(octets)
+        part.unwritten += len(octets)
+        part.octets += len(octets)
+        if part.file is None:
+            if part.octets <= DOCUMENT_IN_MEMORY and self.in_memory + len(octets) <= ALL_IN_MEMORY:
+                part.held += len(octets)
+                prepared.held += len(octets)
+                self.in_memory += len(octets)
+                return
+            await self._to_file(part, prepared)
+        if part.unwritten >= _WRITE:
+            await part.flush()
+
+    async def _to_file(self, part: Part, prepared: Prepared) -> None:
+        prepared.files += 1
+        part.path = (await self.own_folder(prepared)) / f"document-{prepared.files}"
+        part.file = await asyncio.to_thread(part.path.open, "xb", buffering=0)
+        self.in_memory -= part.held
+        prepared.held -= part.held
+        part.held = 0
