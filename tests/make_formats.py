@@ -25,36 +25,55 @@ def page() -> str:
     lines = [
         HEAD,
         "# Formats\n",
-        "What becomes of a document, by its format and the language of the printer.  *passes*: insiders' goes as it",
-        "came, *filtered*: it is looked through by the [print firewall](../firewall.md), for the senders that stand",
-        "behind it.  A number is the way that everybody else's goes, and insiders' too where nothing else is said; a dash",
-        "means that it is refused.  Each way is compared by pixels with its source in `tests/test_corpus.py`, but for what",
-        "nothing free draws: of PCL XL the pages are counted.\n",
+        "What becomes of a document, by its format and the language of the printer.  *Passes*: an insider's goes as it",
+        "came.  *Filtered*: it is looked through by the [print firewall](../firewall.md), for the senders that are named.",
+        "*Drawn*: it is made anew, for everybody else and where nothing else is said.  A dash: it is refused.  What is drawn",
+        "is compared by pixels with its source in `tests/test_corpus.py`; of PCL XL, which nothing free draws, the pages are",
+        "counted.\n",
         "| format | " + " | ".join(NAMES.values()) + " |",
         "|---|" + "---|" * len(NAMES),
-    ]
-    ways: dict[str, int] = {}
-    lines += [f"| `{source.value}`{_marks(source)} | {' | '.join(_cells(source, ways))} |" for source in _formats()]
-    lines += [
+        *(f"| `{source.value}`{_marks(source)} | {' | '.join(_cells(source))} |" for source in _formats()),
         "",
         "¹ opened by LibreOffice, where it is installed.  ² of strangers only where the [sandbox](../sandbox.md) is safe, or",
         "the site says `[bridge] risky`.  What is in `application/zip` and `application/ms-tnef` is judged by itself.\n",
+        f"Told apart and refused: {', '.join(f'`{each.value}`' for each in DocumentFormat if _refused(each))}.\n",
         "## Ways\n",
-        "| | converters in order |",
-        "|---|---|",
-        *(f"| {number} | {way} |" for way, number in ways.items()),
+        "| from | to | converters, in order |",
+        "|---|---|---|",
+        *_ways(),
         "",
-        f"Told apart and refused: {', '.join(f'`{each.value}`' for each in DocumentFormat if each not in _formats())}.",
+        "Everything else goes the way to PDF, and from there as a PDF does.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _ways() -> list[str]:
+    drawn = [language for language in NAMES if language is not Language.TEXT]
+    to_pdf = [(source, Language.PDF) for source in _formats() if source is not DocumentFormat.PDF]
+    from_pdf = [(DocumentFormat.PDF, language) for language in drawn]
+    programs = [(DocumentFormat.POSTSCRIPT, language) for language in drawn if language is not Language.PDF]
+    return [
+        f"| `{source.value}` | {NAMES[language]} | {way} |"
+        for source, language in (*to_pdf, *from_pdf, *programs)
+        if (way := _way(source, language))
+    ]
+
+
+def _way(source: DocumentFormat, language: Language) -> str:
+    pdf = DocumentFormat.PDF if source is DocumentFormat.PCLM else source
+    return ", ".join(converter.name for converter in route(pdf, [language], as_is=False) or ())
+
+
+def _refused(source: DocumentFormat) -> bool:
+    return source not in CONTAINERS and source not in _formats()
 
 
 def _formats() -> list[DocumentFormat]:
     return [
         source
         for source in DocumentFormat
-        if source not in CONTAINERS and any(_cell(source, language, {}) != "–" for language in Language)
+        if source not in CONTAINERS and any(_cell(source, language) != "–" for language in Language)
     ]
 
 
@@ -62,17 +81,14 @@ def _marks(source: DocumentFormat) -> str:
     return " ¹" * (source in OFFICE) + " ²" * (source in RISKY)
 
 
-def _cells(source: DocumentFormat, ways: dict[str, int]) -> list[str]:
-    return [_cell(source, language, ways) for language in NAMES]
+def _cells(source: DocumentFormat) -> list[str]:
+    return [_cell(source, language) for language in NAMES]
 
 
-def _cell(source: DocumentFormat, language: Language, ways: dict[str, int]) -> str:
-    told = []
-    if spoken(source, [language]):
-        told += _passes(source, language)
-    way = route(DocumentFormat.PDF if source is DocumentFormat.PCLM else source, [language], as_is=False)
-    if way:
-        told.append(str(ways.setdefault(", ".join(converter.name for converter in way), len(ways) + 1)))
+def _cell(source: DocumentFormat, language: Language) -> str:
+    told = _passes(source, language) if spoken(source, [language]) else []
+    if _way(source, language):
+        told.append("drawn")
     return "; ".join(told) or "–"
 
 
