@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from appliance.web.printer import prints
 from appliance.web.printer_form import texts
 from appliance.web.words import duration, event_in_words, login, rhythm, rule_in_words
 from mailstore.directory.records import Body, Language, Person, Printer, Raw
@@ -210,6 +211,15 @@ def test_durations_can_be_compared() -> None:
     ]  # fmt: skip
 
 
+def test_what_a_printer_prints_is_said_to_whoever_sends() -> None:
+    assert prints(OFFICE) == []
+    assert prints(replace(OFFICE, max_copies=1, media=("na_ledger_11x17in", "custom_label_100x62mm"))) == [
+        "on ledger, custom_label_100x62mm",
+        "one copy",
+    ]
+    assert prints(replace(POLLS, color=True, max_copies=3)) == []
+
+
 # -- who may send
 
 
@@ -391,6 +401,8 @@ async def test_what_prints_and_how_is_set_on_the_page(tmp_path: Path) -> None:
         page = (await browser.get("/printers/office")).text
         assert "PostScript and PDF of senders outside who proved their address reach it as they came" in page
         assert "Documents of senders inside reach it with every command that is in them" in page
+        asked = "copies=2 sides=two-sided-long-edge print-color-mode=color"
+        assert f"in colour; on letter, a4; at most 5 copies; if a job says nothing else, {asked}</dd>" in page
         page = (await browser.get("/printers/office/settings")).text
         assert 'value="copies=2 sides=two-sided-long-edge print-color-mode=color"' in page
         for wrong, field, why in (

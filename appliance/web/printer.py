@@ -31,10 +31,12 @@ from mailstore.directory.entry import named_limits
 from mailstore.directory.records import Person, Printer
 from mailstore.directory.values import LIMITS
 from mailstore.failure import PermanentFailure
+from mailstore.ticket_words import SIZES, to_words
 
 router = APIRouter(include_in_schema=False)
 
 _NEWEST = 25  # jobs on a printer's page
+_SHORT = {name: short for short, name in reversed(SIZES.items())}  # of several the first
 
 
 class Where(StrEnum):
@@ -159,6 +161,7 @@ async def _show(request: Request, site: Site, person: Person, name: str, trial: 
         allow=[(rule, rule_in_words(rule)) for rule in printer.allow],
         warnings=facts.warnings(printer, own_interfaces()) if operates else [],
         deny=[(rule, rule_in_words(rule)) for rule in printer.deny],
+        prints=prints(printer),
         opened=[text for text in (opened.as_it_came(printer, "it"), opened.unfiltered(printer, "it")) if text],
         trial=trial,
         given_away=await card(site, person, printer),
@@ -166,6 +169,20 @@ async def _show(request: Request, site: Site, person: Person, name: str, trial: 
         LABELS=LABELS,
         silent=await site.reach.silent(),
     )
+
+
+def prints(printer: Printer) -> list[str]:
+    """What whoever sends may ask for, and gets without asking; nothing of one that gets its mail as it is."""
+    if not printer.drained_by_bridge:
+        return []
+    told = ["in colour"] if printer.color else []
+    if printer.media:
+        told.append("on " + ", ".join(_SHORT.get(name, name) for name in printer.media))
+    if printer.max_copies:
+        told.append("one copy" if printer.max_copies == 1 else f"at most {printer.max_copies} copies")
+    if words := to_words(printer.ticket):
+        told.append(f"if a job says nothing else, {words}")
+    return told
 
 
 async def _members(site: Site, person: Person, group: Printer) -> list[tuple[str, Standing | None]]:
