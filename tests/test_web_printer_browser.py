@@ -32,6 +32,9 @@ OFFICE = replace(
     network_address="192.0.2.7",
     netmask="255.255.255.0",
     gateway="192.0.3.1",
+    unfiltered=Raw.VERIFIED,
+    media=("iso_a4_210x297mm",),
+    max_copies=5,
 )
 POLLS = Printer(name="phaser360", addresses=("phaser360@example.com",), allow=("*",))
 
