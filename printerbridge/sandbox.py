@@ -51,6 +51,7 @@ _SETTINGS = (
     "/etc/fonts",
     "/etc/ghostscript",
     "/etc/ld.so.cache",
+    "/etc/mime.types",
     "/var/cache/fontconfig",
     "/var/lib/ghostscript",
 )

@@ -42,7 +42,7 @@ class Rule:
 
 # Linux, asm/unistd.h: x86_64 and the generic table of aarch64; 0 where there is none.
 NUMBERS: Final[dict[str, tuple[int, int]]] = {
-    "accept": (43, 202), "acct": (163, 89), "add_key": (248, 217), "adjtimex": (159, 171), "bpf": (321, 280),
+    "acct": (163, 89), "add_key": (248, 217), "adjtimex": (159, 171), "bind": (49, 200), "bpf": (321, 280),
     "chmod": (90, 0), "chown": (92, 0), "chroot": (161, 51), "clock_adjtime": (305, 266), "clock_settime": (227, 112),
     "clone": (56, 220), "clone3": (435, 435), "connect": (42, 203), "delete_module": (176, 106),
     "fanotify_init": (300, 262), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452),
@@ -52,7 +52,7 @@ NUMBERS: Final[dict[str, tuple[int, int]]] = {
     "init_module": (175, 105), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
     "io_uring_setup": (425, 425), "ioctl": (16, 29), "ioperm": (173, 0), "iopl": (172, 0), "ioprio_set": (251, 30),
     "kcmp": (312, 272), "kexec_file_load": (320, 294), "kexec_load": (246, 104), "keyctl": (250, 219),
-    "kill": (62, 129), "lchown": (94, 0), "lookup_dcookie": (212, 18), "lremovexattr": (198, 15),
+    "kill": (62, 129), "lchown": (94, 0), "listen": (50, 201), "lookup_dcookie": (212, 18), "lremovexattr": (198, 15),
     "lsetxattr": (189, 6), "memfd_create": (319, 279), "memfd_secret": (447, 447), "migrate_pages": (256, 238),
     "modify_ldt": (154, 0), "mount": (165, 40), "mount_setattr": (442, 442), "move_mount": (429, 429),
     "move_pages": (279, 239), "mq_open": (240, 180), "msgget": (68, 186), "name_to_handle_at": (303, 264),
@@ -111,12 +111,14 @@ def rules(*, processes: bool, namespaces: bool) -> list[Rule]:
     found += [Rule(name="fcntl", verdict=refuse(), when=((1, "eq", number),)) for number in _FCNTLS]
     found.append(Rule(name="personality", verdict=refuse(), when=((0, "ne", 0), (0, "ne", 0xFFFFFFFF))))
     found.append(Rule(name="clone", verdict=refuse(), when=((0, "any", _NAMESPACES),)))
-    if processes:  # LibreOffice listens on a socket of its own, though nobody calls
+    if processes:  # LibreOffice wants to listen on a socket of its own, though nobody calls
         found += [Rule(name=name, verdict=refuse(), when=((0, "ne", _AF_UNIX),)) for name in ("socket", "socketpair")]
         found.append(Rule(name="sendto", verdict=refuse(), when=((4, "pointer", 0),)))
     else:
         found += [Rule(name=name, verdict=refuse()) for name in ("fork", "vfork", "socket", "socketpair", "sendto")]
         found.append(Rule(name="clone", verdict=refuse(), when=((0, "none", _THREAD),)))
+    if processes and not namespaces:  # and on one in /tmp, so let it believe that it does
+        found += [Rule(name=name, verdict=refuse(0)) for name in ("bind", "listen")]
     if not namespaces:
         found += [Rule(name=name, verdict=refuse()) for name in _NOT_WITHOUT_NAMESPACES]
         found.append(Rule(name="prlimit64", verdict=refuse(), when=((0, "ne", 0),)))

@@ -45,6 +45,7 @@ def verdict(machine: str, name: str, *arguments: int, processes: bool = False, n
         ("socket", (1,), (PERM, ALLOW, ALLOW)),
         ("socket", (2,), (PERM, PERM, PERM)),
         ("socket", (16,), (PERM, PERM, PERM)),
+        ("bind", (), (ALLOW, refuse(0), ALLOW)),  # without processes there is no socket
         ("connect", (), (PERM, PERM, PERM)),
         ("sendto", (3, 1, 1, 0, 0), (PERM, ALLOW, ALLOW)),
         ("sendto", (3, 1, 1, 0, 4096), (PERM, PERM, PERM)),

@@ -38,7 +38,7 @@ _ORPHANS = 250  # milliseconds between two looks for them
 # landlock(7): what may be done to a file, and what in a folder; by ABI what the kernel knows.
 _EXECUTE, _WRITE, _READ, _LIST, _TRUNCATE = 1, 2, 4, 8, 1 << 14
 _FILE = _EXECUTE | _WRITE | _READ | _TRUNCATE | 1 << 15  # and ioctl of devices
-_MAKE = 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 12 | 1 << 13  # all but devices
+_MAKE = 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 12 | 1 << 13  # and remove; all but devices and sockets
 _KNOWN = {1: 0x1FFF, 2: 0x3FFF, 3: 0x7FFF, 4: 0x7FFF}
 _ALL = 0xFFFF
 _TCP, _SCOPES = 0x3, 0x3  # bind and connect, from ABI 4; abstract sockets and signals of others, from ABI 6
