@@ -15,8 +15,10 @@ from PIL import Image, ImageChops, ImageStat
 from reportlab.pdfgen.canvas import Canvas
 
 from mailstore.store.papers import THUMBNAIL_OCTETS
+from printerbridge import thumbnails as pictures
 from printerbridge.converters import python
-from printerbridge.thumbnails import HEIGHT, PAGES, WIDTH, Samples, png, thumbnails
+from printerbridge.sandbox import Limits
+from printerbridge.thumbnails import HEIGHT, LIMITS, PAGES, WIDTH, Samples, png, thumbnails
 from tests import documents
 
 TIMEOUT = 30.0
@@ -31,11 +33,11 @@ def opened(octets: bytes) -> Image.Image:
     return image
 
 
-async def drawn(folder: Path, pdf: bytes, pages: int) -> list[tuple[int, Image.Image]]:
+async def drawn(folder: Path, pdf: bytes, pages: int, *, limits: Limits = LIMITS) -> list[tuple[int, Image.Image]]:
     document, work = folder / "document.pdf", folder / "work"
     document.write_bytes(pdf)
     work.mkdir()
-    made = await thumbnails(document, pages, folder=work, timeout=TIMEOUT)
+    made = await thumbnails(document, pages, folder=work, timeout=TIMEOUT, limits=limits)
     assert list(work.iterdir()) == []  # nothing stays
     return [(number, opened(octets)) for number, octets in made]
 
@@ -163,19 +165,30 @@ async def test_what_is_what_it_says_are_samples(tmp_path: Path, taken_over: list
 
 @pytest.mark.parametrize(
     "script",
-    ["ln -s secret page-1", "ln secret page-1", "mkfifo page-1", "mkdir page-1", "kill -9 $$"],
+    ["ln -s secret page-1", "ln secret page-1", "mkfifo page-1", "mkdir page-1"],
 )
-async def test_nothing_but_a_file_is_read(tmp_path: Path, taken_over: list[str], script: str) -> None:
-    taken_over.append(f"{shell(PAGE)} > secret; {script}")
+async def test_nothing_but_a_file_is_read(
+    tmp_path: Path, taken_over: list[str], script: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken_over.append(f"{shell(PAGE)} > secret; {script}; exit")
+    left = set[str]()
+    made = pictures._made
+
+    def looked(work: Path) -> list[tuple[int, bytes]]:
+        left.update(path.name for path in work.iterdir())
+        return made(work)
+
+    monkeypatch.setattr(pictures, "_made", looked)
     async with asyncio.timeout(TIMEOUT):  # a pipe would be waited for
-        assert await drawn(tmp_path, b"", 4) == []
+        assert await drawn(tmp_path, b"", 4, limits=Limits(processes=8)) == []
+    assert left >= {"page-1", "secret"}  # so much it could do
 
 
 async def test_pages_that_were_drawn_in_time_stay(tmp_path: Path, taken_over: list[str]) -> None:
-    taken_over.append(f"{shell(PAGE)} > page-1; sleep 60")
+    taken_over.append(f"{shell(PAGE)} > page-1; while :; do :; done")
     document = tmp_path / "document.pdf"
     document.write_bytes(b"")
-    made = await thumbnails(document, 4, folder=tmp_path, timeout=0.7)
+    made = await thumbnails(document, 4, folder=tmp_path, timeout=1.0)
     assert [number for number, _ in made] == [1]
 
 

@@ -1,8 +1,8 @@
 """The defences, each switched off in turn: `make mutants`.  A test must miss it, or it is no defence but a hope.
 
 A `Defence` names the line that defends, what stands there when it does not, and the test that must fail then.  The
-lists are `mail`, `smtp`, `proof`, `split`, `pop3`, `store` and
-`house`; `docs/defences.md` is written from them.
+lists are `mail`, `smtp`, `proof`, `split`, `pop3`, `store`,
+`papers` and `house`; `docs/defences.md` is written from them.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from typing import Final
 from tests.mutants import Defence
 from tests.mutants.house import HOUSE
 from tests.mutants.mail import MAIL
+from tests.mutants.papers import PAPERS
 from tests.mutants.pop3 import POP3
 from tests.mutants.proof import PROOF
 from tests.mutants.smtp import SMTP
@@ -20,6 +21,7 @@ SECTIONS: Final[dict[str, tuple[Defence, ...]]] = {
     "Split mail": SPLIT,
     "POP3": POP3,
     "What the store asks": STORE,
+    "Documents and pictures of pages": PAPERS,
     "The house": HOUSE,
 }
 DEFENCES: Final = tuple(defence for section in SECTIONS.values() for defence in section)
