@@ -44,7 +44,7 @@ _STYLE = """
 @page {{ size: {width}pt {height}pt !important; margin: {margin}pt !important; marks: none !important }}
 body {{ margin: 0; font-family: sans-serif; font-size: 11pt }}
 html, body {{ color: black; max-width: 100% !important }}
-img, svg, video, canvas {{ max-width: 100% !important }}
+img, svg {{ max-width: {room}pt }}
 pre {{ white-space: pre-wrap !important }}
 body {{ overflow-wrap: break-word }}
 a {{ overflow-wrap: anywhere; color: inherit }}
@@ -64,6 +64,7 @@ def decoded(octets: bytes, charset: str) -> str:
     A byte order mark comes first, then what the mail says.  UTF-8 and windows-1252 may be guesses by a beginning that
     is all ASCII: there, octets that are no UTF-8 or escape to other sets are in what the document says of itself.
     """
+    charset = charset.replace("_", "-")
     for mark, name in (
         (codecs.BOM_UTF8, "utf-8-sig"),
         (codecs.BOM_UTF16_LE, "utf-16"),
@@ -251,7 +252,8 @@ def page_style(width: float, height: float) -> Callable[[float], str]:
     margin = min(36.0, 0.06 * min(width, height))
 
     def style(scale: float) -> str:
-        return _STYLE.format(width=width / scale, height=height / scale, margin=margin / scale)
+        room = width - 2 * margin
+        return _STYLE.format(width=width / scale, height=height / scale, margin=margin / scale, room=room / scale)
 
     return style
 
