@@ -19,10 +19,8 @@ from mailstore.document_format import DocumentFormat
 from mailstore.ticket import Sides, Ticket
 from mailstore.ticket_words import MEDIA_SOURCES, media, read
 from printerbridge import convert, paper, ticket
-from printerbridge.converters import pclxl, pwg
-from printerbridge.converters.contract import Media, Task
 from printerbridge.pjl import UEL, Conversation
-from printerbridge.spool import Ready
+from printerbridge.ready import Ready
 from printerbridge.ticket import Plan
 from printerbridge.virtual import VirtualPrinter
 from printerbridge.virtual_pjl import Command, Document, JobStream
@@ -323,19 +321,25 @@ def test_every_wish_runs_on_every_level_of_postscript(tmp_path: Path, level: int
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("source", ["manual", "tray-2", "tray-20"])
-def test_raster_and_pcl_xl_are_drawn_for_the_tray(tmp_path: Path, source: str) -> None:
-    (tmp_path / "source.ps").write_bytes(postscript())
-    asked = Ticket(media_source=source)
+@pytest.mark.parametrize("tray", ["manual", "tray-2", "tray-20"])
+async def test_raster_and_pcl_xl_are_drawn_for_the_tray(tmp_path: Path, tray: str) -> None:
+    source = tmp_path / "source.ps"
+    source.write_bytes(postscript())
     made = {}
-    for converter in (pwg.PWG, pclxl.PCLXL):
-        task = Task(source="./source.ps", output="made", media=Media.named(MEDIA), ticket=asked)
-        subprocess.run(converter.command(task), check=True, timeout=60, capture_output=True, cwd=tmp_path)
-        made[converter.language] = (tmp_path / "made").read_bytes()
-    position = paper.PWG_SOURCES[source]
+    for language in (Language.PWG, Language.PCLXL):
+        converted = await convert.convert(
+            source,
+            DocumentFormat.POSTSCRIPT,
+            [language],
+            folder=tmp_path,
+            media=MEDIA,
+            ticket=Ticket(media_source=tray),
+        )
+        made[language] = converted.path.read_bytes()
+    position = paper.PWG_SOURCES[tray]
     assert struct.unpack(">I", made[Language.PWG][4:][324:328]) == (position,)  # PWG 5102.4 table 2
     # PCL XL: MediaSource is attribute 38; the value before it, as ubyte (tag C0)
-    assert b"\xc0%c\xf8\x26" % paper.PCLXL_SOURCES[source] in made[Language.PCLXL][:400]
+    assert b"\xc0%c\xf8\x26" % paper.PCLXL_SOURCES[tray] in made[Language.PCLXL][:400]
 
 
 @pytest.mark.slow
@@ -379,7 +383,7 @@ async def test_raster_and_pcl_xl_are_drawn_for_the_sides(tmp_path: Path, sides: 
     made = {}
     for language in (Language.PWG, Language.PCLXL):
         converted = await convert.convert(
-            source, DocumentFormat.POSTSCRIPT, [language], folder=tmp_path, media=MEDIA, sides=sides
+            source, DocumentFormat.POSTSCRIPT, [language], folder=tmp_path, media=MEDIA, ticket=Ticket(sides=sides)
         )
         made[language] = converted.path.read_bytes()
     duplex, tumble = sides in (Sides.LONG_EDGE, Sides.SHORT_EDGE), sides is Sides.SHORT_EDGE
