@@ -54,6 +54,7 @@ _SETTINGS = (
     "/etc/mime.types",
     "/var/cache/fontconfig",
     "/var/lib/ghostscript",
+    "/var/spool/libreoffice",
 )
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 _GRACE_SECONDS = 5.0

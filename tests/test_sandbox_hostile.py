@@ -130,7 +130,7 @@ ATTEMPTS = (
 FEWER = ATTEMPTS.index("read OTHER")  # up to here the filter depends on whether processes may be started
 
 
-@pytest.mark.parametrize("line", ATTEMPTS)
+@pytest.mark.parametrize("line", ATTEMPTS, ids=lambda line: line.lower().replace(" ", "-"))
 async def test_nothing_outside_is_reached(outside: Outside, line: str) -> None:
     argv = [outside.words.get(word, word) for word in line.split()]
     finished = await attempt(outside.job, *argv)

@@ -14,8 +14,12 @@ from tempfile import TemporaryDirectory
 import pytest
 from prometheus_client import REGISTRY
 
+from mailstore.directory.records import Language
+from mailstore.document_format import DocumentFormat
 from mailstore.failure import PermanentFailure
 from printerbridge import sandbox, seccomp, watching
+from printerbridge.convert import convert
+from printerbridge.converters import office
 from printerbridge.sandbox import Level, Limits
 from tests import docker_seccomp, documents
 
@@ -177,3 +181,16 @@ def _name(process: int) -> str:
 
 def _namespace(process: int, kind: str) -> Path:
     return Path(f"/proc/{process}/ns/{kind}").readlink()
+
+
+@pytest.mark.slow
+async def test_libreoffice_works_without_namespaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not office.available() or not await sandbox._holds(Level.LANDLOCK):
+        pytest.skip("there is no LibreOffice here, or no Landlock")
+    monkeypatch.setattr(sandbox, "_level", Level.LANDLOCK)
+    letter = tmp_path / "letter.rtf"
+    letter.write_bytes(b"{\\rtf1\\ansi Dear Ada,\\page yours\\par}")
+    made = await convert(
+        letter, DocumentFormat.RTF, [Language.PDF], folder=tmp_path, media="iso_a4_210x297mm", timeout=60
+    )
+    assert len(documents.pages_of(made.path)) == 2

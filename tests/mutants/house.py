@@ -173,7 +173,7 @@ HOUSE: Final = (
         file="printerbridge/seccomp.py",
         text='("fork", "vfork", "socket", "socketpair", "sendto")',
         instead='("fork", "vfork")',
-        test="tests/test_sandbox_hostile.py::test_nothing_outside_is_reached[udp UDP-landlock]",
+        test="tests/test_sandbox_hostile.py::test_nothing_outside_is_reached[landlock-udp-udp]",
     ),
     Defence(
         name="documents read no file but their own",
@@ -181,7 +181,7 @@ HOUSE: Final = (
         file="printerbridge/programs/confine.py",
         text="_call(_RESTRICT_SELF, rules, 0)",
         instead="pass",
-        test="tests/test_sandbox_hostile.py::test_nothing_outside_is_reached[read OTHER-landlock]",
+        test="tests/test_sandbox_hostile.py::test_nothing_outside_is_reached[landlock-read-other]",
     ),
     Defence(
         name="documents have limited memory",
