@@ -28,6 +28,7 @@ from mailstore.directory.records import Person
 from mailstore.document_format import DocumentFormat
 from mailstore.job import DeliveryProof, Event, Job, JobState, Proof
 from mailstore.store.papers import DocumentRecord, Fate
+from printerbridge.thumbnails import Samples, png
 from tests.web_house import ADA_NAME, ADA_PASSWORD, PRINTER, WebHouse, web_house
 
 SECRET = "correct horse"
@@ -37,6 +38,7 @@ OTHER = replace(PRINTER, name="other", addresses=("other@example.com",), uri="so
 ROLES = {"administrator": "grace", "SysAdmin": "linus", "Service": "sam", "owner": "ada", "nobody": "eve"}
 OPERATORS = {"administrator", "SysAdmin", "Service"}
 EVIL = "<script>alert(1)</script>"
+PICTURE = png(Samples(width=160, components=1, octets=bytes(160 * 226)))
 
 
 @contextlib.asynccontextmanager
@@ -224,7 +226,7 @@ async def with_documents(house: WebHouse) -> int:
     store = house.store
     await store.record_documents(number, DOCUMENTS)
     for document, page in ((1, 1), (2, 1), (2, 2)):
-        assert await store.keep_thumbnail(number, document, page, b"a picture")
+        assert await store.keep_thumbnail(number, document, page, PICTURE)
     lease = await store.acquire("device:socket://192.0.2.7:9100", "bridge", 60)
     assert lease is not None
     assert await store.sending(lease, number, 0)
@@ -276,7 +278,7 @@ async def test_the_documents_of_a_job_in_words(tmp_path: Path) -> None:
         ]
         for path, _ in pictures:
             answer = await browser.get(path)
-            assert (answer.content, answer.headers["content-type"]) == (b"a picture", "image/png")
+            assert (answer.content, answer.headers["content-type"]) == (PICTURE, "image/png")
         async with logged_in(house, "eve") as other:
             assert (await other.get(pictures[0][0])).status_code == 404
         async with house.stranger() as client:

@@ -17,7 +17,7 @@ from playwright.async_api import Page, async_playwright
 from mailstore.directory.records import Body, Printer, Raw
 from mailstore.job import JobState
 from mailstore.ticket import ColorMode, Ticket
-from tests.test_web_jobs import doubtful, held, printed
+from tests.test_web_jobs import doubtful, held, printed, with_documents
 from tests.web_house import GRACE, GRACE_NAME, GRACE_PASSWORD, PRINTER, WebHouse, web_house
 
 pytestmark = [
@@ -189,6 +189,7 @@ async def test_without_scripts_everything_can_be_done(tmp_path: Path) -> None:
 async def test_everybody_can_use_the_pages(tmp_path: Path, scheme: Literal["light", "dark"], width: int) -> None:
     async with looking(tmp_path, color_scheme=scheme, viewport={"width": width, "height": 800}) as (house, page):
         done, doubt, _ = await printed(house), await doubtful(house), await held(house)
+        lost = await with_documents(house)
         await house.mail(name="word " * 60, sender=f"{'x' * 60}@{'y' * 60}.example.com")
         await house.store.set_condition("office", "stopped", ["media-empty"], "TRAY 2 EMPTY")
         faults = {}
@@ -211,6 +212,7 @@ async def test_everybody_can_use_the_pages(tmp_path: Path, scheme: Literal["ligh
             "/jobs?state=aborted",
             f"/jobs/{done}",
             f"/jobs/{doubt}",
+            f"/jobs/{lost}",
         ):
             await page.goto(house.origin + path)
             await look(path)
