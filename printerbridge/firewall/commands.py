@@ -102,7 +102,7 @@ COMMANDS: Final = frozenset(
     {
         *_COUNTED,
         *("COPIES", "PCL MACRO", "PCL FONT", "PCL PATTERN", "PCL CONFIGURATION", "PCL SELF TEST", "PCL STATUS"),
-        *("PCL DISPLAY FUNCTIONS", "PCL other", "HP-GL/2 other", OTHER),
+        *("PCL other", "HP-GL/2 other", OTHER),
     }
 )
 """Every name that can be counted.  COPIES: more were asked for than one may."""

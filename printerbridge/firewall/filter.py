@@ -92,6 +92,7 @@ class Filter:
         self._said: dict[str, int] = {}  # COPIES and QTY that are in force
         self._entered: Entered | None = None
         self._head = bytearray()
+        self._bare = False  # the document had no PJL before it
         self._look: _Look | None = None
         self._tail = b""  # of what was given out of the document
         self._documents = 0
@@ -157,6 +158,8 @@ class Filter:
     def _document(self, octets: bytes) -> bytes:
         if self._look is not None:
             return self._guarded(self._look.feed(octets))
+        if not self._head:
+            self._bare = not self._sections.wrapped
         self._head += octets
         if len(self._head) < HEAD:
             return b""
@@ -164,7 +167,7 @@ class Filter:
 
     def _end(self) -> bytes:
         made = b""
-        if self._head and (not self._sections.wrapped or self._head.strip(BLANK)):
+        if self._head and (self._bare or self._head.strip(BLANK)):
             made = self._begin()
         if self._look is not None:
             made += self._guarded(self._look.close())
@@ -208,7 +211,7 @@ class Filter:
             format_ = self._entered.format
         elif self._entered is not None:
             raise refused("its PJL enters a language that is not known here; send it as PDF")
-        elif not self._sections.wrapped:
+        elif self._bare:
             format_ = self._source
         elif looks is _F.TEXT:
             format_ = _F.PCL  # which prints it
@@ -222,7 +225,7 @@ class Filter:
         return format_
 
     def _before(self, format_: DocumentFormat) -> bytes:
-        if not self._sections.wrapped:
+        if self._bare:
             return b""
         lines = [f"SET {name} = {value}" for name, value in self._settings.items()]
         self._settings.clear()

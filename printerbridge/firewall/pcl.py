@@ -6,10 +6,10 @@ stand behind them (HP PCL 5 Technical Reference Manual, chapter 2).  Between ESC
 
 Security: what a printer would run must be seen here, so both must agree where data begins and ends.  Only groups that
 are known pass (`rules`); data behind a parameter in lower case is set apart, since some printers take it as data and
-some do not; values are written anew where they count octets; "display functions" and texts of two octets a letter,
-which make an ESC part of a text, do not pass; nor does any spelling of the UEL (ESC % 0 a -12345 X).  A document that
-ends within data is refused: there a printer would swallow what follows.  At most one sequence with its data waits here,
-unless the data are raster, a glyph or transparent text, which all printers know and which pass as they come.
+some do not; values are written anew where they count octets; any spelling of the UEL is dropped (ESC % 0 a -12345 X).
+"Display functions" and texts of several octets a letter make an ESC part of a text: a document with them is refused,
+and one that ends within data, where a printer would swallow what follows.  At most one sequence with its data waits
+here, unless the data are raster, a glyph or transparent text, which all printers know and which pass as they come.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import re
 from collections import Counter
 from typing import Final
 
-from printerbridge.firewall.rules import DATA, DISPLAY, DROPPED, HPGL, LIVE, OTHER, SAFE, harmless, name_of
+from printerbridge.firewall.rules import DATA, DROPPED, HPGL, LIVE, OTHER, SAFE, TWO, harmless, name_of
 from printerbridge.firewall.sections import refused
 
 MOST_DATA: Final = 32767
@@ -129,7 +129,9 @@ class Pcl:
         second = data[at + 1 : at + 2]
         if not second and not self._final:
             raise _Incomplete
-        self._dropped[DISPLAY.get(second, OTHER)] += 1
+        if second == b"Y":
+            raise refused("its PCL shows commands instead of obeying them; send it as PDF")
+        self._dropped[TWO.get(second, OTHER)] += 1
         if second == b"\x1b":
             run = _ESCAPES.match(data, at)
             assert run is not None
@@ -156,6 +158,8 @@ class Pcl:
                 self._group = b"" if last else group
                 self._dropped.update(counted)
                 return b"".join(kept), at
+            if group + letter.upper() == b"&tP" and value.strip(b"+0") not in (b"", b"1"):
+                raise refused("the letters of its PCL have several octets, in which commands can hide; send it as PDF")
             if name := name_of(group, letter.upper(), value):
                 counted.append(name)
             else:

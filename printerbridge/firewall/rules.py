@@ -17,11 +17,7 @@ HPGL: Final = "HP-GL/2 other"
 _MACRO, _FONT, _PATTERN = "PCL MACRO", "PCL FONT", "PCL PATTERN"
 _CONFIGURATION, _STATUS = "PCL CONFIGURATION", "PCL STATUS"
 
-DISPLAY: Final[Mapping[bytes, str]] = {
-    b"z": "PCL SELF TEST",
-    b"Y": "PCL DISPLAY FUNCTIONS",
-    b"Z": "PCL DISPLAY FUNCTIONS",
-}
+TWO: Final[Mapping[bytes, str]] = {b"z": "PCL SELF TEST"}
 """Sequences of two characters that have a name; only ESC E, ESC 9 and ESC = pass."""
 
 _VALUE: Final = rb"[+-]?[0-9]*+(?:\.[0-9]*+)?"
@@ -72,7 +68,6 @@ _KEPT: Final[Mapping[bytes, tuple[str, frozenset[int]]]] = {
     b"*cF": (_FONT, frozenset({1, 3, 4, 6})),
     b"*cQ": (_PATTERN, frozenset({1, 4})),
     b"*cS": (_FONT, frozenset({1, 4})),  # symbol sets
-    b"&tP": (OTHER, frozenset({0, 1})),  # how many octets a letter has
 }
 """Controls of which only some numbers pass."""
 
