@@ -17,7 +17,7 @@ from mailstore.failure import Failure, PermanentFailure
 from printerbridge import landlock, sandbox
 from printerbridge.sandbox import Finished, Level, Limits
 from printerbridge.slots import Slots
-from tests import hostile
+from tests import hostile, levels
 
 DEADLINE = 10.0
 SCRIPT = Path(hostile.__file__).resolve()
@@ -26,8 +26,8 @@ SMALL = Limits(memory=128 << 20)
 
 
 @pytest.fixture(params=[Level.BUBBLEWRAP, Level.LANDLOCK], autouse=True)
-async def _level(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not await sandbox._holds(request.param):
+def _level(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not levels.has(request.param):
         pytest.skip(f"{request.param.value} does not work here")
     monkeypatch.setattr(sandbox, "_level", request.param)
 
