@@ -173,17 +173,25 @@ class _Gathered:
         self.found.append(surveyed)
         if not self._directive and _is_plain_letter(surveyed):
             text = charset.decode(taste.head, surveyed.charset)
-            lines = (header.clean(line, SAID) for line in text.splitlines())
+            lines = (header.clean(found[0], SAID) for found in _LINE.finditer(text))
             self._directive = next((line for line in lines if line), "")
 
     def survey(self, block: bytes) -> Survey:
-        values = [field.value[: 16 * SAID] for field in header.find(block, "printpost-options")]
-        said = Said(
-            subject=header.subject(block, SAID),
-            field=header.clean(header.decode_words(b" ".join(values)[: 16 * SAID]), SAID),
-            directive=self._directive,
-        )
+        subject, fields = b"", b""
+        for field in header.find(block, "subject", "printpost-options"):
+            if field.name != b"subject":
+                fields = (fields + b" " + field.value)[: 16 * SAID]
+            else:
+                subject = subject or field.value
+        said = Said(subject=_for_people(subject), field=_for_people(fields), directive=self._directive)
         return Survey(found=tuple(self.found), said=said)
+
+
+def _for_people(value: bytes) -> str:
+    return header.clean(header.decode_words(value[: 16 * SAID]), SAID) if value else ""
+
+
+_LINE = re.compile(r"\S[^\r\n]*+")
 
 
 def _is_plain_letter(found: Surveyed) -> bool:

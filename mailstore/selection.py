@@ -198,16 +198,22 @@ class _Choice:
         self._found = found
         self._body = body
         self._able = able
-        self._why = {each.part.path: each.unprintable for each in found if each.kind is Kind.NOTHING}
+        self._kinds = {each.part.path: each.kind for each in found}
+        self._why = {each.part.path: each.unprintable for each in found if self._is(each, Kind.NOTHING)}
         self._pictures: dict[str, Surveyed] = {}  # by Content-ID
         for each in found:
-            if each.kind is Kind.PICTURE and each.content_id:
+            if self._is(each, Kind.PICTURE) and each.content_id:
                 self._pictures.setdefault(each.content_id, each)
 
+    def _is(self, each: Surveyed, kind: Kind) -> bool:
+        return self._kinds[each.part.path] is kind
+
     def selection(self) -> Selection:
-        self._leave_other_forms()
-        self._leave_pictures()
-        self._leave_letters()
+        if len(self._found) > 1:
+            self._leave_other_forms()
+            self._leave_pictures()
+        if len(self._found) > 1 or self._body is Body.NEVER:
+            self._leave_letters()
         if len(self._why) == len(self._found):
             self._bring_back_pictures()
         chosen = [each for each in self._found if each.part.path not in self._why]
@@ -230,12 +236,14 @@ class _Choice:
             name=each.part.name,
             octets=each.octets,
             declared=each.part.media_type,
-            letter=each.kind is Kind.LETTER,
+            letter=self._is(each, Kind.LETTER),
             shown=self._shown(each),
-            ornament=each.kind is Kind.PICTURE and not each.attached,
+            ornament=self._is(each, Kind.PICTURE) and not each.attached,
         )
 
     def _shown(self, each: Surveyed) -> tuple[Shown, ...]:
+        if not each.refers:
+            return ()
         found = (self._pictures.get(content_id) for content_id in each.refers)
         return tuple(
             Shown(content_id=one.part.content_id.strip("<> "), path=one.part.path) for one in found if one is not None
@@ -250,18 +258,18 @@ class _Choice:
                     branch = each.part.around[depth + 1] if depth + 1 < len(each.part.around) else each.part.path
                     alternatives.setdefault(each.part.around[depth], {}).setdefault(branch, []).append(each)
         for forms in alternatives.values():
-            written = [form for form in forms.values() if any(each.kind is Kind.LETTER for each in form)]
+            written = [form for form in forms.values() if any(self._is(each, Kind.LETTER) for each in form)]
             taken = next((form for form in reversed(written) if self._gets_there(form)), None)
             for form in written:
                 if form is not (taken or written[-1]):
                     for each in form:
-                        if each.kind is Kind.LETTER:
+                        if self._is(each, Kind.LETTER):
                             self._why[each.part.path] = ANOTHER_FORM
-                        elif each.kind is Kind.PICTURE and not each.attached:
+                        elif self._is(each, Kind.PICTURE) and not each.attached:
                             self._why[each.part.path] = _SHOWN_ELSEWHERE
 
     def _gets_there(self, form: Sequence[Surveyed]) -> bool:
-        return any(each.kind is Kind.LETTER and self._able(each.format) for each in form)
+        return any(self._is(each, Kind.LETTER) and self._able(each.format) for each in form)
 
     def _leave_pictures(self) -> None:
         """Those that belong to a letter: shown by it, or ornaments."""
@@ -269,7 +277,7 @@ class _Choice:
             for shown in self._shown(each):
                 self._why.setdefault(shown.path, _SHOWN)
         for each in self._found:
-            if each.kind is Kind.PICTURE and each.ornament:
+            if self._is(each, Kind.PICTURE) and each.ornament:
                 self._why.setdefault(each.part.path, each.ornament)
 
     def _leave_letters(self) -> None:
@@ -285,9 +293,9 @@ class _Choice:
         prints: set[int] = set()  # messages in which, or in whose attached messages, something does
         for message in sorted({*messages, *above}, reverse=True):
             parts = [each for each in messages.get(message, ()) if each.part.path not in self._why]
-            letters = [each for each in parts if each.kind is Kind.LETTER]
+            letters = [each for each in parts if self._is(each, Kind.LETTER)]
             # Whether a container of Outlook's holds anything but the letter, nobody can tell from outside.
-            attached = [each for each in parts if each.kind is not Kind.LETTER and each.format is not _TNEF]
+            attached = [each for each in parts if not self._is(each, Kind.LETTER) and each.format is not _TNEF]
             if self._body is Body.NEVER:
                 self._why.update((each.part.path, _NEVER) for each in letters)
             elif attached or message in prints:
@@ -299,7 +307,7 @@ class _Choice:
 
     def _bring_back_pictures(self) -> None:
         """Nothing would print: then those that are no ornaments do, and if there is none, all of them."""
-        left = [each for each in self._found if each.kind is Kind.PICTURE]
+        left = [each for each in self._found if self._is(each, Kind.PICTURE)]
         for each in [each for each in left if not each.ornament] or left:
             del self._why[each.part.path]
 

@@ -28,6 +28,33 @@ def zipped(*names: str, first: bytes = b"x") -> bytes:
     return buffer.getvalue()
 
 
+WRAPPED = {
+    b"POSTSCRIPT": F.POSTSCRIPT,
+    b"PDF": F.PDF,
+    b"PCL": F.PCL,
+    b"PCLXL": F.PCLXL,
+    b"HPGL2": F.HPGL,
+    b"PCLM": F.PCLM,
+    b"URF": F.URF,
+    b"PWGRASTER": F.PWG,
+    b"ESCPR": F.ESCP,
+    b"JPEG": F.JPEG,
+    b"TIFF": F.TIFF,
+}
+STARTS = [
+    *((b"%!PS-Adobe-3.0\n", F.POSTSCRIPT), (b"%!PS-Adobe-3.0 EPSF-3.0\n", F.EPS), (b"%PDF-1.4\n", F.PDF)),
+    *((b"\x1bE", F.PCL), (b") HP-PCL XL;2;0", F.PCLXL), (b"\x1bE\x1b%0B", F.HPGL), (b"RaS2PwgRaster\0", F.PWG)),
+    *((b"UNIRAST\0", F.URF), (b"\xff\xd8\xff\xe0", F.JPEG), (b"II*\0", F.TIFF), (b"\xc5\xd0\xd3\xc6", F.DOS_EPS)),
+]
+
+
+FLAT = (
+    b'<?xml version="1.0" encoding="UTF-8"?>\n<office:document xmlns:office="urn:oasis:names:tc:opendocument"'
+    b' office:version="1.3" office:mimetype="application/vnd.oasis.opendocument.%b">'
+)
+"""OpenDocument in one file of XML."""
+
+
 @pytest.mark.parametrize(
     ("prefix", "found"),
     [
@@ -72,6 +99,53 @@ def zipped(*names: str, first: bytes = b"x") -> bytes:
         (zipped("mimetype", first=b"application/vnd.oasis.opendocument.text"), F.ODT),
         (zipped("readme"), F.ZIP),
         (b"{\\rtf1\\ansi", F.RTF),
+        (b"II+\0\x08\0", F.TIFF),
+        (b"MM\0+\0\x08", F.TIFF),
+        (b"RIFF\x24\0\0\0WEBPVP8 ", F.WEBP),
+        (b"RIFF\x24\0\0\0WAVEfmt ", F.OCTETS),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", F.HEIC),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0", F.HEIF),
+        (b"\0\0\0\x18ftypavif\0\0\0\0", F.AVIF),
+        (b"\0\0\0\x18ftypisom\0\0\0\0", F.OCTETS),
+        (b"\x78\x9f\x3e\x22\1\0", F.TNEF),
+        (b"' HP-PCL XL;3;0;", F.PCLXL),
+        (b"\x1b&k2G", F.PCL),
+        (b"\x1b*b0M", F.PCL),
+        (b"\x1b(s0p10h", F.PCL),
+        # Inside PJL, every language
+        *((UEL + b"@PJL ENTER LANGUAGE=%b\r\n\1" % name, found) for name, found in WRAPPED.items()),
+        *((UEL + b"@PJL JOB\r\n" + start, found) for start, found in STARTS),
+        (UEL + b"@PJL ENTER LANGUAGE=ZJS\r\n%!PS\n", F.POSTSCRIPT),
+        (UEL + b"@PJL ENTER LANGUAGE=ZJS\r\n\1\2", F.OCTETS),
+        (UEL + b"@PJL\r\nonly words\r\n", F.OCTETS),
+        # Office, as its programs write it
+        (zipped("_rels/.rels", "docProps/app.xml", "word/document.xml"), F.DOCX),
+        (zipped("[Content_Types].xml", "word/vbaProject.bin"), F.DOCX),
+        (zipped("xl/workbook.xml", "[Content_Types].xml"), F.XLSX),
+        (zipped("mimetype", first=b"application/vnd.oasis.opendocument.text-template"), F.ODT),
+        (zipped("mimetype", first=b"application/vnd.oasis.opendocument.spreadsheet"), F.ODS),
+        (zipped("mimetype", first=b"application/vnd.oasis.opendocument.presentation"), F.ODP),
+        (zipped("mimetype", first=b"application/epub+zip"), F.ZIP),
+        (FLAT % b"text", F.ODT),
+        (FLAT % b"spreadsheet", F.ODS),
+        (FLAT % b"presentation", F.ODP),
+        (FLAT % b"chart", F.TEXT),
+        # A zip of files, whatever they are called or are themselves
+        (zipped("password/readme"), F.ZIP),
+        (zipped("a/word/b"), F.ZIP),
+        (zipped("letter.docx", first=zipped("[Content_Types].xml", "word/document.xml")), F.ZIP),
+        (b"PK\x03\x04", F.ZIP),
+        # HTML
+        ("<html><p>Grüße".encode("utf-16"), F.HTML),
+        (b"<html>Gr\xfc\xdfe", F.HTML),
+        (b'<?xml version="1.0"?>\n<!DOCTYPE html PUBLIC "x">\n<html>', F.HTML),
+        (b"<!-- made by a program -->\n<HTML>", F.HTML),
+        (b'<?xml version="1.0"?>\n<invoice/>', F.TEXT),
+        (b"<html>\0\1\2", F.OCTETS),
+        # PDF
+        (b"\xef\xbb\xbf%PDF-1.4\n", F.PDF),
+        (b"\0\x0ascan.pdf" + bytes(118) + b"%PDF-1.4\n", F.PDF),
+        (b"how %PDF-1.4 begins", F.TEXT),
         (b" \r\n<!DOCTYPE html>", F.HTML),
         (b"\xef\xbb\xbf<HTML>", F.HTML),
         (b'<?xml version="1.0"?>\n<html xmlns="x">', F.HTML),
@@ -88,6 +162,7 @@ def test_octets_decide(prefix: bytes, found: DocumentFormat) -> None:
     assert sniff(prefix) is found
     if found is not F.TEXT:
         assert sniff(prefix, "application/x-lie") is found
+        assert found in (F.OCTETS, F.ZIP) or sniff(prefix, "application/vnd.ms-excel.sheet") is found
 
 
 def test_the_declared_type_only_says_which_text_or_zip() -> None:
@@ -97,6 +172,42 @@ def test_the_declared_type_only_says_which_text_or_zip() -> None:
     assert sniff(zipped("x"), F.DOCX.value) is F.DOCX
     assert sniff(b"%PDF-1.4", "application/postscript") is F.PDF
     assert sniff(b"just words", "application/pdf") is F.TEXT
+    assert sniff(b"Rubbish %PDF-1.4", "application/pdf") is F.PDF
+    for declared, found in DECLARED.items():
+        assert sniff(zipped("x"), declared) is found
+        assert sniff(b"no zip", declared) is F.TEXT
+    assert sniff(zipped("x"), "application/octet-stream", name="Plan.XLSM") is F.XLSX
+    assert sniff(zipped("x"), "application/octet-stream", name="plan.xlsm.zip") is F.ZIP
+
+
+DECLARED = {
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.template": F.DOCX,
+    "application/vnd.ms-word.document.macroenabled.12": F.DOCX,
+    "application/vnd.ms-excel.sheet.macroenabled.12": F.XLSX,
+    "application/vnd.openxmlformats-officedocument.presentationml.slideshow": F.PPTX,
+    "application/vnd.ms-powerpoint.presentation.macroenabled.12": F.PPTX,
+    "application/vnd.oasis.opendocument.spreadsheet-template": F.ODS,
+    "application/vnd.ms-xpsdocument": F.XPS,
+}
+
+
+@pytest.mark.parametrize(
+    ("page", "label", "codec"),
+    [
+        (b"<html>plain", "", "utf_8"),
+        ("<html>Grüße".encode(), "", "utf_8"),
+        (b"<html>Gr\xfc\xdfe", "", "cp1252"),
+        (b"<html><meta charset=iso-8859-2>\xb1", "", "iso8859_2"),
+        (b'<html><meta http-equiv=Content-Type content="text/html; charset=windows-1251">\xcf', "", "cp1251"),
+        (b"<html><meta charset=iso-8859-2>\xb1", "iso-8859-15", "iso8859_15"),
+        ("<html><meta charset=utf-16>ü".encode(), "", "utf_8"),
+        (b"<html><meta charset=idna>x", "", "utf_8"),
+        (b"\xef\xbb\xbf<html><meta charset=iso-8859-2>", "iso-8859-2", "utf_8_sig"),
+        ("<html>Grüße".encode("utf-16"), "", "utf_16"),
+    ],
+)
+def test_the_charset_of_a_page(page: bytes, label: str, codec: str) -> None:
+    assert charset.of_html(page, label) == codec
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,11 @@ WORDS = (
     b"Content-Transfer-Encoding: quoted-printable\r\n",
     b"Content-Disposition: attachment; filename=a.pdf\r\n",
     b"Content-Type: multipart/digest; boundary=bb\r\n\r\n",
+    b"Content-Type: multipart/alternative; boundary=b\r\n\r\n",
+    b"Content-Type: multipart/related; boundary=bb\r\n\r\n",
+    b"Content-Type: text/html\r\n\r\n<img src=cid:a>",
+    b"Content-Type: image/png\r\nContent-ID: <a>\r\n\r\n\x89PNG\r\n\x1a\n",
+    b"Printpost-Options: copies=2\r\n",
     b"%PDF-1.4\n",
     b"\r\n\r\n",
 )
