@@ -1,7 +1,7 @@
 """Archives that were attached: in their place the documents in them, each judged as if it had been attached itself.
 
-Security: an archive is opened by a confined child with limits (`printerbridge.unpack`); here only the heads of the files
-that it left are read, to see what they are.  Archives in archives are opened twice and no deeper.
+Security: an archive is opened by a confined child with limits (`printerbridge.unpack`); here only the heads of the
+files that it left are read, to see what they are.  Archives in archives are opened twice and no deeper.
 """
 
 from __future__ import annotations

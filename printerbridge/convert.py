@@ -31,6 +31,11 @@ from printerbridge.route import Route, route, spoken
 from printerbridge.slots import Slots
 
 _PAGES = re.compile(rb"^pages: (\d{1,7})$|^Pages: +(\d{1,7})$", re.ASCII | re.MULTILINE)
+_SIZE = re.compile(rb"^Page +\d+ size: +([0-9.]{1,12}) x ([0-9.]{1,12}) pts", re.MULTILINE)
+_TURNED = re.compile(rb"^Page +\d+ rot: +(\d{1,3})$", re.MULTILINE)
+_LOOKED_AT = 150  # pages whose sizes are looked at: a longer report would lose its beginning
+_MOST_PAGES = 10_000
+_OF_PAGE_SIZE = (cairo.LEVEL3, cairo.LEVEL2, cairo.AGAIN)  # which have to be told that it is the paper's
 _PROGRAMS = frozenset({DocumentFormat.POSTSCRIPT, DocumentFormat.EPS, DocumentFormat.DOS_EPS})
 _COLORED = frozenset({Language.POSTSCRIPT, Language.POSTSCRIPT2, Language.PDF})  # whose converters keep colours
 _DISK_NEEDED = 16 << 20  # octets; a converter that fails with less left has failed for want of them
@@ -167,6 +172,7 @@ class _Conversion:
         # Read where it lies: a converter that was taken over can't change what is printed when the job is tried again.
         self._here = str(self._document)
         self._readable: tuple[Path, ...] = (self._document,)
+        self._looked = ""  # the PDF whose pages were looked at
         self._repaired = False
 
     async def go(
@@ -183,7 +189,7 @@ class _Conversion:
             if converter.language is Language.PDF:
                 pdf = self._here
                 if counted and converter.source in _PROGRAMS:
-                    pages = _pages(await self._run(["pdfinfo", self._here], ()))
+                    pages = await self._look()
             if number > 1 and before != pdf:
                 (self._work / before).unlink(missing_ok=True)
         route = tuple(converter.name for converter in way)
@@ -212,12 +218,25 @@ class _Conversion:
         return (self._work / pdf).rename(self._work.with_name(f"{self._work.name}.shown.pdf"))
 
     async def _pages_of_pdf(self) -> int:
-        """How many there are; it also tells that the document is encrypted."""
+        """How many there are; it also tells that the document is encrypted, and how large its pages are."""
         try:
-            return _pages(await self._run(["pdfinfo", self._here], self._readable))
+            return await self._look()
         except PermanentFailure as failed:
             await self._repair(failed)
-            return _pages(await self._run(["pdfinfo", self._here], self._readable))
+            return await self._look()
+
+    async def _look(self) -> int:
+        looked = await self._run(["pdfinfo", "-f", "1", "-l", str(_LOOKED_AT), self._here], self._readable)
+        pages, media = _pages(looked), self._task.media
+        if pages > _MOST_PAGES:
+            text = f"the document has {pages} pages; send at most {_MOST_PAGES} in one"
+            raise PermanentFailure("5.3.4", text, reason="document-unprintable-error")
+        sizes = [tuple(map(float, size)) for size in _SIZE.findall(looked.stdout)]
+        upright = all(int(turned) == 0 for turned in _TURNED.findall(looked.stdout))
+        exact = all(abs(width - media.width) < 1 and abs(height - media.height) < 1 for width, height in sizes)
+        self._task = replace(self._task, exact=exact and upright and len(sizes) == pages)
+        self._looked = self._here
+        return pages
 
     async def _repair(self, failed: PermanentFailure) -> None:
         """Once, and only what is damaged; else raises what failed."""
@@ -230,6 +249,8 @@ class _Conversion:
             raise failed from None
 
     async def _step(self, converter: Converter, output: str) -> int:
+        if converter in _OF_PAGE_SIZE and self._looked != self._here:
+            await self._look()
         try:
             return await self._through(converter, output)
         except PermanentFailure as failed:

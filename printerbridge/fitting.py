@@ -25,7 +25,7 @@ from mailstore.failure import PermanentFailure
 from mailstore.passage import Treatment, treatment
 from mailstore.sniff import PREFIX_OCTETS
 from mailstore.store.papers import Fate
-from mailstore.ticket import NO_TICKET, Ticket
+from mailstore.ticket import NO_TICKET, ColorMode, Ticket
 from printerbridge import convert, firewall, ticket
 from printerbridge.extraction import Extraction
 from printerbridge.part import Part
@@ -98,8 +98,14 @@ class Fitting:
         known = spoken(part.format, self._printer.languages) is not None
         if not known or self._treatment(part) is Treatment.RERENDER:
             return False
-        # Which pages, and how they lie on the paper, can be asked only of what is drawn anew.
-        return not (self._wishes(part).rearranges and self._drawable(part))
+        return not (self._has_no_words(part) and self._drawable(part))
+
+    def _has_no_words(self, part: Part) -> bool:
+        """Whether something is asked for that cannot be said to a printer, but drawn."""
+        wishes, printer = self._wishes(part), self._printer
+        grey = printer.color and wishes.color is ColorMode.MONOCHROME
+        mute = part.format is DocumentFormat.PDF and not printer.pjl
+        return wishes.rearranges or (mute and (grey or wishes.media != ""))
 
     def _drawable(self, part: Part) -> bool:
         return route(part.format, self._printer.languages, as_is=False) is not None
@@ -178,8 +184,9 @@ class Fitting:
             known = spoken(source, printer.languages) is not None
             return known and treatment(printer, self._trust, source) is not Treatment.RERENDER
 
+        copies = 1 if self._asked.copies else printer.max_copies  # what is asked for is not multiplied
         firewalled = firewall.Filter(
-            part.format, printer.languages, passes=may_pass, copies=printer.max_copies, charset=part.charset
+            part.format, printer.languages, passes=may_pass, copies=copies, charset=part.charset
         )
         await self._through(part, firewalled)
         if firewalled.dropped:

@@ -6,17 +6,17 @@ sender hid in a PDF into its output, and so into the printer.
 
 from __future__ import annotations
 
-import math
-
 from mailstore.directory.records import Language
 from mailstore.document_format import DocumentFormat
 from printerbridge.converters.contract import Converter, Task
 
 
 def _command(task: Task, *output: str) -> list[str]:
-    # A page larger than the paper is shrunk, a landscape one turned.  Only whole points are taken: rounded down, they
-    # would shrink a page that has the paper's very size, and blur every picture on it.
-    size = ["-paperw", str(math.ceil(task.media.width)), "-paperh", str(math.ceil(task.media.height))]
+    if task.exact:
+        return ["pdftocairo", *output, "-origpagesizes", task.source, task.output]
+    # A page larger than the paper is shrunk, a smaller one stands in the middle, a landscape one is turned.  Only whole
+    # points are taken.
+    size = ["-paperw", f"{task.media.width:.0f}", "-paperh", f"{task.media.height:.0f}"]
     return ["pdftocairo", *output, *size, task.source, task.output]
 
 

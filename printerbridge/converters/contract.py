@@ -48,6 +48,7 @@ class Task:
     charset: str = "utf-8"  # of plain text
     color: bool = False  # it is to be in colour, and the printer has it: only raster and PCL XL need to know
     sides: Sides | None = None  # that were asked for: as colour
+    exact: bool = False  # each page of the PDF has the size of the paper already
     ticket: Ticket = NO_TICKET  # for what arranges pages
     shown: tuple[tuple[str, str], ...] = ()  # of an HTML letter: Content-ID and path of each picture that it shows
 
