@@ -212,6 +212,16 @@ async def test_half_a_digest_is_not_the_mail(tmp_path: Path) -> None:
     await store.close()
 
 
+async def test_pictures_of_pages_leave_the_reserve_alone(tmp_path: Path) -> None:
+    store = await open_at(tmp_path)
+    (job_id,) = await accept(store, "phaser")
+    assert await store.keep_thumbnail(job_id, 1, 1, b"PNG")
+    store._spool.reserve += 2 * await store.free_octets()
+    assert not await store.keep_thumbnail(job_id, 1, 2, b"PNG")
+    assert await store.thumbnails(job_id) == [(1, 1)]
+    await store.close()
+
+
 async def test_a_printer_with_many_jobs_is_forgotten_in_steps(tmp_path: Path) -> None:
     store = await open_at(tmp_path)
     await asyncio.gather(*(accept(store, "phaser") for _ in range(4 * jobs.AT_ONCE + 1)))

@@ -55,8 +55,11 @@ class Papers(Protocol):
         """By number; empty for a job that the bridge has not made ready."""
 
     async def keep_thumbnail(self, job_id: int, document: int, page: int, png: bytes) -> bool:
-        """Page `page`, from 1, of document `document`.  False, and it is not kept, if it has more than
-        `THUMBNAIL_OCTETS`, the job has `THUMBNAILS` already or there is no such job any more.  Needs no sync."""
+        """Page `page`, from 1, of document `document`, in place of one that was kept before.
+
+        False, and it is not kept, if it has more than `THUMBNAIL_OCTETS`, the job has `THUMBNAILS` already, there is no
+        such job any more, its octets are gone, or the room on the disk is needed for mail.  Needs no sync.
+        """
 
     async def thumbnails(self, job_id: int) -> Sequence[tuple[int, int]]:
         """Which there are: document and page, in order."""
@@ -66,8 +69,8 @@ class Papers(Protocol):
 
     async def repeated(self, job_id: int, sender: str, digests: Collection[bytes]) -> frozenset[bytes]:
         """Remember that pictures with these SHA-256 digests stood in the sender's mail; which of them had stood in
-        `ORNAMENT_MAILS` earlier ones.  Asked twice of a message it answers the same.  At most 10,000 are remembered,
-        those that came last."""
+        `ORNAMENT_MAILS` that were asked of earlier.  Asked twice of a message, for whichever of its jobs, it answers
+        the same.  At most 10,000 are remembered, those that came last."""
 
     async def set_abilities(self, abilities: Abilities) -> None:
         """What the bridge that started last can."""
