@@ -27,8 +27,8 @@ _SUFFIXES = {
     DocumentFormat.OLE: "ole",  # Word, Excel or PowerPoint
 }
 
-# It reserves far more address space than it uses, and works in a dozen threads, which count as processes.
-LIMITS = Limits(memory=4 << 30, open_files=512, processes=64)
+# The program waits for LibreOffice, which is started twice and may start others.
+LIMITS = Limits(open_files=512, processes=8)
 
 
 @cache
