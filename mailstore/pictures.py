@@ -31,7 +31,7 @@ def size(head: bytes, format_: DocumentFormat) -> tuple[int, int] | None:
         case _F.JPEG:
             return _jpeg(head)
         case _F.WEBP if len(head) >= 30:
-            return _webp(head)
+            found = _webp(head)
         case _:
             return None
     return found if all(found) else None
@@ -64,8 +64,8 @@ def _jpeg(head: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _webp(head: bytes) -> tuple[int, int] | None:
-    """RFC 9649 section 2."""
+def _webp(head: bytes) -> tuple[int, int]:
+    """RFC 9649 section 2.  Zeros if it does not say."""
     match head[12:16]:
         case b"VP8X":
             return int.from_bytes(head[24:27], "little") + 1, int.from_bytes(head[27:30], "little") + 1
@@ -75,4 +75,4 @@ def _webp(head: bytes) -> tuple[int, int] | None:
         case b"VP8 ":
             width, height = int.from_bytes(head[26:28], "little"), int.from_bytes(head[28:30], "little")
             return width & 0x3FFF, height & 0x3FFF
-    return None
+    return 0, 0
