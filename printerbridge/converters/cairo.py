@@ -6,17 +6,20 @@ sender hid in a PDF into its output, and so into the printer.
 
 from __future__ import annotations
 
+import math
+
 from mailstore.directory.records import Language
 from mailstore.document_format import DocumentFormat
 from printerbridge.converters.contract import Converter, Task
 
 
 def _command(task: Task, *output: str) -> list[str]:
-    if task.exact:
-        return ["pdftocairo", *output, "-origpagesizes", task.source, task.output]
     # A page larger than the paper is shrunk, a smaller one stands in the middle, a landscape one is turned.  Only whole
-    # points are taken.
-    size = ["-paperw", f"{task.media.width:.0f}", "-paperh", f"{task.media.height:.0f}"]
+    # points are taken: rounded down, they would shrink a page that has the paper's very size, and blur what is on it.
+    # -origpagesizes rounds so too.
+    if task.exact:
+        return ["pdftocairo", *output, "-origpagesizes", "-noshrink", task.source, task.output]
+    size = ["-paperw", str(math.ceil(task.media.width)), "-paperh", str(math.ceil(task.media.height))]
     return ["pdftocairo", *output, *size, task.source, task.output]
 
 
