@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from mailstore.directory.records import Language
 from mailstore.document_format import DocumentFormat as F
 from mailstore.failure import PermanentFailure
 from mailstore.passage import Treatment
+from mailstore.sniff import sniff
 from printerbridge.firewall import COMMANDS, Filter, PlainText, Unwrapper, plain_text, tell
 from printerbridge.firewall.commands import SETTINGS
 from printerbridge.pjl import Conversation
@@ -169,6 +171,9 @@ def test_our_own_job_stands_around_what_comes_out() -> None:
         (b"\x1b*b2m3wabc2Wde", b"\x1b*b2M\x1b*b3Wabc\x1b*b2Wde", {}),
         (b"\x1b*b0003Wabc", b"\x1b*b0003Wabc", {}),
         (b"\x1b*b+3.9Wabc", b"\x1b*b3Wabc", {}),
+        (b"\x1b*bW", b"\x1b*b0W", {}),
+        (b"\x1b*b9y1vw2wab0W", b"\x1b*b9Y\x1b*b1Vw\x1b*b2Wab\x1b*b0W", {}),  # as drivers of DeskJets have it
+        (b"\x1b&k1W\x1b*o1d2Q", b"\x1b*o1d2Q", {"PCL other": 1}),
         (b"\x1b&p3X\x1bza", b"\x1b&p3X\x1bza", {}),
         (b"\x1b)s4W\x1bzab\x1b*c65e4F", b"\x1b)s4W\x1bzab\x1b*c65e4F", {}),
         (b"a\x1bzb", b"ab", {"PCL SELF TEST": 1}),
@@ -218,6 +223,21 @@ def test_pcl_that_printers_take_differently_is_refused(stream: bytes) -> None:
 def test_pcl_without_pjl_is_told_by_its_reset() -> None:
     made, _ = run(b"\x1b*c5F\x1b&l1Stext", F.PCL)
     assert made == b"\x1bE\x1b&l1Stext"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("device", ["ljet4", "cljet5", "pxlmono", "pxlcolor", "lj5mono", "pwgraster"])
+def test_what_drivers_write_passes_unchanged(device: str) -> None:
+    """But for what PJL stands around it."""
+    page = PAGE.replace(b"showpage", b"100 100 200 300 rectfill 1 0 0 setrgbcolor 300 300 100 0 360 arc fill showpage")
+    command = ["gs", "-q", "-dSAFER", "-dBATCH", "-dNOPAUSE", f"-sDEVICE={device}", "-sOutputFile=-", "-"]
+    stream = subprocess.run(command, input=page, capture_output=True, check=True).stdout
+    made, dropped = run(stream, sniff(stream[:8192]))
+    assert dropped == {}
+    at, start = (one.rfind(b"LANGUAGE") for one in (stream, made))
+    assert made[made.find(b"\n", start) + 1 if start > 0 else 0 :] == stream[
+        stream.find(b"\n", at) + 1 if at > 0 else 0 :
+    ].rstrip(b"\n")
 
 
 # -- PCL XL and raster

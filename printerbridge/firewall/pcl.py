@@ -23,6 +23,7 @@ from printerbridge.firewall.sections import refused
 
 MOST_DATA: Final = 32767
 SEQUENCE: Final = 512  # octets of one, without data
+STEPS: Final = 5_000_000  # sequences that are looked at one by one: half a minute at most
 _RASTER: Final = re.compile(rb"\x1b\*b(?:[0-9]{1,3}[my])*+([0-9]{1,5})[VW]")
 _INTRO: Final = re.compile(rb"\x1b([!-/])([`-~]?)")
 _PARAMETER: Final = re.compile(rb"([+-]?[0-9]*+(?:\.[0-9]*+)?)([@-~])")
@@ -46,6 +47,7 @@ class Pcl:
         self._left = 0  # octets of data that pass
         self._group = b""  # that goes on behind the data
         self._hpgl = False
+        self._steps = 0
         self._final = False
 
     def feed(self, octets: bytes) -> bytes:
@@ -103,6 +105,9 @@ class Pcl:
 
     def _step(self, data: bytes, at: int) -> tuple[bytes, int]:
         """What becomes of what begins at `at`, and where that ends."""
+        self._steps += 1
+        if self._steps > STEPS:
+            raise refused(f"its PCL holds more than {STEPS} commands of rare kinds; send it as PDF")
         if self._group:
             group, self._group = self._group, b""
             try:

@@ -17,7 +17,7 @@ from typing import Final
 
 from printerbridge.firewall.sections import refused
 
-_HEADER: Final = re.compile(rb"([()]) HP-PCL XL;[\t\r -~\x80-\xff]{1,500}\n")
+_HEADER: Final = re.compile(rb"([()]) HP-PCL XL;[^\n\x1b]{1,500}+\n")
 _HEADER_OCTETS: Final = 520
 _SIZES: Final = {0xC0: 1, 0xC1: 2, 0xC2: 4, 0xC3: 2, 0xC4: 4, 0xC5: 4}
 _AHEAD: Final = 8  # octets that decide on a value whether it is PageCopies

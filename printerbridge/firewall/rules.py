@@ -47,8 +47,9 @@ SAFE: Final = re.compile(
 )
 """Text, and sequences that pass without a closer look."""
 
-DATA: Final[Mapping[bytes, bytes]] = {b"*b": b"VW", b"&p": b"XW", b"&l": b""}
+DATA: Final[Mapping[bytes, bytes]] = {b"*b": b"VW", b"&p": b"XW", b"&k": b"", b"&l": b""}
 """Letters behind which data stand; W in all groups that are not named."""
+_NO_DATA: Final = frozenset({b"&kW", b"&lW"})  # but somebody might take it for such
 LIVE: Final = frozenset({b"*bV", b"*bW", b"&pX", b"(sW", b")sW"})
 """Data that every printer of the language knows as such."""
 DROPPED: Final[Mapping[bytes, str]] = {b"&b": _CONFIGURATION, b"*o": _CONFIGURATION, b"&n": _MACRO, b"*s": _STATUS}
@@ -59,7 +60,7 @@ _MEDIA_TYPE: Final = re.compile(rb"d[A-Za-z0-9 -]{1,40}")
 _KNOWN: Final = frozenset(
     {
         *(b"&a", b"&c", b"&d", b"&f", b"&k", b"&l", b"&p", b"&r", b"&s", b"&t", b"&u"),
-        *(b"*b", b"*c", b"*d", b"*g", b"*i", b"*l", b"*m", b"*p", b"*r", b"*t", b"*v"),
+        *(b"*b", b"*c", b"*d", b"*g", b"*i", b"*l", b"*m", b"*o", b"*p", b"*r", b"*t", b"*v"),
         *(b"(", b")", b"(f", b"(s", b")s"),
     }
 )
@@ -81,7 +82,7 @@ def name_of(group: bytes, letter: bytes, value: bytes) -> str:
             return name
         return "" if int(digits or b"0") in numbers else name
     if group in _KNOWN:
-        return ""
+        return OTHER if group + letter in _NO_DATA else ""
     return DROPPED.get(group, OTHER)
 
 
