@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from printerbridge import sandbox
+from printerbridge.converters import python
 from printerbridge.converters.contract import Media, Task
 from printerbridge.converters.html import HTML
 from printerbridge.programs import html
@@ -281,6 +283,26 @@ async def test_a_letter_that_cannot_be_laid_out_is_still_read(tmp_path: Path, le
     finished, path = await _draw(tmp_path, letter)
     assert finished.returncode == 0, finished.stderr[-300:]
     assert "deep" in await _text(path)
+
+
+def test_a_letter_that_takes_too_long_is_printed_as_text(tmp_path: Path) -> None:
+    """In a process of its own, with less patience."""
+    (tmp_path / "letter").write_text("<table><tr><td>one<td>two</table><p>three &amp; <b>four</b>" * 600)
+    words = ("letter", "letter.pdf", "utf-8", "300", "300")
+    command = python.command("html", *words, packages=True)
+    at = command.index("-B") + 1
+    lines = (
+        "import runpy, sys",
+        "program = runpy.run_path(sys.argv[1], run_name='program')",
+        "program['main'].__globals__['PATIENCE'] = 0.3",
+        "sys.exit(program['main'](*sys.argv[2:]))",
+    )
+    command[at:at] = ["-c", "\n".join(lines)]
+    ended = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, timeout=100)
+    assert ended.returncode == 0, ended.stderr[-500:]
+    shown = subprocess.run(["pdftotext", "letter.pdf", "-"], cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    assert shown.stdout.decode().split()[:5] == ["one", "two", "three", "&", "four"]
+    assert shown.stdout.count(b"one two\n") == shown.stdout.count(b"three & four\n") == 600
 
 
 async def test_a_picture_of_too_many_pixels_is_not_opened(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ import contextlib
 import gc
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,6 +33,7 @@ MAX_PIXELS = 64_000_000  # of one picture
 MAX_PAGES = 2_000
 SMALL = 0.6  # of its own size, below which a letter loses the widths of its tables before it is shrunk further
 SMALLEST = 0.3  # what is wider still is cut off
+PATIENCE = 60.0  # seconds for laying out a letter, of the time that there is for printing it as bare text then
 _RECURSION = 8_000  # frames; tables within tables take many
 _PICTURES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 _META = re.compile(rb"<meta[^>]{0,200}?charset\s{0,9}=\s{0,9}[\"']?([\w.:-]{1,40})", re.IGNORECASE)
@@ -226,6 +228,8 @@ def bare_text(html: str) -> str:
             lines[-1] += f" [{element.get('alt')}] "
         if _BLOCKS.match(element.tag) and lines[-1].strip():
             lines.append("")
+        if element.tag in ("td", "th"):
+            lines[-1] += " "
         lines[-1] += (element.text if event == "start" else element.tail) or ""
     root = ElementTree.Element("body")
     for line in lines:
@@ -247,6 +251,21 @@ def _events(tree: Any) -> Iterator[tuple[str, Any]]:
             open_ += [("start", child) for child in reversed(element)]
 
 
+@contextlib.contextmanager
+def patience(seconds: float) -> Iterator[None]:
+    """Raises `TimeoutError` in what takes longer, again and again if it is caught."""
+
+    def interrupt(*_: object) -> None:
+        raise TimeoutError
+
+    signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 def page_style(width: float, height: float) -> Callable[[float], str]:
     """The style sheet for paper of a size in points: larger paper for what is to be shrunk."""
     margin = min(36.0, 0.06 * min(width, height))
@@ -264,7 +283,7 @@ def main(packages: str, source: str, output: str, charset: str, width: str, heig
     style = page_style(float(width), float(height))
     fetcher = Fetcher(dict(zip(shown[::2], shown[1::2], strict=True)))
     try:
-        with Path(output).open("wb") as file:
+        with Path(output).open("wb") as file, patience(PATIENCE):
             pages = draw(letter, style, file, fetcher)
     except MemoryError:
         raise
