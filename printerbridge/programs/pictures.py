@@ -15,8 +15,10 @@ has read through to its end.  Of metadata only numbers are taken, and an ICC pro
 from __future__ import annotations
 
 import os
+import struct
 import sys
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -38,6 +40,18 @@ _STRIP = 1 << 22  # octets
 _PROFILE_OCTETS = 4 << 20
 _SPACE_SIGNATURES = {3: b"RGB ", 4: b"CMYK"}
 _DIRECT = {"1": (1, 1), "L": (1, 8), "RGB": (3, 8), "CMYK": (4, 8)}  # components and bits
+_DAMAGED = (  # what Pillow raises for damaged files
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
 _SUBFILE = 254  # TIFF 6.0 section 8: bit 0 is a smaller copy of another page, bit 2 a mask
 _RESOLUTION_UNIT = 296
 _ORIENTATION = 0x0112
@@ -135,7 +149,7 @@ def _orientation(image: Image.Image) -> int:
         return 1
     try:
         found = image.getexif().get(_ORIENTATION, 1)
-    except (OSError, ValueError, SyntaxError, KeyError, TypeError, OverflowError):  # damaged metadata spoil no picture
+    except (OSError, *_DAMAGED):  # damaged metadata spoil no picture
         return 1
     return found if found in _TURNS else 1
 
@@ -261,8 +275,7 @@ def main(source: str, output: str, width: str, height: str) -> int:
         sys.stderr.write("the picture is of no known kind, or damaged\n")
     except MemoryError:
         sys.stderr.write("MemoryError\n")
-    except (Unprintable, OSError, ValueError, SyntaxError, KeyError, IndexError, TypeError, EOFError) as error:
-        # Pillow raises any of these for damaged files.
+    except (Unprintable, OSError, *_DAMAGED) as error:
         sys.stderr.write(f"the picture is damaged: {str(error)[:200]!r}\n")
     else:
         return 0
