@@ -244,6 +244,7 @@ async def _run(
 ) -> Finished:
     source, sink = os.pipe()
     try:
+        os.write(sink, _filter(limits.processes > 1))  # less than a pipe holds
         command = confined(
             argv, folder=folder, level=level, seconds=timeout, readable=readable, limits=limits, filtered=source
         )
@@ -258,9 +259,6 @@ async def _run(
             start_new_session=True,
             pass_fds=(source,) if level is Level.BUBBLEWRAP else (),
         )
-        if level is Level.BUBBLEWRAP:  # which waits for it, and then only begins
-            _first_to_die(process.pid)
-            os.write(sink, _filter(limits.processes > 1))
     except OSError as error:
         raise TransientFailure("4.3.0", f"the converter could not be started ({error.strerror})") from error
     finally:
@@ -279,12 +277,6 @@ def _filter(processes: bool) -> bytes:
     if machine not in seccomp.MACHINES:
         return seccomp.NOTHING
     return seccomp.program(machine, processes=processes, namespaces=True)
-
-
-def _first_to_die(process: int) -> None:
-    """Where the machine runs out of memory, let a converter end and not the bridge."""
-    with contextlib.suppress(OSError):
-        Path(f"/proc/{process}/oom_score_adj").write_text("1000", encoding="ascii")
 
 
 def _keep_descriptors() -> None:

@@ -52,12 +52,15 @@ async def excess(leader: int, folder: Path, tails: Sequence[Tail], bounds: Bound
         await asyncio.sleep(SECONDS)
         if any(tail.total > bounds.output for tail in tails):
             return "makes its converter talk without end"
-        if too_much := await asyncio.to_thread(_measure, leader, folder, bounds):
+        if too_much := await asyncio.to_thread(measure, leader, folder, bounds):
             return too_much
 
 
-def _measure(leader: int, folder: Path, bounds: Bounds) -> str:
+def measure(leader: int, folder: Path, bounds: Bounds) -> str:
+    """One look: what the document does too much of but talk, "" for nothing."""
     processes = descendants(leader)
+    for process in processes:
+        _first_to_die(process)
     hidden = sum(map(unnamed, processes))
     if hidden > bounds.folder or outgrown(folder, bounds.folder - hidden):
         return "grows too large when it is converted"
@@ -66,6 +69,12 @@ def _measure(leader: int, folder: Path, bounds: Bounds) -> str:
     if sum(map(_resident, processes)) > bounds.memory and sum(map(_share, processes)) > bounds.memory:
         return "needs more memory than there is for a conversion"
     return ""
+
+
+def _first_to_die(process: int) -> None:
+    """Where the machine runs out of memory, let a converter end and not the bridge."""
+    with contextlib.suppress(OSError), open(f"/proc/{process}/oom_score_adj", "w") as file:  # noqa: PTH123
+        file.write("1000")
 
 
 def descendants(leader: int) -> list[int]:

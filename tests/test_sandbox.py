@@ -211,3 +211,15 @@ def test_only_a_plain_file_is_picked_up(tmp_path: Path) -> None:
     os.mkfifo(other)
     with pytest.raises(PermanentFailure):
         sandbox.regular_file(other)
+
+
+async def test_where_memory_ends_a_converter_goes_first(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    running = asyncio.create_task(_bash(tmp_path, "exec 3> pipe; exec sleep 60"))
+    with await asyncio.wait_for(asyncio.to_thread((tmp_path / "pipe").open, "rb"), DEADLINE):
+        leader, *_, converter = watching.descendants(os.getpid())
+        plenty = watching.Bounds(output=1 << 30, folder=1 << 30, memory=1 << 40, tasks=100)
+        assert watching.measure(leader, tmp_path, plenty) == ""
+        assert await asyncio.to_thread(Path(f"/proc/{converter}/oom_score_adj").read_text) == "1000\n"
+        running.cancel()
+        await asyncio.wait({running})

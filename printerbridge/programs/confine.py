@@ -63,11 +63,6 @@ def main(arguments: list[str]) -> int:
     _control(_NO_NEW_PRIVS, 1)
     if os.getppid() != parent:
         return FAILED
-    try:  # where the machine runs out of memory, let a converter end and not the bridge
-        with open("/proc/self/oom_score_adj", "w") as adjustment:  # noqa: PTH123 - pathlib takes long to import
-            adjustment.write("1000")
-    except OSError:
-        pass
     # The filter is on the supervisor too, who is careful never to want an unnamed file.
     listener = _filter(unnamed, 8)  # SECCOMP_FILTER_FLAG_NEW_LISTENER
     supervisor, (go, told) = os.getpid(), os.pipe()
