@@ -50,9 +50,7 @@ class Archives:
                 continue
             try:
                 inside = await self._inside(part, depth)
-                # An archive whose letter alone prints is a letter with nothing attached (TNEF).
-                documents = [each for each in inside if not each.letter] or inside
-                found += await self.opened(documents, depth + 1)
+                found += await self.opened(_chosen(inside), depth + 1)
             except PermanentFailure as failure:
                 part.failure = failure
                 found.append(part)
@@ -80,6 +78,9 @@ class Archives:
             else:
                 why = f"it is in {part.name or 'the archive'}, and of a kind that does not print here"
                 self.prepared.left_out.append(LeftOut(path="", name=member.name, format=format_, why=why))
+        shown = [(member.content_id, member.path) for member in members if member.content_id]
+        for each in inside:
+            each.shown = shown if each.letter else []
         if not inside:
             text = "nothing that can be printed is in the archive"
             raise PermanentFailure("5.6.1", text, reason="document-unprintable-error")
@@ -91,9 +92,15 @@ def _head(path: Path) -> bytes:
         return file.read(PREFIX_OCTETS)
 
 
+def _chosen(inside: Sequence[Part]) -> list[Part]:
+    """What is attached; if nothing is but what the letter shows, the letter (TNEF)."""
+    attached = [each for each in inside if not each.letter and not each.ornament]
+    return attached or [each for each in inside if each.letter] or list(inside)
+
+
 def _part(member: Member, head: bytes, format_: DocumentFormat) -> Part:
     readable = format_ in (DocumentFormat.TEXT, DocumentFormat.HTML)
     label = charset.detect(head, "text/plain") if readable else ""
     part = Part.of_file(member.path, member.octets, format_, label, member.name)
-    part.letter = member.letter
+    part.letter, part.ornament = member.letter, bool(member.content_id)
     return part

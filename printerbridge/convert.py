@@ -332,6 +332,9 @@ def failure(finished: sandbox.Finished, *, free: int) -> Failure:
         return PermanentFailure(
             "5.6.1", "the document is encrypted; send it without a password", reason="document-password-error"
         )
+    for words, text, reason in _REASONS:
+        if words in finished.stderr:
+            return PermanentFailure("5.6.1", text, reason=reason)
     return PermanentFailure("5.6.5", "the document is damaged and cannot be printed", reason="document-format-error")
 
 
@@ -339,8 +342,15 @@ def _aborted(what: str) -> PermanentFailure:
     return PermanentFailure("5.6.5", f"the document {what}", reason="aborted-by-system")
 
 
+_UNPRINTABLE = "document-unprintable-error"
+_REASONS = (  # what our own programs say; whoever says it falsely makes his own job fail with another sentence
+    (b"none of the pages asked for", "the document has none of the pages that were asked for", _UNPRINTABLE),
+    (b"million pixels", "the picture has too many pixels; send it smaller", _UNPRINTABLE),
+    (b" has more than ", "the document has too many pages; send it in parts", _UNPRINTABLE),
+)
 _OUT_OF_MEMORY = (b"VMerror", b"out of memory", b"Out of memory", b"bad_alloc", b"MemoryError")
 _STOPPED = {
+    -signal.SIGTRAP: "needs more memory than there is for a conversion",  # so does GLib end that finds none
     -signal.SIGKILL: "needs more memory than there is for a conversion",
     -signal.SIGXCPU: "needs too much time to convert",
     -signal.SIGXFSZ: "grows too large when it is converted",

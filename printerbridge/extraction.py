@@ -102,6 +102,7 @@ class Extraction:
     async def _stream(self, job: Job, selection: Selection, prepared: Prepared) -> list[Part]:
         parts = [Part(document) for document in selection.documents]
         takers: dict[str, list[Part]] = {}  # a picture may be shown by two letters
+        shown_by = {shown.path for document in selection.documents for shown in document.shown}
         for part, document in zip(parts, selection.documents, strict=True):
             takers.setdefault(document.path, []).append(part)
             for number, shown in enumerate(document.shown, 1):
@@ -110,7 +111,7 @@ class Extraction:
                 picture.file = await asyncio.to_thread(picture.path.open, "xb", buffering=0)
                 part.shown.append((shown.content_id, picture.path))
                 takers.setdefault(shown.path, []).append(picture)
-        extractor = Extractor(takers, ACCEPTED)
+        extractor = Extractor(takers, ACCEPTED, shown=shown_by - {document.path for document in selection.documents})
         everyone = [each for group in takers.values() for each in group]
         try:
             async for block in self._store.read(job.id):

@@ -19,9 +19,8 @@ from pathlib import Path
 import prometheus_client
 
 from mailstore.abilities import Abilities
-from mailstore.directory.records import Printer, Raw
+from mailstore.directory.records import Language, Printer, Raw
 from mailstore.document_format import DocumentFormat
-from mailstore.failure import PermanentFailure
 from mailstore.passage import Treatment, treatment
 from mailstore.sniff import PREFIX_OCTETS
 from mailstore.store.papers import Fate
@@ -67,14 +66,14 @@ class Fitting:
 
     async def fit(self, part: Part) -> list[Ready]:
         """The document as often as it is to be sent.  Raises `PermanentFailure`, `TransientFailure`, `OSError`."""
+        if part.failure is not None:
+            raise part.failure
+        if _mislabelled(part):
+            self._prepared.told.append(f"{part} is called {part.declared}, and is {part.format.value}")
         started = time.monotonic()
         drawn = self.draws(part)
         try:
-            if part.failure is not None:
-                raise part.failure
             ready = await self._ready(part)
-        except PermanentFailure as failure:
-            raise PermanentFailure(failure.status, f"{part}: {failure.text}", reason=failure.reason) from None
         finally:
             if drawn:
                 self._prepared.converting += time.monotonic() - started
@@ -135,7 +134,9 @@ class Fitting:
         if not part.ours and (refused := self._house.abilities.refusal(part.format, self._trust)):
             raise refused
         if brings_pjl(await self._head(part)):
-            await self._through(part, firewall.Unwrapper())
+            unwrapper = firewall.Unwrapper()
+            await self._through(part, unwrapper)
+            self._count_dropped(part, unwrapper.dropped)
         return await self._converted(part, as_is=False)
 
     async def _converted(self, part: Part, *, as_is: bool) -> Ready:
@@ -157,6 +158,8 @@ class Fitting:
             keep_pdf=keep,
             slots=self._house.slots,
         )
+        if made.route and made.language is Language.PCLXL and self._printer.pjl:
+            made = await self._bared(made)
         if made.route:
             prepared.routes.append(f"{part}: {' '.join(made.route)}")
         if made.pdf is not None:
@@ -171,6 +174,12 @@ class Fitting:
             made=bool(made.route),
             ours=part.ours,
         )
+
+    async def _bared(self, made: convert.Converted) -> convert.Converted:
+        """Without the PJL that Ghostscript puts around its PCL XL: ours says more, and says it once."""
+        bare = made.path.with_name(f"{made.path.name}-bare")
+        await asyncio.to_thread(_pass_file, made.path, bare, firewall.Unwrapper())
+        return replace(made, path=bare)
 
     def _record(self, part: Part, pages: int, detail: str) -> None:
         self._prepared.records.append(part.record(Fate.READY, detail, pages))
@@ -189,13 +198,13 @@ class Fitting:
             part.format, printer.languages, passes=may_pass, copies=copies, charset=part.charset
         )
         await self._through(part, firewalled)
-        if firewalled.dropped:
-            self._count_dropped(part, firewalled.dropped)
+        self._count_dropped(part, firewalled.dropped)
 
     def _count_dropped(self, part: Part, dropped: Counter[str]) -> None:
         for command, times in dropped.items():
             DROPPED.labels(command).inc(times)
-        self._prepared.told.append(f"{part}: {firewall.tell(dropped)}")
+        if dropped:
+            self._prepared.told.append(f"{part}: {firewall.tell(dropped)}")
 
     async def _through(self, part: Part, passing: firewall.Filter | firewall.Unwrapper) -> None:
         """The document becomes what comes out of `passing`."""
@@ -226,6 +235,17 @@ class Fitting:
         octets, pages = ready.octets + len(plan.words), ready.pages * plan.copies
         dressed = replace(ready, octets=octets, pages=pages, at=plan.at, words=plan.words, pjl=plan.pjl)
         return [dressed] * plan.times
+
+
+_FORMATS = frozenset(each.value for each in DocumentFormat if each is not DocumentFormat.OCTETS)
+_KINDS = ("image", "text", "audio", "video")
+
+
+def _mislabelled(part: Part) -> bool:
+    """Whether the mail calls it what it is not; some formats have more names than one."""
+    kind = part.declared.partition("/")[0]
+    other_kind = kind in _KINDS and kind != part.format.value.partition("/")[0]
+    return part.declared != part.format.value and (part.declared in _FORMATS or other_kind)
 
 
 def _pass_blocks(blocks: Iterable[bytes], passing: firewall.Filter | firewall.Unwrapper) -> list[bytes]:

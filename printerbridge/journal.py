@@ -146,6 +146,7 @@ class Journal:
         if failed:
             reasons[0] = "job-completed-with-errors"
             detail = f"{detail}; not printed: {failed}"
+        await self._store.documents_printed(job.id)  # in the same commit as the end
         if await self._end(lease, job, Event.COMPLETE, reasons, proof, pages, detail):
             log.info("job completed", job=job.id, printer=job.printer, proof=proof.value, detail=detail)
             COMPLETED.labels(job.printer).inc()

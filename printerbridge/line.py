@@ -272,15 +272,8 @@ class Line:
             detail = f"{detail}, pages counted by the printer: {tally.pages}"
         # What a converter made has the pages that were counted; of what passed only the printer knows.
         late = tally.senders if prepared.passed else 0
-        self._journal.complete(
-            job,
-            prepared.pages or tally.pages,
-            tally.proof,
-            detail,
-            late=late,
-            limits=prepared.limits,
-            failed=prepared.failed,
-        )
+        pages, limits, failed = prepared.pages or tally.pages, prepared.limits, prepared.failed
+        self._journal.complete(job, pages, tally.proof, detail, late=late, limits=limits, failed=failed)
 
     async def _send(self, prepared: Prepared, number: int, document: Ready) -> Sent | None:
         """One document, in as many attempts as it takes; None if the job is not to be sent any further."""

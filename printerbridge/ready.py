@@ -108,7 +108,9 @@ class Prepared:
     def failed(self) -> str:
         """What of the job does not print and should, in a sentence; "" if all of it does."""
         lost = [record for record in self.records if record.fate is Fate.FAILED]
-        return "; ".join(f"document {one.number}: {one.detail}" for one in lost[:5]) + ("; ..." if lost[5:] else "")
+        names = [f' ("{one.name}")' if one.name else "" for one in lost[:5]]
+        told = [f"document {one.number}{name}: {one.detail}" for one, name in zip(lost, names, strict=False)]
+        return "; ".join(told) + ("; and more" if lost[5:] else "")
 
     def notes(self) -> list[str]:
         """What the job's trace says of its being made ready."""

@@ -155,7 +155,8 @@ class _Preparing:
             try:
                 documents = await fitting.fit(part)
             except PermanentFailure as failure:
-                failures.append(failure)
+                text = f"{part}: {failure.text}"
+                failures.append(PermanentFailure(failure.status, text, reason=failure.reason))
                 prepared.records.append(part.record(Fate.FAILED, failure.text))
             else:
                 _add(prepared, documents)

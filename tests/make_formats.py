@@ -18,6 +18,7 @@ NAMES = {
     Language.PWG: "PWG raster",
     Language.TEXT: "plain text",
 }
+REFUSED = "\N{EN DASH}"
 TRUSTS = ("insider", "verified", "stranger")
 
 
@@ -25,17 +26,18 @@ def page() -> str:
     lines = [
         HEAD,
         "# Formats\n",
-        "What becomes of a document, by its format and the language of the printer.  *Passes*: an insider's goes as it",
-        "came.  *Filtered*: it is looked through by the [print firewall](../firewall.md), for the senders that are named.",
-        "*Drawn*: it is made anew, for everybody else and where nothing else is said.  A dash: it is refused.  What is drawn",
-        "is compared by pixels with its source in `tests/test_corpus.py`; of PCL XL, which nothing free draws, the pages are",
-        "counted.\n",
+        "What becomes of a document, by its format and the language of the printer.  *Passes*: an insider's goes as",
+        "it came.  *Filtered*: it is looked through by the [print firewall](../firewall.md), for the senders that are",
+        "named.  *Drawn*: it is made anew, for everybody else and where nothing else is said.  A dash: it is refused.",
+        "What is drawn is compared by pixels with its source in `tests/test_corpus.py`; of PCL XL, which nothing free",
+        "draws, the pages are counted.\n",
         "| format | " + " | ".join(NAMES.values()) + " |",
         "|---|" + "---|" * len(NAMES),
         *(f"| `{source.value}`{_marks(source)} | {' | '.join(_cells(source))} |" for source in _formats()),
         "",
-        "¹ opened by LibreOffice, where it is installed.  ² of strangers only where the [sandbox](../sandbox.md) is safe, or",
-        "the site says `[bridge] risky`.  What is in `application/zip` and `application/ms-tnef` is judged by itself.\n",
+        "¹ opened by LibreOffice, where it is installed.  ² of strangers only where the [sandbox](../sandbox.md) is",
+        "safe, or the site says `[bridge] risky`.  What is in `application/zip` and `application/ms-tnef` is judged by",
+        "itself.\n",
         f"Told apart and refused: {', '.join(f'`{each.value}`' for each in DocumentFormat if _refused(each))}.\n",
         "## Ways\n",
         "| from | to | converters, in order |",
@@ -73,7 +75,7 @@ def _formats() -> list[DocumentFormat]:
     return [
         source
         for source in DocumentFormat
-        if source not in CONTAINERS and any(_cell(source, language) != "–" for language in Language)
+        if source not in CONTAINERS and any(_cell(source, language) != REFUSED for language in Language)
     ]
 
 
@@ -89,7 +91,7 @@ def _cell(source: DocumentFormat, language: Language) -> str:
     told = _passes(source, language) if spoken(source, [language]) else []
     if _way(source, language):
         told.append("drawn")
-    return "; ".join(told) or "–"
+    return "; ".join(told) or REFUSED
 
 
 def _passes(source: DocumentFormat, language: Language) -> list[str]:

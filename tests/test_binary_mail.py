@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from mailstore.directory.records import Raw
 from mailstore.job import JobState
 from tests.documents import postscript
 from tests.house import ADA, PATIENCE, SECRET, House, foreign, house, promised
@@ -71,7 +72,7 @@ async def test_it_is_printed_bit_for_bit(
     up: House, request: pytest.FixtureRequest, documents: list[bytes], chunk: int
 ) -> None:
     async with sink() as printer:
-        name = await up.add(f"prints-{request.node.callspec.id}", printer.uri)
+        name = await up.add(f"prints-{request.node.callspec.id}", printer.uri, unfiltered=Raw.INSIDER)
         job = await up.job(await submit(up, name, mail(*documents), chunk))
         assert (job.state, job.documents) == (JobState.COMPLETED, len(documents))
         assert b"".join(printer.jobs) == b"".join(documents)

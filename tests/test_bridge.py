@@ -15,10 +15,13 @@ import pytest_asyncio
 
 from mailstore.directory.records import Language, WhenUncertain
 from mailstore.job import DeliveryProof, JobState
+from mailstore.store.papers import Fate
 from printerbridge.virtual import VirtualPrinter
 from tests.documents import pdf
 from tests.printshop import POSTSCRIPT, Printshop, message, printshop
 from tests.sink import Peer, free_port, sink
+
+PCL = b"\x1bE\x1b&l0Ohello\x0c\x1bE"
 
 pytestmark = pytest.mark.slow  # foreign programs
 
@@ -236,14 +239,25 @@ async def test_a_damaged_job_is_aborted_alone(shop: Printshop) -> None:
     assert jobs[unsupported].attempts == 0
 
 
-async def test_one_bad_document_keeps_the_whole_job_back(shop: Printshop) -> None:
+async def test_one_bad_document_keeps_the_others_from_nothing(shop: Printshop) -> None:
     async with sink() as printer, shop.bridge():
         await shop.printer("phaser", printer.uri)
-        job_id = await shop.submit("phaser", message(POSTSCRIPT, b"\x1bE\x1b&l0O PCL"))
+        job_id = await shop.submit("phaser", message(POSTSCRIPT, PCL, POSTSCRIPT))
         (job,) = await shop.ended(job_id)
+        assert printer.jobs == [POSTSCRIPT, POSTSCRIPT]
+        fates = [one.fate for one in await shop.store.documents(job_id)]
+    assert (job.state, job.reasons) == (JobState.COMPLETED, ("job-completed-with-errors",))
+    assert 'not printed: document 2 ("document-2"): a document of the format application/vnd.hp-pcl' in job.detail
+    assert fates == [Fate.PRINTED, Fate.FAILED, Fate.PRINTED, Fate.LEFT_OUT]
+
+
+async def test_if_no_document_can_be_printed_nobody_is_dialed(shop: Printshop) -> None:
+    async with sink() as printer, shop.bridge():
+        await shop.printer("phaser", printer.uri)
+        (job,) = await shop.ended(await shop.submit("phaser", message(PCL, PCL)))
         assert printer.connections == 0
     assert job.state is JobState.ABORTED
-    assert "document 2 of 2" in job.detail
+    assert "document 1 of 2" in job.detail
 
 
 async def test_two_entries_of_one_device_share_one_line(shop: Printshop) -> None:

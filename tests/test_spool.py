@@ -242,7 +242,7 @@ async def test_an_encrypted_pdf_is_refused(store: Store, spool: Spool, tmp_path:
     job = await accepted(store, message(POSTSCRIPT, pdf(password="secret")))
     prepared = await prepared_of(spool, job, speaks(language, Language.POSTSCRIPT))
     assert sent(prepared) == [POSTSCRIPT]  # the other one prints
-    assert 'document 2 of 2 ("document-2"): the document is encrypted' in prepared.failed
+    assert 'document 2 ("document-2"): the document is encrypted' in prepared.failed
     await spool.discard(prepared)
     alone = await accepted(store, message(pdf(password="secret")))
     with pytest.raises(PermanentFailure, match='document 1 \\("document-1"\\)') as caught:
@@ -250,8 +250,8 @@ async def test_an_encrypted_pdf_is_refused(store: Store, spool: Spool, tmp_path:
     assert caught.value.reason == "document-password-error"
     assert folders(tmp_path / "spool") == []
     letter = Fate.LEFT_OUT
-    records = [await store.documents(each.id) for each in (job, alone)]
-    assert [[one.fate for one in each] for each in records] == [[Fate.READY, Fate.FAILED, letter], [Fate.FAILED, letter]]
+    fates = [[one.fate for one in await store.documents(each.id)] for each in (job, alone)]
+    assert fates == [[Fate.READY, Fate.FAILED, letter], [Fate.FAILED, letter]]
 
 
 async def test_what_the_printer_cannot_get_is_refused(store: Store, spool: Spool, tmp_path: Path) -> None:
