@@ -109,6 +109,7 @@ def _encrypted() -> bytes:
         (_zip(("a", b"text")).replace(b"\0\0\x08\0", b"\0\0\x61\0"), "not known", "document-format-error"),
         (_zip(("a", b"text"), method=0).replace(b"text", b"tixt", 1), "damaged", "document-format-error"),
     ],
+    ids=["encrypted", "cut off", "no beginning", "no zip", "empty", "hidden", "unknown method", "wrong sum"],
 )
 async def test_what_cannot_be_unpacked_is_said_clearly(tmp_path: Path, octets: bytes, words: str, reason: str) -> None:
     failure = await _refused(tmp_path, octets)
