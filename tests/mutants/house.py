@@ -90,9 +90,9 @@ HOUSE: Final = (
     Defence(
         name="who may print raw",
         why="Octets of whom the printer's entry does not trust never reach the printer: his pages are drawn anew.",
-        file="printerbridge/spool.py",
-        text="as_is = part.ours or printer.takes_raw(prepared.job.trust or Raw.STRANGER)",
-        instead="as_is = True",
+        file="mailstore/passage.py",
+        text="if reaches(printer.raw, trust) or (trust != Raw.STRANGER and source not in _PROGRAMS):",
+        instead="if True:",
         test="tests/test_bridge_ticket.py::test_whose_documents_reach_the_printer_as_they_came[insider-verified-False]",
     ),
     Defence(
@@ -107,8 +107,8 @@ HOUSE: Final = (
         name="pages counted from outside",
         why="A program that says itself how many pages it has would pass every limit of them.",
         file="printerbridge/convert.py",
-        text="if counted and source is DocumentFormat.POSTSCRIPT and way:",
-        instead="if False:",
+        text="by_pdf = counted and source in",
+        instead="by_pdf = False and source in",
         test="tests/test_convert.py::test_a_program_does_not_say_how_many_pages_it_has_where_they_count",
     ),
     Defence(
@@ -122,7 +122,7 @@ HOUSE: Final = (
     Defence(
         name="copies count",
         why="Copies of what nobody can count would pass every limit of pages.",
-        file="printerbridge/spool.py",
+        file="printerbridge/ready.py",
         text="sum(max(1, document.pages) for",
         instead="sum(document.pages for",
         test="tests/test_spool.py::test_each_copy_counts_as_a_page_at_least_and_the_banner_as_none",
