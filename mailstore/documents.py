@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import BinaryIO, Final
 
 from mailstore import charset, header, pictures
 from mailstore.directory.records import Body
@@ -37,12 +37,14 @@ __all__ = [
     "Survey",
     "Surveyed",
     "Surveyor",
+    "survey_file",
     "take",
 ]
 
 SAID: Final = 500
 """Characters of what a message says of how it is to be printed, each."""
 _SCANNED = 8 << 20  # octets of an HTML page that are searched for the pictures that it shows
+_BLOCK = 64 << 10
 _PAGES = ("text/html", "application/xhtml+xml")
 _PAGE_NAMES = (".html", ".htm", ".xhtml")
 
@@ -219,6 +221,14 @@ def _surveyed(taste: _Taste, end: End, *, seen: bool) -> Surveyed:
         pixels=pictures.size(head, format_) if format_ in pictures.PICTURES else None,
         refers=taste.references.close() if taste.references is not None and format_ is DocumentFormat.HTML else (),
     )
+
+
+def survey_file(file: BinaryIO, octets: int, part: Part) -> Surveyed:
+    """What a file of so many octets is, as if it had been `part` of a message.  Raises `OSError`."""
+    taste = _Taste(part, MOST)
+    while taste.octets < taste.most and (block := file.read(_BLOCK)):
+        taste.feed(block)
+    return _surveyed(taste, End(path=part.path, encoded=octets, complete=True), seen=taste.octets < taste.most)
 
 
 _TAG = re.compile(r"<[^<>]*+>?|&nbsp;|&#160;")

@@ -22,7 +22,7 @@ from mailstore.directory.records import Body
 from mailstore.document_format import DocumentFormat
 from mailstore.mime import Part
 
-_LETTERS: Final = frozenset({DocumentFormat.TEXT, DocumentFormat.HTML})
+_LETTERS: Final = frozenset({DocumentFormat.TEXT, DocumentFormat.HTML, DocumentFormat.RTF})
 _OF_NO_FORM: Final = frozenset({"text/x-amp-html", "text/watch-html", "text/enriched", "text/richtext"})
 """Forms of a letter for some programs only (RFC 1896, and for telephones and watches)."""
 # Text by its octets, or octets that nobody can read: nothing that anybody wants on paper.
@@ -153,6 +153,7 @@ class Document:
     octets: int | None  # decoded, where the survey could know
     declared: str = ""  # the media type that the message claims
     letter: bool = False  # not attached, but written
+    message: int = 0  # 0: of the mail itself, else a number for the attached message that it is in
     shown: tuple[Shown, ...] = ()
     ornament: bool = False  # a picture that is one if it stands in many mails: it is not marked as attachment
 
@@ -171,8 +172,9 @@ class LeftOut:
 class Selection:
     """What prints and what does not, each in the order of the message.
 
-    Beside TNEF and no other document, the letter is among `documents` also where it prints only alone (`Body.ALONE`):
-    whether the container has documents in it, only who opens it can tell.
+    Beside TNEF and no other document of its message, the letter is among `documents` also where it prints only alone
+    (`Body.ALONE`): whether the container has documents in it, only who opens it can tell, and then leaves out the
+    letter (`NOT_ALONE`).
     """
 
     documents: tuple[Document, ...]
@@ -182,8 +184,8 @@ class Selection:
 ANOTHER_FORM = "another form of the letter was taken"
 _SHOWN = "the letter's HTML shows it, and that is not printed"
 _SHOWN_ELSEWHERE = "it belongs to a form of the letter that was not taken"
-_NEVER = "this printer prints attachments, never the letter"
-_NOT_ALONE = "the letter prints only if nothing is attached"
+NEVER = "this printer prints attachments, never the letter"
+NOT_ALONE = "the letter prints only if nothing is attached"
 
 
 def select(found: Sequence[Surveyed], body: Body, able: Able) -> Selection:
@@ -237,6 +239,7 @@ class _Choice:
             octets=each.octets,
             declared=each.part.media_type,
             letter=self._is(each, Kind.LETTER),
+            message=([0, *_messages(each)])[-1],
             shown=self._shown(each),
             ornament=self._is(each, Kind.PICTURE) and not each.attached,
         )
@@ -297,9 +300,9 @@ class _Choice:
             # Whether a container of Outlook's holds anything but the letter, nobody can tell from outside.
             attached = [each for each in parts if not self._is(each, Kind.LETTER) and each.format is not _TNEF]
             if self._body is Body.NEVER:
-                self._why.update((each.part.path, _NEVER) for each in letters)
+                self._why.update((each.part.path, NEVER) for each in letters)
             elif attached or message in prints:
-                self._why.update((each.part.path, _NOT_ALONE) for each in letters)
+                self._why.update((each.part.path, NOT_ALONE) for each in letters)
             if any(each.part.path not in self._why for each in parts):
                 prints.add(message)
             if message in prints and message in above:

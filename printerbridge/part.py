@@ -25,6 +25,7 @@ class Part:
         self.name = document.name
         self.declared = document.declared
         self.letter = document.letter
+        self.message = document.message
         self.ornament = document.ornament
         self.shown: list[tuple[str, Path]] = []  # of an HTML letter: Content-ID and file of its pictures
         self.failure: PermanentFailure | None = None  # why it cannot be printed, where that is known
@@ -64,13 +65,6 @@ class Part:
     def shut(self) -> None:
         if self.file is not None:
             self.file.close()
-
-    @classmethod
-    def of_file(cls, path: Path, octets: int, format_: DocumentFormat, charset: str, name: str) -> Part:
-        """A document that lies in a file already."""
-        part = cls(Document(index=0, path="", format=format_, charset=charset, name=name, octets=octets))
-        part.path, part.octets = path, octets
-        return part
 
     @classmethod
     def of_octets(cls, octets: bytes, format_: DocumentFormat, charset: str, name: str) -> Part:

@@ -125,7 +125,11 @@ class _Preparing:
             if not await self._claimed():
                 return False
             archives = Archives(
-                extraction=self._house.extraction, slots=self._house.slots, fits=fits, prepared=prepared
+                extraction=self._house.extraction,
+                slots=self._house.slots,
+                fits=fits,
+                body=printer.body,
+                prepared=prepared,
             )
             parts = await archives.opened(parts)
         parts = await self._without_ornaments(parts)

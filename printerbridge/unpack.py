@@ -41,7 +41,6 @@ _REFUSED: dict[bytes, _Words] = {
         "document-unprintable-error",
     ),
     b"bomb": ("the archive grows beyond all measure when it is unpacked", "document-security-error"),
-    b"empty": ("there is no document in the archive", "document-unprintable-error"),
 }
 
 
@@ -64,13 +63,13 @@ async def unpack(
     timeout: float,
     entries: int = ENTRIES,
     octets: int = OCTETS,
-    limits: sandbox.Limits | None = None,
+    memory: int = sandbox.Limits().memory,
 ) -> list[Member]:
     """The files in the archive at `path`, a zip or a TNEF by `format`, in natural order; the letter of a TNEF first.
 
     They lie in a new folder in `folder`, which is the caller's to delete.  Archives in the archive are files.  At most
-    `entries` files with `octets` together.  Raises `PermanentFailure` with a sentence for the sender, and
-    `TransientFailure` if this machine lacks the room.
+    `entries` files with `octets` together; the child that opens it may take `memory` octets.  Raises
+    `PermanentFailure` with a sentence for the sender, and `TransientFailure` if this machine lacks the room.
     """
     work = Path(await asyncio.to_thread(mkdtemp, prefix="unpack-", dir=folder))
     kind = "zip" if format is DocumentFormat.ZIP else "tnef"
@@ -81,8 +80,12 @@ async def unpack(
         folder=work,
         timeout=timeout,
         readable=(*program, *(script.with_name("tnef.py") for script in program if script.suffix == ".py"), source),
-        limits=limits or sandbox.Limits(file=octets + (1 << 20), folder=octets + (16 << 20)),
+        limits=sandbox.Limits(
+            memory=min(memory, sandbox.Limits().memory), file=octets + (1 << 20), folder=octets + (16 << 20)
+        ),
     )
+    if finished.returncode and finished.stderr.strip() == b"empty":
+        return []
     if finished.returncode:
         raise _failure(finished, entries, octets)
     return await asyncio.to_thread(_members, work, entries, octets)
