@@ -24,7 +24,7 @@ from mailstore.document_format import DocumentFormat
 from mailstore.failure import Failure, PermanentFailure, TransientFailure
 from mailstore.passage import no_way
 from mailstore.ticket import NO_TICKET, ColorMode, Ticket
-from printerbridge import sandbox
+from printerbridge import leftovers, sandbox
 from printerbridge.converters import arrange, cairo, eps, ghostscript, mono
 from printerbridge.converters.contract import Converter, Media, Task
 from printerbridge.route import Route, route, spoken
@@ -110,7 +110,7 @@ async def convert(
             conversion = _Conversion(document, work, task, timeout, memory)
             return await conversion.go(source, languages, way, counted=counted, keep_pdf=keep_pdf)
         finally:
-            await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
+            await asyncio.to_thread(leftovers.discard, work)
 
 
 def _way(
@@ -153,7 +153,7 @@ async def count(document: Path, *, folder: Path, slots: Slots | None = None, tim
         except Failure:
             return 0
         finally:
-            await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
+            await asyncio.to_thread(leftovers.discard, work)
 
 
 def _within(limits: sandbox.Limits | None, memory: int | None) -> sandbox.Limits:
@@ -191,7 +191,8 @@ class _Conversion:
                 if counted and converter.source in _PROGRAMS:
                     pages = await self._look()
             if number > 1 and before != pdf:
-                (self._work / before).unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # the step may have put something else there
+                    (self._work / before).unlink()
         route = tuple(converter.name for converter in way)
         path = self._document
         if self._made:
@@ -215,6 +216,7 @@ class _Conversion:
             return self._document
         if pdf == self._here:
             return result
+        sandbox.regular_file(self._work / pdf)  # still: later steps could write there too
         return (self._work / pdf).rename(self._work.with_name(f"{self._work.name}.shown.pdf"))
 
     async def _pages_of_pdf(self) -> int:

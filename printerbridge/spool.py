@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import shutil
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -29,7 +28,7 @@ from mailstore.store.contract import Store
 from mailstore.store.papers import DocumentRecord, Fate
 from mailstore.ticket import NO_TICKET
 from mailstore.ticket_words import asked, of_directive
-from printerbridge import banner
+from printerbridge import banner, leftovers
 from printerbridge.archives import Archives
 from printerbridge.extraction import Extraction
 from printerbridge.fitting import Fitting, House
@@ -58,7 +57,7 @@ class Spool:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for left in self._folder.iterdir():
             if left.is_dir() and not left.is_symlink():
-                shutil.rmtree(left)
+                leftovers.remove(left)
             else:
                 left.unlink()
 
@@ -94,7 +93,7 @@ class Spool:
         prepared.documents.clear()
         if prepared.folder is not None:
             folder, prepared.folder = prepared.folder, None
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            await asyncio.to_thread(leftovers.discard, folder)
 
 
 class _Preparing:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shutil
 import struct
 import zlib
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ import structlog
 
 from mailstore.failure import Failure
 from mailstore.store.papers import THUMBNAIL_OCTETS
-from printerbridge import sandbox
+from printerbridge import leftovers, sandbox
 from printerbridge.converters import python
 from printerbridge.sandbox import Limits
 
@@ -79,7 +78,7 @@ async def thumbnails(
         why, made = str(error), []
     finally:
         if work:
-            await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
+            await asyncio.to_thread(leftovers.discard, work)
     if why:
         log.info("pictures of a document's pages are missing", made=len(made), why=why)
     return made

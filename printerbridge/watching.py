@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import stat
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,6 +62,10 @@ def measure(leader: int, folder: Path, bounds: Bounds) -> str:
     processes = descendants(leader)
     for process in processes:
         _first_to_die(process)
+    if any(map(_hides, processes)):
+        time.sleep(SECONDS)  # a launcher is hidden for a moment, before it becomes the program
+        if any(map(_hides, processes)):
+            return "makes its converter hide from being looked at"
     hidden = sum(map(unnamed, processes))
     if hidden > bounds.folder or outgrown(folder, bounds.folder - hidden):
         return "grows too large when it is converted"
@@ -121,6 +126,18 @@ def _share(process: int) -> int:
     return _resident(process)
 
 
+def _hides(process: int) -> bool:
+    """Whether a process has made its files invisible to us (PR_SET_DUMPABLE in prctl(2)); the dead always have."""
+    try:
+        os.listdir(f"/proc/{process}/fd")  # noqa: PTH208
+    except PermissionError:
+        fields = _stat(process)
+        return bool(fields) and fields[0] != b"Z"
+    except OSError:
+        pass
+    return False
+
+
 def unnamed(process: int) -> int:
     """Octets on disk of the files that a process has open and that have no name any more."""
     total = 0
@@ -134,16 +151,24 @@ def unnamed(process: int) -> int:
 
 
 def outgrown(folder: Path, limit: int, entries: int = 4096) -> bool:
-    """True if `folder` holds more than `limit` octets on disk or more than `entries` names, at any depth."""
+    """True if `folder` holds more than `limit` octets on disk or more than `entries` names, at any depth.
+
+    So it is if that cannot be seen: if a folder in it may not be listed, or lies so deep that no path leads there.
+    """
     total, names, folders = 0, 0, [str(folder)]
     while folders:
-        with contextlib.suppress(FileNotFoundError, PermissionError), os.scandir(folders.pop()) as listing:
-            for entry in listing:
-                with contextlib.suppress(FileNotFoundError):
-                    total += entry.stat(follow_symlinks=False).st_blocks * 512
-                names += 1
-                if total > limit or names > entries:
-                    return True
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
+        try:
+            with os.scandir(folders.pop()) as listing:
+                for entry in listing:
+                    with contextlib.suppress(FileNotFoundError):
+                        total += entry.stat(follow_symlinks=False).st_blocks * 512
+                    names += 1
+                    if total > limit or names > entries:
+                        return True
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # it is gone
+        except OSError:
+            return True
     return False

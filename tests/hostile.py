@@ -215,6 +215,38 @@ def names_without_end() -> None:
         os.mkdir(f"{number}")  # noqa: PTH102
 
 
+def fill_invisible() -> None:
+    os.umask(0)
+    os.mkdir("shut", 0o300)  # noqa: PTH102
+    for number in range(100):
+        with open(f"shut/{number}", "wb") as file:  # noqa: PTH123
+            file.write(b"x" * (1 << 20))
+    time.sleep(300)
+
+
+def fill_hidden() -> None:
+    call("prctl", 4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
+    fill_unnamed()
+
+
+def fill_deep() -> None:
+    """Where no path leads: each is longer than paths may be."""
+    for _ in range(20):
+        os.mkdir("d" * 250)  # noqa: PTH102
+        os.chdir("d" * 250)
+    fill()
+
+
+def left_nest() -> None:
+    """More folders in folders than recursion goes deep; the last may not be listed."""
+    for _ in range(1500):
+        os.mkdir("d", 0o700)  # noqa: PTH102
+        os.chdir("d")
+    os.mkdir("shut", 0o300)  # noqa: PTH102
+    os.symlink("/etc/passwd", "shut/link")  # noqa: PTH211
+    os.mkfifo("shut/pipe")
+
+
 def left_link(path: str) -> None:
     os.symlink(path, "result")  # noqa: PTH211
 

@@ -17,9 +17,9 @@ from mailstore.document_format import DocumentFormat
 from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.passage import no_way
 from printerbridge import sandbox
-from printerbridge.convert import Converted, convert, failure
+from printerbridge.convert import Converted, _Conversion, convert, failure
 from printerbridge.converters import CONVERTERS
-from printerbridge.converters.contract import Media
+from printerbridge.converters.contract import Converter, Media, Task
 from printerbridge.route import route
 from printerbridge.slots import Slots
 from tests import documents
@@ -385,6 +385,23 @@ def test_what_the_end_of_a_converter_means(returncode: int, said: bytes, free: i
 
 
 # All together
+
+
+@pytest.mark.parametrize("what", ["symlink '/etc/passwd', 'step-1'", "mkdir 'step-2'; mkdir 'step-1'"])
+async def test_what_an_earlier_step_left_may_be_another_things_by_now(tmp_path: Path, what: str) -> None:
+    script = f"unlink 'step-1'; unlink 'step-2'; {what}; open F, '>step-3'; print F '%%EOF'"
+    taken_over = Converter(
+        name="taken-over", source=PS, language=Language.POSTSCRIPT, command=lambda _: ["perl", "-e", script]
+    )
+    document, folder = tmp_path / "document", tmp_path / "work"
+    document.write_text("text")
+    folder.mkdir()
+    task = Task(source="", output="", media=Media.named(A4_MEDIA))
+    way = (*(route(TEXT, [Language.POSTSCRIPT]) or ()), taken_over)
+    assert len(way) == 3
+    conversion = _Conversion(document, folder, task, 30.0, None)
+    with pytest.raises(PermanentFailure, match="could not be converted"):
+        await conversion.go(TEXT, [Language.POSTSCRIPT], way, counted=False, keep_pdf=True)
 
 
 async def test_the_slots_bound_what_runs_at_once(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import resource
 import socket
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from mailstore.failure import Failure, PermanentFailure
-from printerbridge import landlock, sandbox
+from printerbridge import landlock, leftovers, sandbox
 from printerbridge.sandbox import Finished, Level, Limits
 from printerbridge.slots import Slots
 from tests import hostile, levels
@@ -235,6 +236,9 @@ async def test_a_loop_ends(tmp_path: Path) -> None:
         ("talk", "talk without end"),
         ("fill", "too large"),
         ("fill_unnamed", "too large"),
+        ("fill_invisible", "too large"),
+        ("fill_hidden", "too large|hide"),  # root sees it all the same
+        ("fill_deep", "too large"),
         ("names_without_end", "too large"),
     ],
 )
@@ -247,3 +251,20 @@ async def test_a_link_that_is_left_is_not_followed(tmp_path: Path) -> None:
     assert (await attempt(tmp_path, "left_link", "/etc/passwd")).returncode == 0
     with pytest.raises(PermanentFailure):
         sandbox.regular_file(tmp_path / "result")
+
+
+async def test_whatever_is_left_can_be_removed(tmp_path: Path) -> None:
+    kept, job = tmp_path / "kept", tmp_path / "job"
+    kept.write_text("another's")
+    job.mkdir()
+    with contextlib.suppress(PermanentFailure):  # it may be seen, and stopped
+        await attempt(job, "left_nest")
+    assert (job / "d" / "d" / "d").is_dir()
+    (job / "link").symlink_to(kept)
+    (job / "folders").symlink_to(tmp_path)
+    job.chmod(0)
+    leftovers.remove(job)
+    assert os.listdir(tmp_path) == ["kept"]  # noqa: PTH208
+    with pytest.raises(FileNotFoundError):
+        leftovers.remove(job)
+    leftovers.discard(job)
