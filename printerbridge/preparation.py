@@ -71,12 +71,13 @@ class Preparation:
     async def heed(self) -> None:
         """Break off what has ended meanwhile: somebody canceled it."""
         for job_id, running in list(self._running.items()):
-            if await self._journal.ended(job_id):
+            # Once: a second time would break off its clearing up.
+            if not running.cancelling() and await self._journal.ended(job_id):
                 running.cancel()
 
     async def _once(self, job: Job, printer: Printer) -> Prepared | None:
         work = self._spool.prepare(job, printer, lambda: self._journal.claim(job), again=again(job))
-        running = self._running[job.id] = asyncio.ensure_future(work)
+        running = self._running[job.id] = asyncio.create_task(work)
         try:
             return await running
         except asyncio.CancelledError:

@@ -130,6 +130,71 @@ async def test_who_is_cancelled_when_his_turn_has_just_come_gives_it_on() -> Non
     assert crowd.inside == ["b"]
 
 
+class Patient:
+    """Somebody who takes only what is left over."""
+
+    def __init__(self, slots: Slots) -> None:
+        self.slots = slots
+        self.inside, self.recalled = False, 0
+        self.task = asyncio.create_task(self._draws())
+
+    async def _draws(self) -> None:
+        try:
+            async with self.slots.spare() as memory:
+                assert memory == self.slots.share
+                self.inside = True
+                await asyncio.Event().wait()
+        except TimeoutError:
+            self.recalled += 1
+        finally:
+            self.inside = False
+
+    async def gone(self) -> None:
+        self.task.cancel()
+        await asyncio.wait_for(asyncio.gather(self.task, return_exceptions=True), DEADLINE)
+
+
+@pytest.mark.parametrize(("converters", "octets"), [(1, LETTER), (1, BOOK), (2, BOOK), (2, LETTER)])
+async def test_what_nobody_waits_for_makes_room_at_once(converters: int, octets: int) -> None:
+    crowd = Crowd(Slots(converters, PLENTY))
+    patient = Patient(crowd.slots)
+    await settle()
+    assert patient.inside
+    for number in range(converters - 1):
+        await crowd.comes(f"{number}", LETTER)
+    assert patient.inside  # there was a place left
+    await crowd.comes("last", octets)
+    await asyncio.wait_for(patient.task, DEADLINE)
+    await settle()
+    assert (patient.inside, patient.recalled) == (False, 1)
+    assert "last" in crowd.inside
+    assert len(crowd.inside) == converters
+
+
+async def test_who_takes_what_is_left_over_waits_behind_everybody() -> None:
+    crowd = Crowd(Slots(1, PLENTY))
+    await crowd.comes("a", LETTER)
+    patient = Patient(crowd.slots)
+    await crowd.comes("b", BOOK)
+    await crowd.ends("a")
+    assert crowd.inside == ["b"]
+    await crowd.ends("b")
+    assert patient.inside
+    await patient.gone()
+    await crowd.comes("c", LETTER)
+    assert crowd.inside == ["c"]
+
+
+async def test_a_place_that_was_just_lent_is_asked_back() -> None:
+    crowd = Crowd(Slots(1, PLENTY))
+    patient = Patient(crowd.slots)
+    await asyncio.sleep(0)  # its turn came, and it has not heard of it
+    await crowd.comes("a", LETTER)
+    await asyncio.wait_for(patient.task, DEADLINE)
+    await settle()
+    assert crowd.inside == ["a"]
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(1, 4),
