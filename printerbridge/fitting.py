@@ -195,7 +195,12 @@ class Fitting:
 
         copies = 1 if self._asked.copies else printer.max_copies  # what is asked for is not multiplied
         firewalled = firewall.Filter(
-            part.format, printer.languages, passes=may_pass, copies=copies, charset=part.charset
+            part.format,
+            printer.languages,
+            passes=may_pass,
+            copies=copies,
+            charset=part.charset,
+            letters=printer.takes_raw(self._trust),
         )
         await self._through(part, firewalled)
         self._count_dropped(part, firewalled.dropped)

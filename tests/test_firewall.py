@@ -334,6 +334,28 @@ def test_plain_text_is_plain(text: str, charset: str, printed: bytes) -> None:
     assert one.feed(octets) + one.close() == printed
 
 
+@pytest.mark.parametrize(
+    ("octets", "charset", "printed"),
+    [
+        ("Grüße Öl\n".encode("cp437"), "cp437", "Grüße Öl\r\n\f".encode("cp437")),  # 81 and 99 are letters there
+        ("Grüße\bx".encode("latin-1"), "iso-8859-15", "Grüße\bx\f".encode("latin-1")),
+        (b"a\x9bb\x85\x81", "iso-8859-2", b"ab\f"),
+        (b"5 \x80\x81", "windows-1252", b"5 \x80\x81\f"),  # 81 is nothing there, and a letter of mislabelled cp437
+        (b"\xfca\x1bz\x7f\0@PJL", "latin-1", b"\xfcaz@ PJL\f"),
+        ("Grüße".encode(), "utf-8", b"Grusse\f"),
+        (b"+ABs-z+AEA-PJL", "utf-7", b"z@ PJL\f"),
+        (b"\x1b$B\x1b(Bz\x1bz", "iso-2022-jp", b"zz\f"),
+        ("\x1bz日本".encode("shift_jis"), "shift_jis", b"z??\f"),
+        (b"\xff\xfe\x1b\0z\0", "utf-16", b"z\f"),
+    ],
+)
+def test_letters_of_those_whose_programs_pass_stay_as_they_came(octets: bytes, charset: str, printed: bytes) -> None:
+    one = Filter(F.TEXT, (Language.TEXT,), passes=lambda _: True, charset=charset, letters=True)
+    assert one.feed(octets) + one.close() == printed
+    pieces = [octets[at : at + 1] for at in range(len(octets))]
+    assert b"".join(plain_text(pieces, charset, as_it_came=True)) == printed
+
+
 def test_an_unknown_charset_is_read_as_utf_8() -> None:
     text = PlainText("x-no-such-charset")
     assert text.feed(b"a") + text.close() == b"a\f"

@@ -68,8 +68,9 @@ class Filter:
     """Feed it the whole stream of a document that was sniffed as `source`; `close` gives the rest.
 
     `languages` are the printer's, `passes` says of a format whether documents in it may reach it without being drawn
-    anew, `copies` is how many one may ask for (0: as many as there can be), `charset` that of plain text.  Both raise
-    `PermanentFailure` (5.7.1, document-security-error).  `dropped` counts what was taken out, by `COMMANDS`.
+    anew, `copies` is how many one may ask for (0: as many as there can be), `charset` that of plain text, whose letters
+    above 127 pass with `letters` as they came (`PlainText`).  Both raise `PermanentFailure` (5.7.1,
+    document-security-error).  `dropped` counts what was taken out, by `COMMANDS`.
     """
 
     def __init__(
@@ -80,13 +81,14 @@ class Filter:
         passes: Callable[[DocumentFormat], bool],
         copies: int = 0,
         charset: str = "utf-8",
+        letters: bool = False,
     ) -> None:
         self.dropped: Counter[str] = Counter()
         self._source = source
         self._formats = {language.document_format for language in languages}
         self._passes = passes
         self._most = copies if copies > 0 else MAX_COPIES
-        self._text = PlainText(charset) if source is _F.TEXT else None
+        self._text = PlainText(charset, as_it_came=letters) if source is _F.TEXT else None
         self._sections = Sections()
         self._settings: dict[str, str] = {}  # to be said before the next document
         self._said: dict[str, int] = {}  # COPIES and QTY that are in force

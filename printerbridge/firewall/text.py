@@ -1,11 +1,15 @@
 """Plain text for printers that print it as it comes.  Pure, in pieces of any size.
 
 Letters become ASCII, which every such printer knows: accents go, typographic signs become those of a typewriter, what
-is left becomes "?".  Lines end with CR LF, the text with a form feed.
+is left becomes "?".  Printers of labels and receipts are set to a charset of one octet a letter, and know which one
+better than we do: for those whose programs may pass, the octets above 127 of such a text go as they came.  Lines end
+with CR LF, the text with a form feed.
 
 Security: the text is a stranger's, and such a printer may speak more than text.  No control character is left but CR,
-LF, FF and HT, so that no escape sequence can be; `@PJL` anywhere, and at the beginning what tells PostScript, PDF, PCL
-XL or raster, gets a blank behind its first letter.  At most a few characters wait here.
+LF, FF and HT, and BS where octets go as they came, so that no escape sequence can be; `@PJL` anywhere, and at the
+beginning what tells PostScript, PDF, PCL XL or raster, gets a blank behind its first letter.  An octet from 128 to 159
+goes only if the text's charset has no control character there: some printers take all of them for such, which is why
+strangers' texts are ASCII.  At most a few characters wait here.
 """
 
 from __future__ import annotations
@@ -35,6 +39,8 @@ _SIGNS: Final = str.maketrans(
         **dict.fromkeys("\ufeff\u00ad\u200b\u200c\u200d\u200e\u200f\u2060", ""),
     }
 )
+_OWN_LETTERS: Final = re.compile(r"cp(?!932|949|950)[0-9]+|iso8859_[0-9]+|koi8_[ru]|mac_roman|latin_1|tis_620")
+"""Codecs of one octet a letter whose lower half is ASCII."""
 _LINE_END: Final = re.compile(r"\r\n?|\n")
 _PJL: Final = re.compile("@(?=PJL)", re.IGNORECASE)
 _MAY_BEGIN: Final = re.compile(r"@(?:P(?:J)?)?\Z", re.IGNORECASE)
@@ -43,11 +49,16 @@ _LONGEST: Final = max(map(len, _LANGUAGES))
 
 
 class PlainText:
-    """Feed it text in `charset` (a label as in MIME; unknown ones are read as UTF-8); `close` gives the rest."""
+    """Feed it text in `charset` (a label as in MIME; unknown ones are read as UTF-8); `close` gives the rest.
 
-    def __init__(self, charset: str = "utf-8") -> None:
+    With `as_it_came`, the octets above 127 stay as they are if each of them is a letter by itself.
+    """
+
+    def __init__(self, charset: str = "utf-8", *, as_it_came: bool = False) -> None:
         name = charsets.codec(charset) or "utf-8"
-        self._decoder = codecs.getincrementaldecoder(name)("replace")
+        self._octets = as_it_came and _OWN_LETTERS.fullmatch(name) is not None
+        self._drop = _controls(name) if self._octets else {}
+        self._decoder = codecs.getincrementaldecoder("latin-1" if self._octets else name)("replace")
         self._held = ""
         self._begun = False  # something was printed
         self._fed = False  # the paper is out already
@@ -61,7 +72,7 @@ class PlainText:
         return rest if fed else rest + b"\f"
 
     def _text(self, text: str, *, final: bool) -> bytes:
-        text = self._held + _plain(text)
+        text = self._held + (text.translate(self._drop) if self._octets else _plain(text))
         self._held = ""
         if not final and text.endswith("\r"):
             text, self._held = text[:-1], "\r"
@@ -77,7 +88,13 @@ class PlainText:
         text = _LINE_END.sub("\r\n", _PJL.sub("@ ", text))
         if text:
             self._fed = text.endswith("\f")
-        return text.encode("ascii")
+        return text.encode("latin-1" if self._octets else "ascii")
+
+
+def _controls(codec: str) -> dict[int, None]:
+    """The octets that are control characters in this charset, but for those of a typewriter."""
+    upper = {octet for octet in range(0x80, 0xA0) if ord(bytes([octet]).decode(codec, "replace")) == octet}
+    return {code: None for code in (*range(0x20), 0x7F, *upper) if chr(code) not in "\r\n\f\t\b"}
 
 
 def _plain(text: str) -> str:
@@ -88,9 +105,9 @@ def _plain(text: str) -> str:
     return text.translate(_CONTROLS)
 
 
-def plain_text(pieces: Iterable[bytes], charset: str = "utf-8") -> Iterator[bytes]:
+def plain_text(pieces: Iterable[bytes], charset: str = "utf-8", *, as_it_came: bool = False) -> Iterator[bytes]:
     """`PlainText` over the pieces of a whole document."""
-    text = PlainText(charset)
+    text = PlainText(charset, as_it_came=as_it_came)
     for piece in pieces:
         yield text.feed(piece)
     yield text.close()
