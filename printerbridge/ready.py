@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mailstore.directory.records import Language, PrintLimits
@@ -14,6 +14,7 @@ from mailstore.sniff import PREFIX_OCTETS
 from mailstore.store.papers import DocumentRecord, Fate
 
 BLOCK = 128 << 10
+_TOLD = 20  # lines of a job's trace on its being made ready: it may have hundreds of documents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +113,14 @@ class Prepared:
         told = [f"document {one.number}{name}: {one.detail}" for one, name in zip(lost, names, strict=False)]
         return "; ".join(told) + ("; and more" if lost[5:] else "")
 
+    def without(self, why: str) -> list[DocumentRecord]:
+        """The records if none of the documents prints after all."""
+        return [replace(one, fate=Fate.FAILED, detail=why) if one.fate is Fate.READY else one for one in self.records]
+
     def notes(self) -> list[str]:
         """What the job's trace says of its being made ready."""
-        told = []
+        told = list(self.told)
         if self.routes:
-            told.append(f"converted in {self.converting * 1000:.0f} ms: {'; '.join(self.routes)}")
-        return told + self.told
+            routes = "; ".join(self.routes[:_TOLD]) + ("; and more" if self.routes[_TOLD:] else "")
+            told.insert(0, f"converted in {self.converting * 1000:.0f} ms: {routes}")
+        return told if len(told) <= _TOLD else [*told[: _TOLD - 1], f"and {len(told) - _TOLD + 1} more of this kind"]

@@ -74,18 +74,19 @@ class Spool:
         prepared = Prepared(job=job, limits=printer.limits if _limited(job, printer) else None)
         whole = False
         try:
-            whole = await _Preparing(self._store, self._house, prepared, printer, claim).go(again=again)
+            if not await _Preparing(self._store, self._house, prepared, printer, claim).go(again=again):
+                return None
+            await self._store.record_documents(job.id, prepared.records)
+            whole = True
         except OSError as error:
             raise TransientFailure("4.3.1", f"the spool folder cannot be written: {error.strerror}") from None
-        except PermanentFailure:
-            await self._store.record_documents(job.id, prepared.records)
+        except PermanentFailure as failure:
+            await self._store.record_documents(job.id, prepared.without(failure.text))
             raise
         finally:
             if not whole:
                 await self.discard(prepared)
-        if whole:
-            await self._store.record_documents(job.id, prepared.records)
-        return prepared if whole else None
+        return prepared
 
     async def discard(self, prepared: Prepared) -> None:
         """Free what the job holds.  May be called more than once."""

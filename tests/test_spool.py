@@ -336,6 +336,34 @@ async def test_a_job_is_sent_so_often_and_no_more(store: Store, spool: Spool, tm
     with pytest.raises(PermanentFailure, match="more than 5000; ask for fewer copies"):
         await prepared_of(spool, replace(job, recipient="phaser+copies=834@example.com"), speaks(Language.TEXT))
     assert folders(tmp_path / "spool") == []
+    documents = await store.documents(job.id)
+    assert {(one.fate, one.detail) for one in documents} == {
+        (Fate.FAILED, "the documents, with their copies, are more than 5000; ask for fewer copies")
+    }
+
+
+async def test_what_cannot_be_recorded_holds_neither_memory_nor_disk(
+    store: Store, spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def closed(job_id: int, documents: object) -> None:
+        raise TransientFailure("4.3.0", "the store is being closed")
+
+    monkeypatch.setattr(store, "record_documents", closed)
+    monkeypatch.setattr(module, "DOCUMENT_IN_MEMORY", LIMIT)
+    job = await accepted(store, message(POSTSCRIPT, POSTSCRIPT + bytes(LIMIT)))
+    with pytest.raises(TransientFailure, match="being closed"):
+        await prepared_of(spool, job, speaks(Language.POSTSCRIPT))
+    assert folders(tmp_path / "spool") == []
+    assert spool._house.extraction.in_memory == 0
+
+
+async def test_the_trace_of_a_job_of_many_documents_is_short(store: Store) -> None:
+    job = await accepted(store, TEXTS)
+    prepared = Prepared(job=job, routes=[f"document {number}: text" for number in range(500)], told=["a note"] * 500)
+    notes = prepared.notes()
+    assert len(notes) == 20
+    assert notes[0].endswith("document 19: text; and more")
+    assert notes[-1] == "and 482 more of this kind"
 
 
 async def test_the_banner_says_what_it_must_in_plain_words(store: Store) -> None:
