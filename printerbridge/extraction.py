@@ -9,7 +9,7 @@ is told by its octets and not by its labels.  Names in the folder come from job 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -57,7 +57,7 @@ class Extraction:
             survey = surveyor.close()
             selection = survey.select(body, able)
             if not selection.documents:
-                raise survey.refusal()
+                raise survey.refusal(selection)
             return await self._stream(job, selection, prepared), selection, survey.said
 
     def discard(self, prepared: Prepared) -> None:
@@ -84,64 +84,66 @@ class Extraction:
         return prepared.folder
 
     async def _hold(self, selection: Selection, octets: dict[str, bytes], prepared: Prepared) -> list[Part]:
-        parts = []
-        for document in selection.documents:
-            part = Part(document)
-            parts.append(part)
+        pictures = await self._pictures(selection, prepared)
+        await asyncio.to_thread(lambda: [file.write_bytes(octets[path]) for path, file in pictures.items()])
+        parts = [_part(document, pictures) for document in selection.documents]
+        for part, document in zip(parts, selection.documents, strict=True):
             try:
                 await self._keep(part, octets[document.path], prepared)
                 await part.flush()
             finally:
                 part.shut()
-            for number, shown in enumerate(document.shown, 1):
-                path = await self._shown_file(document, number, prepared)
-                await asyncio.to_thread(path.write_bytes, octets[shown.path])
-                part.shown.append((shown.content_id, path))
         return parts
 
     async def _stream(self, job: Job, selection: Selection, prepared: Prepared) -> list[Part]:
-        parts = [Part(document) for document in selection.documents]
-        takers: dict[str, list[Part]] = {}  # a picture may be shown by two letters
-        shown_by = {shown.path for document in selection.documents for shown in document.shown}
-        for part, document in zip(parts, selection.documents, strict=True):
-            takers.setdefault(document.path, []).append(part)
-            for number, shown in enumerate(document.shown, 1):
-                picture = Part(document)
-                picture.path = await self._shown_file(document, number, prepared)
-                picture.file = await asyncio.to_thread(picture.path.open, "xb", buffering=0)
-                part.shown.append((shown.content_id, picture.path))
-                takers.setdefault(shown.path, []).append(picture)
-        extractor = Extractor(takers, ACCEPTED, shown=shown_by - {document.path for document in selection.documents})
-        everyone = [each for group in takers.values() for each in group]
+        pictures = await self._pictures(selection, prepared)
+        parts = [_part(document, pictures) for document in selection.documents]
+        takers: dict[str, Part] = {}
+        for path, file in pictures.items():
+            takers[path] = Part(selection.documents[0])
+            takers[path].path = file
+        takers |= {document.path: part for part, document in zip(parts, selection.documents, strict=True)}
+        extractor = Extractor(takers, ACCEPTED, shown=pictures)
+        taking = parts[0]
         try:
             async for block in self._store.read(job.id):
-                await self._take(extractor.feed(block), takers, prepared)
+                taking = await self._take(extractor.feed(block), takers, taking, prepared)
                 if extractor.done:
                     break
             else:
-                await self._take(extractor.close(), takers, prepared)
-            for each in everyone:
-                await each.flush()
+                taking = await self._take(extractor.close(), takers, taking, prepared)
+            await taking.flush()
         finally:
-            for each in everyone:
-                each.shut()
+            taking.shut()
         return parts
 
     async def _take(
-        self, taken: Sequence[tuple[str, bytes]], takers: dict[str, list[Part]], prepared: Prepared
-    ) -> None:
+        self, taken: Sequence[tuple[str, bytes]], takers: dict[str, Part], taking: Part, prepared: Prepared
+    ) -> Part:
+        """Who takes what comes next.  One after the other: a mail of a thousand parts needs one descriptor."""
         for path, octets in taken:
-            for part in takers[path]:
-                await self._keep(part, octets, prepared)
+            if takers[path] is not taking:
+                await taking.flush()
+                taking.shut()
+                taking = takers[path]
+            await self._keep(taking, octets, prepared)
+        return taking
 
-    async def _shown_file(self, document: Document, number: int, prepared: Prepared) -> Path:
-        return (await self.own_folder(prepared)) / f"shown-{document.index}-{number}"
+    async def _pictures(self, selection: Selection, prepared: Prepared) -> dict[str, Path]:
+        """An empty file for every part that is shown, one also where many letters show it, by the part's path."""
+        paths = dict.fromkeys(shown.path for document in selection.documents for shown in document.shown)
+        if not paths:
+            return {}
+        folder = await self.own_folder(prepared)
+        files = {path: folder / f"shown-{path}" for path in paths}
+        await asyncio.to_thread(_make, files.values())
+        return files
 
     async def _keep(self, part: Part, octets: bytes, prepared: Prepared) -> None:
         part.waiting.append(octets)
         part.unwritten += len(octets)
         part.octets += len(octets)
-        if part.file is None:
+        if part.path is None:
             if part.octets <= DOCUMENT_IN_MEMORY and self.in_memory + len(octets) <= ALL_IN_MEMORY:
                 part.held += len(octets)
                 prepared.held += len(octets)
@@ -154,7 +156,17 @@ class Extraction:
     async def _to_file(self, part: Part, prepared: Prepared) -> None:
         prepared.files += 1
         part.path = (await self.own_folder(prepared)) / f"document-{prepared.files}"
-        part.file = await asyncio.to_thread(part.path.open, "xb", buffering=0)
         self.in_memory -= part.held
         prepared.held -= part.held
         part.held = 0
+
+
+def _make(files: Iterable[Path]) -> None:
+    for file in files:
+        file.touch(exist_ok=False)
+
+
+def _part(document: Document, pictures: dict[str, Path]) -> Part:
+    part = Part(document)
+    part.shown = [(shown.content_id, pictures[shown.path]) for shown in document.shown]
+    return part

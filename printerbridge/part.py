@@ -58,13 +58,17 @@ class Part:
             self.octets -= len(words)
 
     async def flush(self) -> None:
-        if self.file is not None and self.waiting:
+        """Write what is waiting, if this is kept in a file.  Raises `OSError`.  In the end, `shut`."""
+        if self.path is not None and self.waiting:
+            if self.file is None:
+                self.file = await asyncio.to_thread(self.path.open, "ab", buffering=0)
             waiting, self.waiting, self.unwritten = self.waiting, [], 0
             await asyncio.to_thread(_write, self.file, waiting)
 
     def shut(self) -> None:
         if self.file is not None:
             self.file.close()
+            self.file = None
 
     @classmethod
     def of_octets(cls, octets: bytes, format_: DocumentFormat, charset: str, name: str) -> Part:
