@@ -187,7 +187,7 @@ def _commands(octets: bytes) -> Iterator[tuple[str, str, str, bytes]]:
             more = command.islower()
             data = b""
             if command.upper() in "WV" and group in ("*b", "&u", "(s", "*v"):
-                data, at = octets[at : at + int(value)], at + int(value)
+                data, at = octets[at : at + int(value or 0)], at + int(value or 0)
             yield group, value or "0", command.upper(), data
 
 

@@ -8,6 +8,13 @@ from printerbridge.converters.contract import Task
 # A document that redefines these words cheats in the count of its pages: where that matters, they are counted by PDF.
 _TELL = "(\\npages: ) print currentpagedevice /PageCount get ="
 
+# What scales pages to the paper is a policy of Ghostscript's.  pdftops and others set policies of their own, for
+# printers, and pages that lie across would stand on the paper as they are, cut off.
+_KEEP_POLICIES = (
+    "/setpagedevice {dup /Policies known {dup length dict copy dup /Policies undef} if"
+    " systemdict /setpagedevice get exec} bind def"
+)
+
 
 def command(task: Task, device: str, *options: str) -> list[str]:
     """PostScript `task.source` through `device` onto the paper of `task.media`, telling the pages."""
@@ -20,7 +27,7 @@ def command(task: Task, device: str, *options: str) -> list[str]:
         "-dPSFitPage",
         "-dEPSFitPage",
     )
-    return _run(task, device, *paper, *options)
+    return _run(task, device, *paper, *options, "-c", _KEEP_POLICIES)
 
 
 def cropped(task: Task, device: str, *options: str) -> list[str]:

@@ -54,11 +54,9 @@ def deep() -> bytes:
 
 def fax_pages() -> bytes:
     """A fax of three pages with pixels higher than wide."""
-    sheet = fax(1700, 1100)
+    sheet = fax(1600, 1000)
     turned = sheet.transpose(Image.Transpose.ROTATE_180)
-    return _saved(
-        sheet, "TIFF", compression="group4", dpi=(204, 98), save_all=True, append_images=[turned, sheet]
-    )
+    return _saved(sheet, "TIFF", compression="group4", dpi=(204, 98), save_all=True, append_images=[turned, sheet])
 
 
 def tiff_inks() -> bytes:

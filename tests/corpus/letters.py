@@ -59,7 +59,7 @@ def outlook() -> bytes:
 
 def right_to_left() -> bytes:
     """A letter that is written from the right."""
-    return f'<!DOCTYPE html><html dir=rtl><body><h1>{LINES["Hebrew"]}</h1><p>{LINES["Arabic"]}</p>'.encode()
+    return f"<!DOCTYPE html><html dir=rtl><body><h1>{LINES['Hebrew']}</h1><p>{LINES['Arabic']}</p>".encode()
 
 
 def _zip(files: dict[str, str]) -> bytes:

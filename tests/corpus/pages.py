@@ -118,7 +118,7 @@ def very_large() -> bytes:
 
 def very_small() -> bytes:
     """A label and a stamp, as large as they are in the middle of the paper."""
-    return document((227, 142), (72, 72), (20, 30))
+    return document((227, 142), (72, 72), (40, 60))
 
 
 def a_hair_off() -> bytes:

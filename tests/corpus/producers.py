@@ -43,7 +43,7 @@ _STYLES = (
 def flat(kind: str, body: str) -> str:
     """A flat OpenDocument file: `kind` is text, spreadsheet or presentation."""
     spaces = ("office", "text", "table", "draw", "style", "presentation")
-    names = " ".join(f'xmlns:{name}="{_OFFICE}:{name}:1.0"' for name in spaces)
+    names = " ".join(f'xmlns:{name}="{_OFFICE}:{"drawing" if name == "draw" else name}:1.0"' for name in spaces)
     names += f' xmlns:svg="{_OFFICE}:svg-compatible:1.0" xmlns:fo="{_OFFICE}:xsl-fo-compatible:1.0"'
     return (
         f'<?xml version="1.0" encoding="UTF-8"?><office:document {names} office:version="1.3" '

@@ -124,8 +124,6 @@ def _rasterized(device: str, *options: str) -> Callable[[], bytes]:
     return lambda: _of_pdf(command, _two_pages())
 
 
-
-
 _two_pages = partial(document, A4, A4)
 PS = DocumentFormat.POSTSCRIPT
 PROGRAMS = (
@@ -152,6 +150,6 @@ RASTERS = (
     Item(make=_rasterized("pwgraster", *_COLOR), format=DocumentFormat.PWG, name="pwg-color", whole=_two_pages),
     Item(make=_rasterized("pwgraster", *_GREY), format=DocumentFormat.PWG, name="pwg-grey", whole=_two_pages),
     Item(make=_rasterized("cups", *_COLOR), format=DocumentFormat.CUPS_RASTER, name="cups-color", whole=_two_pages),
-    Item(make=_rasterized("urf"), format=DocumentFormat.URF, name="urf", whole=_two_pages),
+    Item(make=_rasterized("urf", *_COLOR), format=DocumentFormat.URF, name="urf", whole=_two_pages),
     Item(make=_rasterized("pclm"), format=DocumentFormat.PCLM, name="pclm", whole=_two_pages),
 )

@@ -32,7 +32,6 @@ _PDFS = {
 _PROGRAMS = {
     "groff-colors": f"{_GROFF}/examples/hdtbl/rainbow.ps.gz",
     "groff-pictures": f"{_GROFF}/examples/grnexmpl.ps.gz",
-    "groff-penguin": f"{_GROFF}/examples/mom/penguin.ps.gz",
 }
 
 
@@ -50,4 +49,7 @@ SHIPPED = tuple(
 SHIPPED_PROGRAMS = tuple(
     Item(make=_read(place), format=DocumentFormat.POSTSCRIPT, name=f"shipped-{name}")
     for name, place in _PROGRAMS.items()
+)
+SHIPPED_EPS = Item(
+    make=_read(f"{_GROFF}/examples/mom/penguin.ps.gz"), format=DocumentFormat.EPS, name="shipped-groff-penguin"
 )

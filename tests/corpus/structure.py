@@ -99,7 +99,7 @@ def annotations() -> bytes:
     def change(pdf: pikepdf.Pdf) -> None:
         def note(kind: str, rect: tuple[int, ...], flags: int, content: bytes, **keys: object) -> pikepdf.Object:
             look = pdf.make_stream(content, Subtype=Name.Form, BBox=Array([0, 0, rect[2] - rect[0], rect[3] - rect[1]]))
-            look.Resources = Dictionary()
+            look.Resources = Dictionary(ExtGState=Dictionary(M=Dictionary(BM=Name.Multiply)))
             made = Dictionary(Type=Name.Annot, Subtype=Name(f"/{kind}"), Rect=Array(rect), F=flags)
             made.AP = Dictionary(N=look)
             for key, value in keys.items():
@@ -108,6 +108,7 @@ def annotations() -> bytes:
 
         square = b"0.8 0 0 rg 0 0 100 100 re f"
         quad = Array([60, 640, 260, 640, 60, 600, 260, 600])
+        yellow = Array([1, 0.9, 0])
         stamp = b"0.8 0 0 RG 8 w 4 4 192 72 re S 30 30 140 20 re f"
         pdf.pages[0].obj.Annots = pdf.make_indirect(
             Array(
@@ -115,7 +116,7 @@ def annotations() -> bytes:
                     note("Stamp", (300, 100, 500, 180), 4, stamp),
                     note("Square", (60, 300, 160, 400), 6, square),  # hidden
                     note("Text", (200, 300, 300, 400), 0, square, Contents=String("a note")),  # not for paper
-                    note("Highlight", (60, 600, 260, 640), 4, b"1 0.9 0 rg 0 0 200 40 re f", QuadPoints=quad),
+                    note("Highlight", (60, 600, 260, 640), 4, b"/M gs 1 0.9 0 rg 0 0 200 40 re f", QuadPoints=quad, C=yellow),
                     Dictionary(Type=Name.Annot, Subtype=Name.Link, Rect=Array([60, 200, 160, 250])),
                 ]
             )
@@ -162,13 +163,16 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "no-table": lambda octets: octets[: octets.rindex(b"xref\n0")] + octets[octets.rindex(b"trailer") : -30],
     "table-elsewhere": lambda octets: octets.replace(b"startxref\n", b"startxref\n9"),
     "wrong-lengths": _wrong_lengths,
-    "line-ends-changed": lambda octets: octets.replace(b"\n", b"\r\n"),
+    "no-ends": lambda octets: octets.replace(b"endobj\n", b"").replace(b"endstream\n", b""),
     "garbage-behind": lambda octets: octets + b"\0" * 3000,
 }
 STRUCTURE = (
     *(Item(make=make, format=PDF) for make in (object_streams, linearized, pdf_2, incremental, form, annotations)),
     *(Item(make=_encrypted(revision), format=PDF, name=f"encrypted-{revision}") for revision in (2, 3, 4, 6)),
-    *(Item(make=_damaged(how), format=PDF, name=f"damaged-{name}", whole=_damaged(bytes)) for name, how in DAMAGES.items()),
+    *(
+        Item(make=_damaged(how), format=PDF, name=f"damaged-{name}", whole=_damaged(bytes))
+        for name, how in DAMAGES.items()
+    ),
     Item(make=fonts_elsewhere, format=PDF),
     Item(make=cjk_fonts_elsewhere, format=PDF),
 )
