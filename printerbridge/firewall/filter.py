@@ -27,7 +27,7 @@ from printerbridge.firewall.commands import NAMES, Boundary, Dropped, Entered, S
 from printerbridge.firewall.pcl import Pcl
 from printerbridge.firewall.pclxl import PclXl
 from printerbridge.firewall.raster import Raster
-from printerbridge.firewall.sections import BLANK, UEL, Event, Exit, Sections, refused
+from printerbridge.firewall.sections import BLANK, SPELLED, SPELLINGS, UEL, Event, Exit, Sections, begun, refused
 from printerbridge.firewall.text import PlainText
 
 HEAD: Final = 2048
@@ -57,8 +57,16 @@ class _Look(Protocol):
 
 
 class _Whole:
+    """A program passes as it is, but for the beginning of a UEL at its end: ours behind it might not be seen."""
+
+    def __init__(self) -> None:
+        self._held = b""
+
     def feed(self, octets: bytes) -> bytes:
-        return octets
+        data = self._held + octets
+        end = len(data) - begun(data)
+        self._held = data[end:]
+        return data[:end]
 
     def close(self) -> bytes:
         return b""
@@ -173,6 +181,8 @@ class Filter:
             made = self._begin()
         if self._look is not None:
             made += self._guarded(self._look.close())
+            if self._bare and isinstance(self._look, Pcl) and not self._tail.endswith(_RESET):
+                made += _RESET  # no UEL may follow to end a macro, or HP-GL/2
         self._look, self._entered, self._tail = None, None, b""
         self._head.clear()
         return made
@@ -201,10 +211,10 @@ class Filter:
         return before + self._guarded(self._look.feed(head))
 
     def _guarded(self, octets: bytes) -> bytes:
-        """No UEL may come about where something was taken out."""
-        if UEL in self._tail + octets[: len(UEL)] or UEL in octets:
-            raise refused("it holds a UEL in pieces; send it as PDF")
-        self._tail = (self._tail + octets[-len(UEL) :])[1 - len(UEL) :]
+        """No UEL may come about where something was taken out, nor stand there in another spelling."""
+        if SPELLINGS.search(self._tail + octets[:SPELLED]) or SPELLINGS.search(octets):
+            raise refused("it holds a UEL in pieces, or in an odd spelling; send it as PDF")
+        self._tail = (self._tail + octets[-SPELLED:])[-SPELLED:]
         return octets
 
     def _format(self, looks: DocumentFormat) -> DocumentFormat:
@@ -215,6 +225,8 @@ class Filter:
             raise refused("its PJL enters a language that is not known here; send it as PDF")
         elif self._bare:
             format_ = self._source
+        elif looks is _F.TEXT and self._documents:
+            raise refused("text follows behind its document; send it as PDF")
         elif looks is _F.TEXT:
             format_ = _F.PCL  # which prints it
         else:

@@ -21,6 +21,15 @@ from mailstore.failure import PermanentFailure
 from printerbridge.firewall.commands import LINE_OCTETS, Command, Dropped, Entered, read
 
 UEL: Final = b"\x1b%-12345X"
+SPELLINGS: Final = re.compile(
+    rb"\x1b[\0-\x20]{0,3}"
+    + b"".join(rb"%c[\0-\x20]{0,3}" % sign for sign in b"%-")
+    + rb"0{0,5}"
+    + b"".join(rb"%c[\0-\x20]{0,3}" % digit for digit in b"12345")
+    + rb"(?:\.[0-9]{0,5})?[\0-\x20]{0,3}[Xx]"
+)
+"""What a careless printer may take for a UEL: of at most `SPELLED` octets.  UELs themselves are told exactly."""
+SPELLED: Final = 48
 BLANK: Final = b"\0\x04\t\n\x0b\x0c\r "
 MOST: Final = 100_000  # commands and UELs of one stream
 _BLANKS: Final = re.compile(rb"[\0\x04\t\n\x0b\x0c\r ]*+")
@@ -72,7 +81,7 @@ class Sections:
             yield from self._section(data, start, stop)
             yield from self._leave()
             start = stop + len(UEL)
-        end = len(data) - _begun(data, start)
+        end = len(data) - begun(data, start)
         yield from self._section(data, start, end)
         self._held = data[end:]
 
@@ -166,7 +175,7 @@ def _find(data: bytes, at: int) -> int:
     return data.find(UEL, escape) if escape >= 0 else -1
 
 
-def _begun(data: bytes, start: int) -> int:
+def begun(data: bytes, start: int = 0) -> int:
     """How many octets at the end of `data` may begin a UEL."""
     escape = data.rfind(UEL[:1], max(start, len(data) - len(UEL) + 1))
     return len(data) - escape if escape >= 0 and UEL.startswith(data[escape:]) else 0

@@ -59,17 +59,26 @@ class PlainText:
         self._octets = as_it_came and _OWN_LETTERS.fullmatch(name) is not None
         self._drop = _controls(name) if self._octets else {}
         self._decoder = codecs.getincrementaldecoder("latin-1" if self._octets else name)("replace")
+        self._name = name
         self._held = ""
         self._begun = False  # something was printed
         self._fed = False  # the paper is out already
 
     def feed(self, octets: bytes) -> bytes:
-        return self._text(self._decoder.decode(octets), final=False)
+        return self._text(self._decode(octets), final=False)
 
     def close(self) -> bytes:
-        rest = self._text(self._decoder.decode(b"", final=True), final=True)
+        rest = self._text(self._decode(b"", final=True), final=True)
         fed = rest.endswith(b"\f") if rest else self._fed
         return rest if fed else rest + b"\f"
+
+    def _decode(self, octets: bytes, *, final: bool = False) -> str:
+        try:
+            return self._decoder.decode(octets, final)
+        except UnicodeError:  # a byte order mark is missing: RFC 2781 section 4.3
+            octets = self._decoder.getstate()[0] + octets
+            self._decoder = codecs.getincrementaldecoder(f"{self._name}_be")("replace")
+            return self._decoder.decode(octets, final)
 
     def _text(self, text: str, *, final: bool) -> bytes:
         text = self._held + (text.translate(self._drop) if self._octets else _plain(text))

@@ -62,6 +62,7 @@ def pjl() -> dict[str, bytes]:
             b"INFO CONFIG", b"INFO FILESYS", b"DINQUIRE PASSWORD", b"INQUIRE PAPER", b"ECHO x"
         ),
         "pjl-copies.prn": around(b"SET COPIES=32000", b"SET QTY=32000"),
+        "pjl-long-name.prn": around(b'JOB NAME="attack' + b"A" * 5000 + b'" DISPLAY="ATTACK"'),
         "pjl-over-long.prn": around(b'RDYMSG DISPLAY="ATTACK' + b"A" * 3000 + b'"'),
     }
 
@@ -96,6 +97,15 @@ def hidden() -> dict[str, bytes]:
         + UEL
         + b"@PJL ENTER LANGUAGE=POSTSCRIPT\r\n"
         + program(b"serverdict begin 0 exitserver (attack-second) pop"),
+        "hidden-lower-case-uel.ps": PAGE + b"\x1b%-12345x" + evil,
+        "hidden-uel-with-nul.ps": PAGE + b"\x1b%\0-123 45\0X" + evil,
+        "hidden-uel-with-noughts.pdf": pdf() + b"\x1b%-0012345.0X" + evil,
+        "hidden-uel-in-glyph.pcl": b"\x1bE\x1b(s%dW" % (11 + len(evil)) + b"\x1b%-12345.0X" + evil + b"\x1bE",
+        "hidden-half-a-uel.ps": PAGE + UEL[:6],
+        "hidden-behind-form-feed.prn": around(page=PCL_PAGE, language=b"PCL") + b"\x0c\x0b\x0c" + evil,
+        "hidden-behind-return.prn": UEL + b"@PJL COMMENT a\r" + evil.replace(b"\r\n", b"\r") + b"\n" + around(),
+        "hidden-behind-comment.prn": UEL + b'@PJL ENTER LANGUAGE=PCL ; "\r\n' + evil + around(),
+        "hidden-text-behind-pdf.pdf": pdf() + UEL + b"attack-hidden\r\n" + evil,
         "hidden-postscript-in-pcl.prn": around(page=program(b"(attack-guess) print"), language=b"PCL"),
     }
 
@@ -129,6 +139,8 @@ def pcl() -> dict[str, bytes]:
         "pcl-permanent-font.pcl": b"\x1bE" + glyph + b"\x1b*c5F" + PCL_PAGE,
         "pcl-permanent-pattern.pcl": b"\x1bE\x1b*c3G\x1b*c12W\0\0\0\0\0\x08\0\x08AAAA\x1b*c5Q" + PCL_PAGE,
         "pcl-delete-all.pcl": b"\x1bE\x1b&f6X\x1b*c0F\x1b*c0Q" + PCL_PAGE,
+        "pcl-open-macro.pcl": b"\x1bE\x1b&f7y0Xpage",
+        "pcl-open-plotter.pcl": b"\x1bEpage\x1b%-1BIN;LBattack\x1bz\x1b%-1a0A\x1bz",
         "pcl-self-test.pcl": b"\x1bE\x1bz" + PCL_PAGE,
         "pcl-appletalk.pcl": b"\x1bE\x1b&b16WOBJECT attack at*" + PCL_PAGE,
         "pcl-status.pcl": b"\x1bE\x1b*s4T\x1b*s0U\x1b*s1I\x1b*s1M\x1b*s-31337X" + PCL_PAGE,
@@ -165,6 +177,21 @@ def pdf(extra: bytes = b"", *objects: bytes) -> bytes:
         made.rindex(b"endobj\n") + 7,
     )
     return bytes(made)
+
+
+def raster() -> dict[str, bytes]:
+    page = bytearray(1796)
+    page[:10] = b"PwgRaster\0"
+    struct.pack_into(">2I", page, 276, 72, 72)
+    struct.pack_into(">2I", page, 352, 8, 1)
+    struct.pack_into(">9I", page, 372, 8, 1, 0, 8, 8, 8, 0, 18, 0)
+    struct.pack_into(">I", page, 420, 1)
+    more = page[:340] + struct.pack(">I", 999) + page[344:]
+    return {"pwg-later-copies.pwg": b"RaS2" + page + b"\0\x07\xff" + more + b"\0\x07\xff"}
+
+
+def text() -> dict[str, bytes]:
+    return {"text-utf-7.txt": b"page\n+ABs-%-12345X+AEA-PJL RDYMSG DISPLAY +AD0- +ACI-ATTACK+ACI-\n+ABs-z\n"}
 
 
 def documents() -> dict[str, bytes]:
@@ -250,7 +277,7 @@ def mails() -> dict[str, bytes]:
 def all_files() -> dict[str, bytes]:
     """The octets of every file by its name."""
     made: dict[str, bytes] = {}
-    for part in (pjl, hidden, postscript, pcl, documents, archives, pictures, mails):
+    for part in (pjl, hidden, postscript, pcl, raster, text, documents, archives, pictures, mails):
         made |= part()
     return made
 
