@@ -65,6 +65,30 @@ class Extraction:
         self.in_memory -= prepared.held
         prepared.held = 0
 
+    async def keep(self, part: Part, octets: bytes, prepared: Prepared) -> None:
+        """Put `octets` to the end of the document: in memory while there is room, else in its file.
+
+        In the end `flush` and `shut` it.
+        """
+        part.waiting.append(octets)
+        part.unwritten += len(octets)
+        part.octets += len(octets)
+        if part.path is None:
+            if part.octets <= DOCUMENT_IN_MEMORY and self.in_memory + len(octets) <= ALL_IN_MEMORY:
+                part.held += len(octets)
+                prepared.held += len(octets)
+                self.in_memory += len(octets)
+                return
+            await self._to_file(part, prepared)
+        if part.unwritten >= _WRITE:
+            await part.flush()
+
+    def emptied(self, part: Part, prepared: Prepared) -> list[bytes]:
+        """What a document in memory was, which has nothing any more."""
+        self._give_back(part, prepared)
+        octets, part.waiting, part.octets, part.unwritten = part.waiting, [], 0, 0
+        return octets
+
     async def whole_file(self, part: Part, prepared: Prepared) -> Path:
         """The document as a file, wherever it was."""
         if part.path is None:
@@ -89,7 +113,7 @@ class Extraction:
         parts = [_part(document, pictures) for document in selection.documents]
         for part, document in zip(parts, selection.documents, strict=True):
             try:
-                await self._keep(part, octets[document.path], prepared)
+                await self.keep(part, octets[document.path], prepared)
                 await part.flush()
             finally:
                 part.shut()
@@ -126,7 +150,7 @@ class Extraction:
                 await taking.flush()
                 taking.shut()
                 taking = takers[path]
-            await self._keep(taking, octets, prepared)
+            await self.keep(taking, octets, prepared)
         return taking
 
     async def _pictures(self, selection: Selection, prepared: Prepared) -> dict[str, Path]:
@@ -139,23 +163,12 @@ class Extraction:
         await asyncio.to_thread(_make, files.values())
         return files
 
-    async def _keep(self, part: Part, octets: bytes, prepared: Prepared) -> None:
-        part.waiting.append(octets)
-        part.unwritten += len(octets)
-        part.octets += len(octets)
-        if part.path is None:
-            if part.octets <= DOCUMENT_IN_MEMORY and self.in_memory + len(octets) <= ALL_IN_MEMORY:
-                part.held += len(octets)
-                prepared.held += len(octets)
-                self.in_memory += len(octets)
-                return
-            await self._to_file(part, prepared)
-        if part.unwritten >= _WRITE:
-            await part.flush()
-
     async def _to_file(self, part: Part, prepared: Prepared) -> None:
         prepared.files += 1
         part.path = (await self.own_folder(prepared)) / f"document-{prepared.files}"
+        self._give_back(part, prepared)
+
+    def _give_back(self, part: Part, prepared: Prepared) -> None:
         self.in_memory -= part.held
         prepared.held -= part.held
         part.held = 0

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -84,10 +84,7 @@ class Fitting:
     def _treatment(self, part: Part) -> Treatment:
         if part.ours:
             return Treatment.RAW
-        found = treatment(self._printer, self._trust, part.format)
-        # Where nothing can be drawn, of text everything but its characters is taken away.
-        clean = found is Treatment.RERENDER and part.format is DocumentFormat.TEXT and not self._drawable(part)
-        return Treatment.FILTERED if clean else found
+        return treatment(self._printer, self._trust, part.format)
 
     def _wishes(self, part: Part) -> Ticket:
         return NO_TICKET if part.ours else self._asked
@@ -123,12 +120,18 @@ class Fitting:
             # Looked into even where it passes: an encrypted or damaged one prints as garbage.
             return await self._converted(part, as_is=True)
         if self._counts(part):
-            path = await self._house.extraction.whole_file(part, self._prepared)
-            part.pages = await convert.count(path, folder=path.parent, slots=self._house.slots)
+            await self._count(part)
         ready = part.as_it_came(language)
         if not part.ours:
             self._record(part, ready.pages, "went as it came")
         return ready
+
+    async def _count(self, part: Part) -> None:
+        if refused := self._house.abilities.refusal(part.format, self._trust):  # it passes, and is not opened
+            self._prepared.told.append(f"the pages of {part} are not counted: {refused.text}")
+            return
+        path = await self._house.extraction.whole_file(part, self._prepared)
+        part.pages = await convert.count(path, folder=path.parent, slots=self._house.slots)
 
     async def _drawn(self, part: Part) -> Ready:
         if not part.ours and (refused := self._house.abilities.refusal(part.format, self._trust)):
@@ -214,14 +217,25 @@ class Fitting:
     async def _through(self, part: Part, passing: firewall.Filter | firewall.Unwrapper) -> None:
         """The document becomes what comes out of `passing`."""
         if part.path is None:
-            large = part.octets > _INLINE
-            blocks = part.waiting
-            passed = await asyncio.to_thread(_pass_blocks, blocks, passing) if large else _pass_blocks(blocks, passing)
-            part.waiting, part.octets = passed, sum(map(len, passed))
+            await self._through_memory(part, passing)
             return
         target = part.path.with_name(f"{part.path.name}-passed")
         part.octets = await asyncio.to_thread(_pass_file, part.path, target, passing)
         part.path = target
+
+    async def _through_memory(self, part: Part, passing: firewall.Filter | firewall.Unwrapper) -> None:
+        """Text may become longer, and then find no room in memory."""
+        house, prepared, large = self._house.extraction, self._prepared, part.octets > _INLINE
+        try:
+            for block in house.emptied(part, prepared):
+                passed = await asyncio.to_thread(passing.feed, block) if large else passing.feed(block)
+                if passed:
+                    await house.keep(part, passed, prepared)
+            if rest := passing.close():
+                await house.keep(part, rest, prepared)
+            await part.flush()
+        finally:
+            part.shut()
 
     async def _head(self, part: Part) -> bytes:
         if part.path is None:
@@ -253,18 +267,14 @@ def _mislabelled(part: Part) -> bool:
     return part.declared != part.format.value and (part.declared in _FORMATS or other_kind)
 
 
-def _pass_blocks(blocks: Iterable[bytes], passing: firewall.Filter | firewall.Unwrapper) -> list[bytes]:
-    passed = [passing.feed(block) for block in blocks]
-    passed.append(passing.close())
-    return [block for block in passed if block]
-
-
 def _pass_file(source: Path, target: Path, passing: firewall.Filter | firewall.Unwrapper) -> int:
+    """Octets of `target`.  Of `source` nothing is left: the disk need not hold both while the printer prints."""
     octets = 0
     with source.open("rb") as reader, target.open("xb") as writer:
         while block := reader.read(BLOCK):
             octets += writer.write(passing.feed(block))
         octets += writer.write(passing.close())
+    source.unlink()
     return octets
 
 

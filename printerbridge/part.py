@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from typing import BinaryIO
 
+from mailstore import charset
 from mailstore.directory.records import Language
 from mailstore.document_format import DocumentFormat
 from mailstore.documents import Document
 from mailstore.failure import PermanentFailure
 from mailstore.store.papers import DocumentRecord, Fate
 from printerbridge.ready import Ready
+
+_BEGINNING = 64 << 10  # octets in which a line is looked for
+_GAP = rb"(?:\s|\xc2?\xa0|&nbsp;|&#160;)+"
 
 
 class Part:
@@ -39,6 +44,8 @@ class Part:
         self.file: BinaryIO | None = None
 
     def __str__(self) -> str:
+        if self.ours:
+            return f"the {self.name}"
         number = f"document {self.index}" + (f" of {self.of}" if self.of > 1 else "")
         return f'{number} ("{self.name}")' if self.name else number
 
@@ -51,11 +58,22 @@ class Part:
         kept = tuple(self.waiting) if self.path is None else ()
         return Ready(octets=self.octets, pages=self.pages, language=language, kept=kept, path=self.path, ours=self.ours)
 
-    def cut(self, words: bytes, within: int = 64 << 10) -> None:
-        """Take `words` out of the beginning of a document that is in memory."""
-        if self.path is None and self.waiting and words in self.waiting[0][:within]:
-            self.waiting[0] = self.waiting[0].replace(words, b"", 1)
-            self.octets -= len(words)
+    def cut(self, line: str) -> None:
+        """Take a line of a letter, as people see it, out of its beginning, if it is in memory; HTML has it too."""
+        if self.path is not None or not self.waiting:
+            return
+        codec = charset.codec(self.charset) or "utf-8"
+        words = [re.escape(word.encode(codec, "replace")) for word in line.split()]
+        whole = b"".join(self.waiting)
+        found = re.search(_GAP.join(words), whole[:_BEGINNING])
+        if found is not None:
+            self.waiting = [whole[: found.start()] + whole[found.end() :]]
+            self.octets = self.unwritten = len(self.waiting[0])
+
+    @property
+    def blank(self) -> bool:
+        """A letter in memory with nothing to read in it."""
+        return self.letter and self.path is None and not b"".join(self.waiting).strip()
 
     async def flush(self) -> None:
         """Write what is waiting, if this is kept in a file.  Raises `OSError`.  In the end, `shut`."""

@@ -132,12 +132,8 @@ class _Preparing:
                 prepared=prepared,
             )
             parts = await archives.opened(parts)
-        parts = await self._without_ornaments(parts)
+        parts = self._without_directive(await self._without_ornaments(parts), said.directive)
         _number(parts)
-        if of_directive(said.directive)[0] != NO_TICKET:
-            for part in parts:
-                if part.letter:
-                    part.cut(said.directive.encode())
         fitting = Fitting(self._house, printer, wanted, prepared)
         if again:
             part = _banner(job, printer)
@@ -169,6 +165,20 @@ class _Preparing:
             raise failures[0]
         prepared.told += [f"not printed: {failure.text}" for failure in failures]
         return True
+
+    def _without_directive(self, parts: list[Part], directive: str) -> list[Part]:
+        """Cut out of the letter; a letter that says nothing else is left out where something else prints."""
+        if of_directive(directive)[0] == NO_TICKET:
+            return parts
+        for part in parts:
+            if part.letter:
+                part.cut(directive)
+        empty = [part for part in parts if part.blank]
+        if len(empty) == len(parts):
+            return parts
+        why = "it says only how to print"
+        self._prepared.left_out += [LeftOut(path="", name=part.name, format=part.format, why=why) for part in empty]
+        return [part for part in parts if part not in empty]
 
     # -- ornaments
 
