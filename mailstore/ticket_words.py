@@ -13,7 +13,8 @@ is an address; elsewhere it refuses no mail, but a sentence in the job's trace t
 Security: reads strangers' subjects, fields and letters.  At most `READ_CHARACTERS` of each are looked at; a word is one
 of a few, a number of bounded length, or a name of paper held to a pattern, and is ASCII before its case is taken away,
 so nothing of the sender's own making leaves here but numbers, ranges and one such name.  How much may be asked for is
-the printer's (`capped`).  A long word is never repeated: in an address it may be a token that lost a letter.
+the printer's, and what could make it wait for somebody is its site's (`capped`).  A long word is never repeated: in an
+address it may be a token that lost a letter.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from mailstore.directory.records import Printer
+from mailstore.directory.records import Printer, Raw
 from mailstore.failure import PermanentFailure
 from mailstore.ticket import (
     LAST_PAGE,
@@ -218,8 +219,14 @@ def _ticket(words: Iterable[str]) -> tuple[Ticket, list[str], list[str]]:
     return Ticket(**{ATTRIBUTES[name][0]: value for name, value in said.items()}), unknown, again
 
 
+def _quoted(word: str) -> str:
+    """In ASCII, which may have ten characters for one; "" if that is long."""
+    quoted = ascii(word) if len(word) <= _SHOWN else ""
+    return quoted if len(quoted) <= 2 * _SHOWN else ""
+
+
 def _shown(words: Sequence[str]) -> str:
-    short = [ascii(word) if len(word) <= _SHOWN else "a long word" for word in words[:_TOLD]]
+    short = [_quoted(word) or "a long word" for word in words[:_TOLD]]
     return " and ".join(dict.fromkeys(short)) + (" and more" if len(words) > _TOLD else "")
 
 
@@ -233,8 +240,9 @@ def read(words: Sequence[str]) -> Ticket:
     """
     ticket, unknown, again = _ticket(words)
     if unknown:
-        shown = f"{unknown[0]!a} is" if len(unknown[0]) <= _SHOWN else "a word is"
-        raise PermanentFailure("5.1.3", f"{shown} no word of a job ticket; there are {KNOWN}")
+        raise PermanentFailure(
+            "5.1.3", f"{_quoted(unknown[0]) or 'a word'} is no word of a job ticket; there are {KNOWN}"
+        )
     if again:
         raise PermanentFailure("5.1.3", f"the ticket says {again[0]} twice; say it once")
     return ticket
@@ -266,6 +274,13 @@ _BETWEEN: Final = re.compile(r"\s+|[,;](?=\s|[A-Za-z]|$)|(?<=[A-Za-z])[,;]")
 _DIRECTIVE: Final = re.compile(r"#print(?=\s|$)", re.IGNORECASE | re.ASCII)
 
 
+_ANSWERS: Final = re.compile(
+    r"(?:\s*\[[^\[\]]*\])*+\s*(?:re|aw|antw|antwort|sv|vs|odp|ynt|rif)\s{0,2}(?:[\[(^]\s?[0-9]{1,3}\s?[\])]?)?\s{0,2}[:\uff1a]",
+    re.IGNORECASE | re.ASCII,
+)
+"""What mail programs put before the subject of an answer (RFC 5322 section 3.6.5), with brackets before it."""
+
+
 def of_subject(subject: str) -> tuple[Ticket, tuple[str, ...]]:
     """What a decoded subject says in brackets, and sentences on what was not understood.
 
@@ -274,9 +289,15 @@ def of_subject(subject: str) -> tuple[Ticket, tuple[str, ...]]:
     """
     words: list[str] = []
     notes = []
-    for bracket in _BRACKET.findall(subject[:READ_CHARACTERS]):
-        said = _split(bracket)
+    subject = subject[:READ_CHARACTERS]
+    answers = _ANSWERS.match(subject)
+    mine = answers.end() if answers else READ_CHARACTERS
+    for bracket in _BRACKET.finditer(subject):
+        said = _split(bracket[1])
         if not said or not _begins(said[0]) or all(word.lower() in _MEANT_OTHERWISE for word in said):
+            continue
+        if bracket.start() >= mine:
+            notes.append("a bracket of the subject stands behind Re:, so it does not count; put it before")
             continue
         unknown = [word for word in said if _meaning(word) is None]
         if unknown:
@@ -326,28 +347,49 @@ def _again(where: str, names: Sequence[str]) -> list[str]:
 
 
 def asked(
-    printer: Printer, *, address: Ticket = NO_TICKET, subject: str = "", directive: str = "", field: str = ""
+    printer: Printer,
+    trust: str,
+    *,
+    address: Ticket = NO_TICKET,
+    subject: str = "",
+    directive: str = "",
+    field: str = "",
 ) -> tuple[Ticket, tuple[str, ...]]:
-    """How one mail is to be printed on `printer`, from all places, and sentences for the job's trace.
+    """How one mail of this trust is to be printed on `printer`, from all places, and sentences for the job's trace.
 
     `address` is what `mailstore.options.of_recipient` gives, the others are the texts.
     """
     ticket, notes = address, tuple[str, ...]()
     for said, told in (of_subject(subject), of_directive(directive), of_field(field), (printer.ticket, ())):
         ticket, notes = ticket.over(said), (*notes, *told)
-    ticket, told = capped(ticket, printer)
+    ticket, told = capped(ticket, printer, trust)
     return ticket, (*notes, *told)
 
 
-def capped(ticket: Ticket, printer: Printer) -> tuple[Ticket, tuple[str, ...]]:
-    """The ticket without what the printer's entry does not allow, and a sentence on each thing that was taken away."""
+_WAITS: Final = frozenset({"manual", "envelope"})
+"""Where a printer may wait for somebody who comes and puts paper in."""
+
+
+def capped(ticket: Ticket, printer: Printer, trust: str) -> tuple[Ticket, tuple[str, ...]]:
+    """The ticket without what the printer's entry does not allow, and a sentence on each thing that was taken away.
+
+    A printer that is asked for paper that it does not have stands still until somebody comes, for all who wait.  So
+    nobody gets paper that the entry does not name, if it names any; if not, an insider gets the usual sizes, and others
+    what the printer does by itself.
+    """
     notes = []
     if 0 < printer.max_copies < ticket.copies:
         notes.append(f"{ticket.copies} copies were asked for; this printer makes at most {printer.max_copies}")
         ticket = dataclasses.replace(ticket, copies=printer.max_copies)
-    if ticket.media and printer.media and ticket.media not in printer.media:
-        notes.append(f"{ticket.media} was asked for, which this printer does not have")
+    insider = trust == Raw.INSIDER
+    there = printer.media or (printer.ticket.media, *(SIZES.values() if insider else ()))
+    if ticket.media and ticket.media not in there:
+        why = "this printer does not have" if printer.media else "this printer's entry does not name (--media)"
+        notes.append(f"{ticket.media} was asked for, which {why}")
         ticket = dataclasses.replace(ticket, media="")
+    if ticket.media_source in _WAITS - {printer.ticket.media_source} and not insider:
+        notes.append(f"the tray {ticket.media_source} was asked for, which only people of the site may do")
+        ticket = dataclasses.replace(ticket, media_source="")
     if ticket.color is ColorMode.COLOR and not printer.color:
         notes.append("colour was asked for, which this printer does not print")
         ticket = dataclasses.replace(ticket, color=None)

@@ -115,6 +115,7 @@ class _Preparing:
         prepared.left_out += selection.left_out
         wanted, notes = asked(
             printer,
+            job.trust,
             address=options.of_recipient(job.recipient),
             subject=said.subject,
             directive=said.directive,

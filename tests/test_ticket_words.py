@@ -25,8 +25,6 @@ from mailstore.ticket_words import (
     READ_CHARACTERS,
     SHORT,
     SIZES,
-    asked,
-    capped,
     media,
     of_directive,
     of_field,
@@ -247,7 +245,7 @@ def test_long_texts_take_no_time(piece: str) -> None:
     ("subject", "ticket", "told"),
     [
         ("[copies=2 duplex] Report", Ticket(copies=2, sides=Sides.LONG_EDGE), ""),
-        ("Re: [EXT] Report [Duplex] [Spam] [copies = 2,pages=1-3, 7]",
+        ("Fwd: [EXT] Report [Duplex] [Spam] [copies = 2,pages=1-3, 7]",
          Ticket(copies=2, sides=Sides.LONG_EDGE, page_ranges=((1, 3), (7, 7))), ""),
         ("[copies=2; duplex.]", Ticket(copies=2, sides=Sides.LONG_EDGE), ""),
         ("[\u00a0duplex\u00a0a4\u00a0]", Ticket(sides=Sides.LONG_EDGE, media=A4), ""),
@@ -274,6 +272,29 @@ def test_subjects(subject: str, ticket: Ticket, told: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("subject", "copies", "told"),
+    [
+        ("Re: [copies=5] Report", 0, 1),
+        ("AW: Re: Report [copies=5]", 0, 1),
+        ("RE[2] : [copies=5] Report", 0, 1),
+        ("[EXT] [Team] re: [copies=5]", 0, 1),
+        ("Re: Fwd: [copies=5]", 0, 1),
+        ("Re: [copies=5] and [ticket #12]", 0, 1),
+        ("[copies=5] Re: Report", 5, 0),
+        ("[copies=5] Re: [copies=7] Report", 5, 1),
+        ("Fwd: Report [copies=5]", 5, 0),
+        ("WG: Re: Report [copies=5]", 5, 0),
+        ("Report: [copies=5]", 5, 0),
+        ("Re [copies=5]", 5, 0),
+        ("[" * 400 + "copies=5] Re:", 5, 0),
+    ],
+)
+def test_what_an_answer_repeats_does_not_count(subject: str, copies: int, told: int) -> None:
+    ticket, notes = of_subject(subject)
+    assert (ticket.copies, len(notes)) == (copies, told)
+
+
+@pytest.mark.parametrize(
     ("line", "ticket", "told"),
     [
         ("#print copies=2 duplex", Ticket(copies=2, sides=Sides.LONG_EDGE), 0),
@@ -297,51 +318,9 @@ def test_a_sentence_names_few_words() -> None:
     assert "'word0' and 'word1'" in note
     assert note.count("word") == 5
     assert "and more" in note
-
-
-# -- for one printer
-
-
-def test_what_goes_over_what() -> None:
-    printer = dataclasses.replace(PRINTER, ticket=read(["copies=5", "simplex", "a3", "2up", "tray=1"]))
-    ticket, notes = asked(
-        printer,
-        address=Ticket(copies=1),
-        subject="[copies=2 duplex]",
-        directive="#print copies=3 tumble letter",
-        field="copies=4 tumble a4 4up nonsense",
-    )
-    assert ticket == Ticket(
-        copies=1, sides=Sides.LONG_EDGE, media=LETTER, number_up=4, media_source="tray-1"
-    )  # fmt: skip
-    assert len(notes) == 1
-    assert "'nonsense'" in notes[0]
-    assert asked(printer) == (printer.ticket, ())
-    assert asked(PRINTER) == (NO_TICKET, ())
-
-
-@pytest.mark.parametrize(
-    ("words", "printer", "left", "told"),
-    [
-        ("copies=5", {"max_copies": 3}, "copies=3", "makes at most 3"),
-        ("copies=3", {"max_copies": 3}, "copies=3", ""),
-        ("duplex", {"max_copies": 3}, "duplex", ""),
-        ("copies=999", {"max_copies": 0}, "copies=999", ""),
-        ("a3", {"media": (A4, LETTER)}, "", f"{A3} was asked for"),
-        ("letter", {"media": (A4, LETTER)}, "letter", ""),
-        ("a3", {"media": ()}, "a3", ""),
-        ("color", {"color": False}, "", "colour was asked for"),
-        ("color", {"color": True}, "color", ""),
-        ("mono", {"color": False}, "mono", ""),
-    ],
-)
-def test_what_a_printer_allows(words: str, printer: dict[str, object], left: str, told: str) -> None:
-    made = dataclasses.replace(PRINTER, **printer)  # type: ignore[arg-type]
-    ticket, notes = capped(read(words.split()), made)
-    assert ticket == read(left.split())
-    assert (len(notes), told in "".join(notes)) == (bool(told), True)
-    assert asked(made, field=words) == (ticket, notes)
-    assert asked(dataclasses.replace(made, ticket=read(words.split()))) == (ticket, notes)
+    _, (note,) = of_field("copies=3 " + " ".join("\U00010000" * number for number in range(3, 17)))
+    assert "a long word" in note
+    assert len(note) < 300
 
 
 # -- paper

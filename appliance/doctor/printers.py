@@ -117,7 +117,7 @@ def passing(printer: Printer) -> list[str]:
             f"PostScript and PDF of {wider} reach it as they came whatever --raw says, for --unfiltered lets all of"
             f" theirs through: {change} --unfiltered {printer.raw}"
         )
-    _, refused = ticket_words.capped(printer.ticket, printer)
+    _, refused = ticket_words.capped(printer.ticket, printer, Raw.INSIDER)
     found += [f"its own ticket does not fit it, {told}: {change} --ticket with another" for told in refused]
     return found + [f"{told}: {change} --pjl if it speaks PJL" for told in _unsaid(printer)]
 

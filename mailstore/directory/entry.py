@@ -305,7 +305,7 @@ def _checked_limits(printer: Printer) -> PrintLimits:
 def _checked_ticket(printer: Printer) -> Ticket:
     """Raises `PermanentFailure` if the printer may not do what its own ticket says."""
     ticket = check(to_words(printer.ticket), read_ticket)
-    _, refused = capped(ticket, printer)
+    _, refused = capped(ticket, printer, Raw.INSIDER)
     if refused:
         text = f"the ticket of {printer.name} is not one that it may print by: {'; '.join(refused)}"
         raise PermanentFailure("5.5.4", text)
