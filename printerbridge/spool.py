@@ -187,7 +187,7 @@ class _Preparing:
         """Pictures that stand in every mail of a sender are left out, where something else prints."""
         job = self._prepared.job
         pictures = [part for part in parts if part.ornament]
-        if not pictures or len(pictures) == len(parts):
+        if not pictures or all(part.ornament or part.failure for part in parts):
             return parts
         digests = dict(zip(pictures, await asyncio.to_thread(lambda: [_digest(one) for one in pictures]), strict=True))
         known = await self._store.repeated(job.id, job.proved or job.sender, set(digests.values()))
