@@ -62,6 +62,7 @@ class Bridge:
         self._directory = directory
         self._timing = timing or Timing()
         self._guard = guard or Guard()
+        self._folder = spool
         self._spool = Spool(store, spool, media=media, slots=Slots(converters, memory))
         self._risky = risky
         self._owner = f"bridge:{socket.gethostname()}:{os.getpid()}"
@@ -86,7 +87,7 @@ class Bridge:
             raise PermanentFailure(
                 "5.3.5", f"the spool folder {error.filename} cannot be used: {error.strerror}"
             ) from None
-        level = await sandbox.level()
+        level = await sandbox.level(self._folder)
         able = Abilities(level=level.value, safe=level.safe, risky=self._risky, office=office.available())
         self._spool.can(able)
         await self._store.set_abilities(able)

@@ -27,10 +27,10 @@ import signal
 import socket
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from io import FileIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -61,6 +61,7 @@ _GRACE_SECONDS = 5.0
 _THREADS = 64  # of all processes of one child together, besides the first of each
 _MAPPED = 1 << 30  # address space of a process that is not memory: libraries, fonts, what is reserved
 _PROBE_SECONDS = 10.0
+_PROBES = 2
 _LAUNCHERS = 4  # bubblewrap's own processes, or the supervisor
 _FAILED = 125  # the launcher's exit status when it could not confine
 
@@ -126,12 +127,12 @@ def confined(
     seconds: float,
     readable: Sequence[Path] = (),
     limits: Limits | None = None,
-    filtered: int | None = None,
+    descriptors: tuple[int, int] | None = None,
 ) -> list[str]:
     """The command that runs `argv` confined.
 
-    `readable`: files and folders it may read besides the system's.  `filtered`: the descriptor from which bubblewrap
-    reads the filter of system calls.
+    `readable`: files and folders it may read besides the system's.  `descriptors`: from which bubblewrap reads the
+    filter of system calls, and to which it writes how the program ended, if it was run at all.
     """
     limits = limits or Limits()
     rlimits = limits.rlimits(seconds)
@@ -144,9 +145,9 @@ def confined(
     limited = ["prlimit", *(f"--{name}={number}" for name, number in rlimits.items()), f"--nproc={limits.tasks}", "--"]
     if level is Level.RLIMITS:
         return ["setpriv", "--no-new-privs", "--pdeathsig", "KILL", "--", *limited, *argv]
-    filters = [] if filtered is None else ["--seccomp", str(filtered)]
+    told = ["--seccomp", str(descriptors[0]), "--json-status-fd", str(descriptors[1])] if descriptors else []
     # NPROC counts per user namespace, so prlimit has to run inside bubblewrap, not around it.
-    return ["bwrap", *_namespaces(folder, readable), *filters, "--", *limited, *argv]
+    return ["bwrap", *_namespaces(folder, readable), *told, "--", *limited, *argv]
 
 
 def _namespaces(folder: Path, readable: Sequence[Path]) -> list[str]:
@@ -177,47 +178,58 @@ def _environment(folder: Path) -> dict[str, str]:
 _level: Level | None = None
 
 
-async def level() -> Level:
-    """The level this machine allows, probed at the first call by children that try to get out."""
+async def level(folder: Path) -> Level:
+    """The level this machine allows, probed at the first call by children that try to get out of a folder in `folder`,
+    which is on the data disk: /tmp may be full, or not writable."""
     global _level
     if _level is None:
-        _level = await _best()
+        _level = await _best(folder)
         for one in Level:
             LEVEL.labels(one.value).set(one is _level)
         if _level is Level.RLIMITS:
             log.warning(
-                "converters are poorly confined: there are no user namespaces for bubblewrap here, and no Landlock; "
-                "only resource limits stand between a hostile document and this account"
+                "converters are poorly confined: neither user namespaces for bubblewrap nor Landlock work here, for "
+                "the reasons above; only resource limits stand between a hostile document and this account"
             )
         else:
             log.info("converters are confined by %s", _level.value)
     return _level
 
 
-async def _best() -> Level:
+async def _best(folder: Path) -> Level:
     for candidate in (Level.BUBBLEWRAP, Level.LANDLOCK):
-        if await _holds(candidate):
+        if why := await _unfit(candidate, folder):
+            log.info("%s does not work here: %s", candidate.value, why)
+        else:
             return candidate
     return Level.RLIMITS
 
 
-async def _holds(candidate: Level) -> bool:
-    """Whether a child that tries to get out cannot, and can do its work."""
+async def _unfit(candidate: Level, folder: Path) -> str:
+    """Why a child is not confined so, or cannot do its work; "" if it tried to get out and could not."""
+    if candidate is Level.BUBBLEWRAP and shutil.which("bwrap", path=_PATH) is None:
+        return "it is not installed"
     if candidate is Level.LANDLOCK and os.uname().machine not in seccomp.MACHINES:
-        return False
-    try:
-        with TemporaryDirectory(prefix="printpost-") as name, socket.create_server(("127.0.0.1", 0)) as listener:
-            secret, folder = Path(name) / "secret", Path(name) / "job"
-            secret.write_text("secret", encoding="ascii")
-            folder.mkdir()
-            argv = [*landlock.program("escape"), str(secret), str(listener.getsockname()[1])]
-            finished = await _run(argv, folder, _PROBE_SECONDS, landlock.needed("escape"), Limits(), candidate)
-    except (Failure, OSError) as error:
-        log.debug("%s does not work here: %s", candidate.value, error)
-        return False
-    if finished.returncode:
-        log.info("%s does not work here: %s", candidate.value, finished.stderr.decode(errors="replace").strip())
-    return finished.returncode == 0
+        return "the system calls of this processor are not known"
+    why = ""
+    for _ in range(_PROBES):
+        try:
+            return await _escaped(candidate, folder)
+        except (Failure, OSError) as error:  # it may pass: the machine is busy, or has run out of something
+            why = str(error)
+    return why
+
+
+async def _escaped(candidate: Level, folder: Path) -> str:
+    with TemporaryDirectory(prefix="probe-", dir=folder) as name, socket.create_server(("127.0.0.1", 0)) as listener:
+        secret, job = Path(name) / "secret", Path(name) / "job"
+        secret.write_text("secret", encoding="ascii")
+        job.mkdir()
+        argv = [*landlock.program("escape"), str(secret.absolute()), str(listener.getsockname()[1])]
+        finished = await _run(argv, job, _PROBE_SECONDS, landlock.needed("escape"), Limits(), candidate)
+    if finished.returncode == 0:
+        return ""
+    return finished.stderr.decode(errors="replace").strip() or f"the probe ended with {finished.returncode}"
 
 
 async def run(
@@ -236,42 +248,65 @@ async def run(
     """
     if shutil.which(argv[0], path=_PATH) is None:
         raise TransientFailure("4.3.5", f"this server lacks the program {Path(argv[0]).name}")
-    return await _run(argv, folder, timeout, readable, limits or Limits(), await level())
+    return await _run(argv, folder, timeout, readable, limits or Limits(), await level(folder))
 
 
 async def _run(
     argv: Sequence[str], folder: Path, timeout: float, readable: Sequence[Path], limits: Limits, level: Level
 ) -> Finished:
-    source, sink = os.pipe()
     try:
-        os.write(sink, _filter(limits.processes > 1))  # less than a pipe holds
-        command = confined(
-            argv, folder=folder, level=level, seconds=timeout, readable=readable, limits=limits, filtered=source
-        )
-        _keep_descriptors()
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            cwd=folder,
-            env=_environment(folder),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-            pass_fds=(source,) if level is Level.BUBBLEWRAP else (),
-        )
+        with _pipe() as (filtered, sink), _pipe() as (told, status):
+            with sink:
+                sink.write(_filter(limits.processes > 1))  # less than a pipe holds
+            descriptors = (filtered.fileno(), status.fileno())
+            command = confined(
+                argv,
+                folder=folder,
+                level=level,
+                seconds=timeout,
+                readable=readable,
+                limits=limits,
+                descriptors=descriptors,
+            )
+            _keep_descriptors()
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                cwd=folder,
+                env=_environment(folder),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,
+                pass_fds=descriptors if level is Level.BUBBLEWRAP else (),
+            )
+            finished = await _supervise(process, folder, timeout, limits, level)
+            if _was_run(finished, level, told.fileno()):
+                return finished
     except OSError as error:
         raise TransientFailure("4.3.0", f"the converter could not be started ({error.strerror})") from error
-    finally:
-        os.close(source)
-        os.close(sink)
-    finished = await _supervise(process, folder, timeout, limits, level)
-    if level is Level.LANDLOCK and finished.returncode == _FAILED and finished.stderr.startswith(b"confine: "):
-        log.error("a converter could not be confined: %s", finished.stderr.decode(errors="replace").strip())
-        raise TransientFailure("4.3.0", "the converter could not be confined")
-    return finished
+    log.error("a converter could not be confined: %s", finished.stderr.decode(errors="replace").strip())
+    raise TransientFailure("4.3.0", "the converter could not be confined")
 
 
-@cache
+@contextlib.contextmanager
+def _pipe() -> Iterator[tuple[FileIO, FileIO]]:
+    source, sink = os.pipe()
+    with FileIO(source, "rb") as reading, FileIO(sink, "wb") as writing:
+        yield reading, writing
+
+
+def _was_run(finished: Finished, level: Level, told: int) -> bool:
+    """False if the launcher ended before it ran the program."""
+    if level is Level.LANDLOCK:
+        return finished.returncode != _FAILED or not finished.stderr.startswith(b"confine: ")
+    if level is not Level.BUBBLEWRAP or finished.returncode != 1:
+        return True
+    os.set_blocking(told, False)
+    with contextlib.suppress(BlockingIOError):
+        return b"exit-code" in os.read(told, 4096)
+    return False
+
+
 def _filter(processes: bool) -> bytes:
     machine = os.uname().machine
     if machine not in seccomp.MACHINES:

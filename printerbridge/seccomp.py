@@ -15,6 +15,7 @@ import errno
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 ALLOW: Final = 0x7FFF0000
@@ -130,6 +131,7 @@ NOTHING: Final = struct.pack("=HBBI", 0x06, 0, 0, ALLOW)
 """The filter that refuses nothing."""
 
 
+@cache
 def program(machine: str, *, processes: bool, namespaces: bool) -> bytes:
     """The filter as the kernel takes it; outside of namespaces with `SELF` in it.
 

@@ -8,15 +8,17 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
 
 from mailstore.directory.records import Language
 from mailstore.document_format import DocumentFormat
-from mailstore.failure import PermanentFailure
+from mailstore.failure import PermanentFailure, TransientFailure
 from printerbridge import sandbox, seccomp, watching
 from printerbridge.convert import convert
 from printerbridge.converters import office
@@ -56,7 +58,7 @@ def rlimits_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_without_bubblewrap_the_limits_remain_and_the_log_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert await sandbox.level() is Level.RLIMITS
+    assert await sandbox.level(tmp_path) is Level.RLIMITS
     assert "poorly confined" in caplog.text
     show = ["bash", "-c", "ulimit -c; ulimit -n; ulimit -f; echo $HOME"]
     finished = await sandbox.run(show, folder=tmp_path, timeout=DEADLINE)
@@ -107,7 +109,7 @@ from printerbridge.convert import convert
 from tests import docker_seccomp
 
 async def main(folder):
-    found = await sandbox.level()
+    found = await sandbox.level(folder)
     made = await convert(folder / "letter.ps", DocumentFormat.POSTSCRIPT, [Language.POSTSCRIPT], folder=folder,
                          media="iso_a4_210x297mm", as_is=False, timeout=30)
     print(json.dumps([found.value, found.safe, made.pages, made.route, made.path.read_bytes()[:11].decode()]))
@@ -144,18 +146,18 @@ async def test_an_old_kernel_under_dockers_rules_is_not_safe(tmp_path: Path) -> 
     assert "poorly confined" in logged
 
 
-async def test_a_level_counts_only_if_nothing_gets_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not await sandbox._holds(Level.RLIMITS)
+async def test_a_level_counts_only_if_nothing_gets_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "read a file" in await sandbox._unfit(Level.RLIMITS, tmp_path)
     if not levels.has(Level.LANDLOCK):
         pytest.skip("the kernel has no Landlock")
-    assert await sandbox._holds(Level.LANDLOCK)
-    monkeypatch.setattr(sandbox, "_SETTINGS", (*sandbox._SETTINGS, "/tmp"))
-    assert not await sandbox._holds(Level.LANDLOCK)
+    assert await sandbox._unfit(Level.LANDLOCK, tmp_path) == ""
+    monkeypatch.setattr(sandbox, "_SETTINGS", (*sandbox._SETTINGS, str(tmp_path)))
+    assert "read a file" in await sandbox._unfit(Level.LANDLOCK, tmp_path)
 
 
-async def test_the_level_is_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_level_is_a_metric(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox, "_level", None)
-    found = await sandbox.level()
+    found = await sandbox.level(tmp_path)
     values = {level: REGISTRY.get_sample_value("printpost_sandbox_level", {"level": level}) for level in Level}
     assert values == {level: float(level is found) for level in Level}
 
@@ -195,3 +197,41 @@ async def test_libreoffice_works_without_namespaces(tmp_path: Path, monkeypatch:
         letter, DocumentFormat.RTF, [Language.PDF], folder=tmp_path, media="iso_a4_210x297mm", timeout=60
     )
     assert len(documents.pages_of(made.path)) == 2
+
+
+@pytest.mark.parametrize("level", [Level.BUBBLEWRAP, Level.LANDLOCK])
+async def test_the_level_does_not_hang_on_a_place_for_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: Level
+) -> None:
+    if not levels.has(level):
+        pytest.skip(f"{level.value} does not work here")
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    assert await sandbox._unfit(level, tmp_path) == ""
+    assert os.listdir(tmp_path) == []  # noqa: PTH208
+
+
+async def test_a_level_that_could_not_be_tried_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not levels.has(Level.LANDLOCK):
+        pytest.skip("there is no Landlock here")
+    times = iter((0.001, 10.0))
+    run = sandbox._run
+
+    async def busy(argv: list[str], folder: Path, _: float, *others: Any) -> sandbox.Finished:
+        return await run(argv, folder, next(times), *others)
+
+    monkeypatch.setattr(sandbox, "_run", busy)
+    assert await sandbox._unfit(Level.LANDLOCK, tmp_path) == ""
+
+
+async def test_a_bubblewrap_that_fails_later_is_no_fault_of_the_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    if not levels.has(Level.BUBBLEWRAP):
+        pytest.skip("user namespaces are refused here")
+    monkeypatch.setattr(sandbox, "_level", Level.BUBBLEWRAP)
+    lies = ["perl", "-e", "print STDERR 'bwrap: no'; exit 1"]
+    assert (await sandbox.run(lies, folder=tmp_path, timeout=DEADLINE)).returncode == 1
+    monkeypatch.setattr(sandbox, "_filter", lambda _: b"no program of eight octets")
+    with pytest.raises(TransientFailure, match="could not be confined"):
+        await sandbox.run(["true"], folder=tmp_path, timeout=DEADLINE)
+    assert "seccomp" in caplog.text
