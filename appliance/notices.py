@@ -99,6 +99,7 @@ _ADVICE = {
     "document-password-error": "Save the document without a password and send it again.",
     "document-format-error": "Make the document anew, best as PDF, and send it again.",
     "unsupported-document-format": "Send it again as PDF.",
+    "document-security-error": "Send it again as PDF, and not packed into an archive.",
     "document-unprintable-error": "See whether the document has pages that are not empty, and send it again.",
 }
 _ERRORS = (Occasion.ABORTED, Occasion.INCOMPLETE, Occasion.UNCERTAIN)
@@ -199,7 +200,7 @@ def about_job(
         facts,
         [
             *_to_do(head, occurrence, job, printer, audience),
-            _again(job, kept_until, audience),
+            _again(occurrence, job, kept_until, audience),
             *_rest(occurrence, printer, more),
         ],
     )
@@ -321,8 +322,9 @@ def _named(document: DocumentRecord) -> str:
     return f'{document.number}, "{name}"' if name else str(document.number)
 
 
-def _again(job: Job, kept_until: float, audience: Audience) -> str:
-    if not kept_until:
+def _again(occurrence: Occurrence, job: Job, kept_until: float, audience: Audience) -> str:
+    in_vain = audience is Audience.SENDER and any(word in _ADVICE for word in occurrence.reasons)
+    if in_vain or not kept_until:
         return ""
     how = f": printpost job retry {job.id}" if audience is Audience.STAFF else "."
     return f"It can be printed again until {_time(kept_until)}{how}"

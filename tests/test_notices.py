@@ -312,6 +312,20 @@ def test_a_job_of_which_not_all_printed_names_what_did_not() -> None:
     assert "document 2: the PDF is encrypted" in " ".join(told(happened, job())[1].split())  # no record of them
 
 
+@pytest.mark.parametrize(
+    ("fault", "advice"),
+    [
+        ("document-password-error", "Save the document without a password and send it again."),
+        ("document-security-error", "Send it again as PDF, and not packed into an archive."),
+    ],
+)
+def test_what_fails_in_any_case_is_not_offered_to_the_sender_again(fault: str, advice: str) -> None:
+    happened = occurrence(Occasion.ABORTED, "aborted-by-system", fault)
+    text = told(happened, job(), audience=Audience.SENDER, to="ada@example.com", kept_until=NOW + 99)[1]
+    assert text.rstrip().endswith(advice)
+    assert "printpost job retry 17" in " ".join(told(happened, job(), kept_until=NOW + 99)[1].split())
+
+
 def test_of_many_lost_documents_a_few_are_named_and_none_outgrows_the_mail() -> None:
     happened = occurrence(Occasion.INCOMPLETE, "job-completed-with-errors")
     documents = [
