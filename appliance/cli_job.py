@@ -56,7 +56,8 @@ def show(context: typer.Context, number: Number, as_json: Json = False) -> None:
     async def work() -> JobFile | None:
         async with shell.opened_store(context.obj.settings()) as store:
             job = await store.job(number)
-            return await job_file.read(store, job, None, own=False, operated=True) if job else None
+            shown = await store.thumbnails(number)
+            return await job_file.read(store, job, shown, own=False, operated=True) if job else None
 
     file = shell.run(work())
     if file is None:

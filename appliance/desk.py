@@ -150,7 +150,8 @@ class Desk:
     async def job(self, person: Person, number: int) -> JobFile:
         job, printer = await self._job(person, number)
         operated = may(person, Act.OPERATE, printer)
-        return await job_file.read(self._store, job, printer, own=own(person, job), operated=operated)
+        shown = await job_file.pictures(self._store, job, printer)
+        return await job_file.read(self._store, job, shown, own=own(person, job), operated=operated)
 
     async def picture(self, person: Person, number: int, document: int, page: int) -> bytes:
         """Of a page of a document of a job, as PNG."""

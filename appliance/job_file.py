@@ -27,19 +27,19 @@ class JobFile:
     operated: bool  # who looks may also hold and release it
 
 
-async def read(store: Store, job: Job, printer: Printer | None, *, own: bool, operated: bool) -> JobFile:
-    """Raises `TransientFailure`."""
+async def read(store: Store, job: Job, shown: Sequence[Picture], *, own: bool, operated: bool) -> JobFile:
+    """`shown`: what pictures of its pages there are for whoever looks.  Raises `TransientFailure`."""
     return JobFile(
         job=job,
         trace=await store.trace(job.id),
         kept_until=await store.kept_until(job.id),
         documents=await store.documents(job.id),
-        pictures=await pictures(store, job, printer),
+        pictures=shown,
         own=own,
         operated=operated,
     )
 
 
 async def pictures(store: Store, job: Job, printer: Printer | None) -> Sequence[Picture]:
-    """Those that there are; of a printer that became confidential none is shown any more."""
-    return () if printer and printer.confidential else await store.thumbnails(job.id)
+    """Those that there are; none of a printer that became confidential, or of which nobody knows whether it did."""
+    return () if printer is None or printer.confidential else await store.thumbnails(job.id)

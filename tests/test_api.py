@@ -194,7 +194,7 @@ async def test_a_job_has_its_documents_and_pictures_of_pages(api: Api) -> None:
     assert (answer.content, answer.headers["content-type"]) == (PNG, "image/png")
     assert answer.headers["content-disposition"] == f'inline; filename="job-{number}-document-1-page-2.png"'
     assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.headers["cache-control"] == "private, max-age=300"
+    assert answer.headers["cache-control"] == "private, no-cache"
     assert answer.headers["content-security-policy"].startswith("default-src 'none'; img-src 'self'")
     for path in ("1/1", "2/2", f"1/{(1 << 31) - 1}"):
         told = await api.refused(404, "GET", f"/jobs/{number}/pictures/{path}", "ada")
@@ -202,6 +202,23 @@ async def test_a_job_has_its_documents_and_pictures_of_pages(api: Api) -> None:
     for path in ("0/1", "1/0", f"1/{1 << 31}", "1/x"):
         assert await api.refused(422, "GET", f"/jobs/{number}/pictures/{path}", "ada")
     assert "no job 99" in await api.refused(404, "GET", "/jobs/99/pictures/1/1")
+
+
+async def test_a_picture_that_a_browser_has_is_asked_for_each_time(api: Api) -> None:
+    store, number = api.house.store, await api.house.mail()
+    path = f"/jobs/{number}/pictures/1/1"
+    assert await store.keep_thumbnail(number, 1, 1, PNG)
+    tag = (await api("GET", path, "ada")).headers["etag"]
+    same = await api("GET", path, "ada", headers={"If-None-Match": f'"other", W/{tag}'})
+    assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", tag)
+    other = await api("GET", path, "ada", headers={"If-None-Match": '"other"'})
+    assert (other.status_code, other.content) == (200, PNG)
+    others = await api.house.mail(sender="eve@example.com")
+    assert await store.keep_thumbnail(others, 1, 1, PNG)
+    path_of_others = path.replace(str(number), str(others))
+    assert (await api("GET", path_of_others, "ada", headers={"If-None-Match": tag})).status_code == 404
+    assert await store.keep_thumbnail(number, 1, 1, PNG + b" drawn again")
+    assert (await api("GET", path, "ada", headers={"If-None-Match": tag})).status_code == 200
 
 
 async def test_of_a_printer_that_became_confidential_no_page_is_seen(api: Api) -> None:

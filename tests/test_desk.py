@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from appliance import testpage
+from appliance import job_file, testpage
 from appliance.desk import COMMAND_LINE, Conflict, Desk, Missing, Standing, TooLate
 from appliance.rights import NotAllowed
 from appliance.supposing import Supposed
@@ -153,6 +153,14 @@ ON_JOBS: dict[str, tuple[Callable[[Place, Person, int], Awaitable[object]], str,
     "decide": (lambda here, who, n: here.desk.decide(who, n, printed=True), "doubtful", "crgaae"),
     "print_again": (lambda here, who, n: here.desk.print_again(who, n), "ended", "crgaae"),
 }
+
+
+async def test_no_page_is_seen_where_nobody_knows_whether_it_is_confidential(tmp_path: Path) -> None:
+    async with place(tmp_path) as here:
+        job = await here.store.job(await here.drawn())
+        assert job is not None
+        assert await job_file.pictures(here.store, job, OFFICE) == [(1, 1)]
+        assert await job_file.pictures(here.store, job, None) == ()
 
 
 @pytest.mark.parametrize("act", TABLE)

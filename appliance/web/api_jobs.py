@@ -1,16 +1,18 @@
 """`/api/v1/jobs`: see jobs, stop them, print them again.
 
 Security: a number that is none of somebody's business is told like one that does not exist; the desk decides.  The
-pictures of pages are the bridge's own making (`printerbridge.thumbnails`), go out as PNG and as nothing else, and stay
-in no cache that others share.
+pictures of pages are the bridge's own making (`printerbridge.thumbnails`) and go out as PNG and as nothing else.  A
+browser that has one asks each time whether it may still show it, since somebody else may sit there now, or the printer
+may have become confidential.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import Path, Query
+from fastapi import Header, Path, Query
 from starlette.responses import Response
 
 from appliance import described
@@ -24,11 +26,12 @@ router = part("/jobs", "jobs", 404, 422)
 _CHANGES = problems(403, 409)
 
 _PICTURE: dict[int | str, dict[str, Any]] = {
-    200: {"description": "the page", "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
+    200: {"description": "the page", "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}},
+    304: {"description": "the one that whoever asks has already, by its ETag"},
 }
 _SHOWN = {
     "Content-Security-Policy": "default-src 'none'; img-src 'self'; frame-ancestors 'none'",
-    "Cache-Control": "private, max-age=300",
+    "Cache-Control": "private, no-cache",  # RFC 9111 section 5.2.2.4: kept, and asked for each time
 }
 
 Number = Annotated[int, Path(ge=1, lt=1 << 63, description="the job's number")]
@@ -56,11 +59,22 @@ async def get_job(person: Me, site: Here, number: Number) -> described.Described
 
 
 @router.get("/{number}/pictures/{document}/{page}", response_class=Response, responses=_PICTURE)
-async def get_picture(person: Me, site: Here, number: Number, document: Counted, page: Counted) -> Response:
+async def get_picture(
+    person: Me,
+    site: Here,
+    number: Number,
+    document: Counted,
+    page: Counted,
+    had: Annotated[str, Header(alias="If-None-Match", max_length=1000, description="the ETag of the one at hand")] = "",
+) -> Response:
     """A page of a document, small."""
     png = await site.desk.picture(person, number, document, page)
+    tag = f'"{hashlib.sha256(png).hexdigest()[:32]}"'
+    if tag in had:  # RFC 9110 section 13.1.2
+        return Response(status_code=304, headers=_SHOWN | {"ETag": tag})
     name = f"job-{number}-document-{document}-page-{page}.png"
-    return Response(png, media_type="image/png", headers=_SHOWN | {"Content-Disposition": f'inline; filename="{name}"'})
+    disposition = f'inline; filename="{name}"'
+    return Response(png, media_type="image/png", headers=_SHOWN | {"ETag": tag, "Content-Disposition": disposition})
 
 
 @router.post("/{number}/cancel", status_code=204, responses=_CHANGES)
