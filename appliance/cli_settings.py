@@ -60,7 +60,12 @@ OPTIONS: Mapping[str, Any] = {
             "--ticket", help='How jobs print that say nothing else, like "duplex copies=2"; "" takes it away.'
         ),
     ],
-    "color": Annotated[_Flag, typer.Option("--color/--no-color", help="It prints in colour.")],
+    "color": Annotated[
+        _Flag,
+        typer.Option(
+            "--color/--no-color", help="It prints in colour; without, PCL, PCL XL and raster are drawn in grey."
+        ),
+    ],
     "media": Annotated[
         _Several,
         typer.Option("--media", help="Paper it has, a4, letter or a PWG name, the usual first; may be repeated."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import ipaddress
+import re
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
@@ -29,6 +30,9 @@ _RESOLVING = 30.0
 
 _WITHOUT_WORDS = frozenset({Language.PDF, Language.TEXT})
 """Languages in which a document cannot say how it is to be printed."""
+_DRAWN_IN_ONE_MODE = frozenset({Language.PCL, Language.PCLXL, Language.PWG})
+"""Languages in which a document is drawn either in grey or in colour."""
+_SAYS_COLOR = re.compile(r"colou?r(?!less)", re.IGNORECASE)
 _NOT_OF_ONE_THAT_POLLS = {
     f"--{field.name.replace('_', '-')}": field
     for field in dataclasses.fields(Printer)
@@ -116,6 +120,10 @@ def passing(printer: Printer) -> list[str]:
         found.append(
             f"PostScript and PDF of {wider} reach it as they came whatever --raw says, for --unfiltered lets all of"
             f" theirs through: {change} --unfiltered {printer.raw}"
+        )
+    if not printer.color and _SAYS_COLOR.search(printer.model) and _DRAWN_IN_ONE_MODE.intersection(printer.languages):
+        found.append(
+            f"its model says colour, and what is drawn as PCL, PCL XL or PWG raster is drawn in grey: {change} --color"
         )
     _, refused = ticket_words.capped(printer.ticket, printer, Raw.INSIDER)
     found += [f"its own ticket does not fit it, {told}: {change} --ticket with another" for told in refused]
