@@ -25,7 +25,7 @@ from mailstore.failure import Failure, PermanentFailure, TransientFailure
 from mailstore.passage import no_way
 from mailstore.ticket import NO_TICKET, ColorMode, Ticket
 from printerbridge import leftovers, sandbox
-from printerbridge.converters import arrange, cairo, eps, ghostscript, mono
+from printerbridge.converters import arrange, cairo, eps, ghostscript, mono, office
 from printerbridge.converters.contract import Converter, Media, Task
 from printerbridge.route import Route, route, spoken
 from printerbridge.slots import Slots
@@ -36,6 +36,7 @@ _TURNED = re.compile(rb"^Page +\d+ rot: +(\d{1,3})$", re.MULTILINE)
 _LOOKED_AT = 150  # pages whose sizes are looked at: a longer report would lose its beginning
 _MOST_PAGES = 10_000
 _OF_PAGE_SIZE = (cairo.LEVEL3, cairo.LEVEL2, cairo.AGAIN)  # which have to be told that it is the paper's
+_OF_ANY_SIZE = (eps.EPS, eps.DOS_EPS, *office.OFFICE)  # which give pages as large as the document says
 _PROGRAMS = frozenset({DocumentFormat.POSTSCRIPT, DocumentFormat.EPS, DocumentFormat.DOS_EPS})
 _COLORED = frozenset({Language.POSTSCRIPT, Language.POSTSCRIPT2, Language.PDF})  # whose converters keep colours
 _DISK_NEEDED = 16 << 20  # octets; a converter that fails with less left has failed for want of them
@@ -86,7 +87,7 @@ async def convert(
     `document-password-error`, `document-format-error`, `document-unprintable-error` or `aborted-by-system`;
     `TransientFailure` if this machine lacks a program or the room; `ValueError` for a wrong `media`.
     """
-    if source is DocumentFormat.PCLM:  # PDF with rasters in it, and marks that only its printers need
+    if source is DocumentFormat.PCLM:
         source = DocumentFormat.PDF
     grey = color and ticket.color is ColorMode.MONOCHROME
     way = _way(source, languages, as_is=as_is, ticket=ticket, grey=grey, counted=counted)
@@ -121,8 +122,8 @@ def _way(
     way = route(source, languages, as_is=as_is, through=through, by_pdf=by_pdf)
     if way and grey and way[-1].language in _COLORED:
         way = route(source, languages, as_is=as_is, through=[*through, cairo.LEVEL3, mono.MONO])
-    elif way and len(way) == 1 and way[0] in (eps.EPS, eps.DOS_EPS):
-        way = (*way, cairo.AGAIN)  # which brings the picture onto paper
+    elif way and len(way) == 1 and way[0] in _OF_ANY_SIZE:
+        way = (*way, cairo.AGAIN)  # which brings the pages onto the paper
     return way
 
 

@@ -66,9 +66,9 @@ def ps2write() -> bytes:
 def by_hand() -> bytes:
     """No comments but the first, no page size, procedures, a loop, save and restore."""
     return (
-        "%!\n/Times-Italic findfont 30 scalefont setfont /row {0 exch moveto (Row ) show 3 string cvs show} def\n"
-        "save 72 100 translate 1 1 10 {dup 50 mul row} for restore 300 400 100 0 360 arc stroke showpage\n"
-    ).encode()
+        b"%!\n/Times-Italic findfont 30 scalefont setfont /row {0 exch moveto (Row ) show 3 string cvs show} def\n"
+        b"save 72 100 translate 1 1 10 {dup 50 mul row} for restore 300 400 100 0 360 arc stroke showpage\n"
+    )
 
 
 def page_sizes() -> bytes:

@@ -116,7 +116,14 @@ def annotations() -> bytes:
                     note("Stamp", (300, 100, 500, 180), 4, stamp),
                     note("Square", (60, 300, 160, 400), 6, square),  # hidden
                     note("Text", (200, 300, 300, 400), 0, square, Contents=String("a note")),  # not for paper
-                    note("Highlight", (60, 600, 260, 640), 4, b"/M gs 1 0.9 0 rg 0 0 200 40 re f", QuadPoints=quad, C=yellow),
+                    note(
+                        "Highlight",
+                        (60, 600, 260, 640),
+                        4,
+                        b"/M gs 1 0.9 0 rg 0 0 200 40 re f",
+                        QuadPoints=quad,
+                        C=yellow,
+                    ),
                     Dictionary(Type=Name.Annot, Subtype=Name.Link, Rect=Array([60, 200, 160, 250])),
                 ]
             )
@@ -163,7 +170,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "no-table": lambda octets: octets[: octets.rindex(b"xref\n0")] + octets[octets.rindex(b"trailer") : -30],
     "table-elsewhere": lambda octets: octets.replace(b"startxref\n", b"startxref\n9"),
     "wrong-lengths": _wrong_lengths,
-    "no-ends": lambda octets: octets.replace(b"endobj\n", b"").replace(b"endstream\n", b""),
+    "no-ends": lambda octets: octets.replace(b"endobj\n", b""),
     "garbage-behind": lambda octets: octets + b"\0" * 3000,
 }
 STRUCTURE = (
