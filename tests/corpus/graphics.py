@@ -1,4 +1,4 @@
-"""PDFs with what a page can be painted with: see-through things, shadings, patterns, inks, layers, fonts.
+"""PDFs with what a page can be painted with: see-through things, shadings, patterns, inks, layers, fonts."""
 
 from __future__ import annotations
 
