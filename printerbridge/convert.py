@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import re
 import shutil
 import signal
@@ -30,6 +31,9 @@ from printerbridge.converters.contract import Converter, Media, Task
 from printerbridge.route import Route, route, spoken
 from printerbridge.slots import Slots
 
+log = logging.getLogger(__name__)
+
+_TOLD = 200  # characters of what a converter said last
 _PAGES = re.compile(rb"^pages: (\d{1,7})$|^Pages: +(\d{1,7})$", re.ASCII | re.MULTILINE)
 _SIZE = re.compile(rb"^Page +\d+ size: +([0-9.]{1,12}) x ([0-9.]{1,12}) pts", re.MULTILINE)
 _TURNED = re.compile(rb"^Page +\d+ rot: +(\d{1,3})$", re.MULTILINE)
@@ -270,7 +274,7 @@ class _Conversion:
         pages = _pages(finished)
         size = sandbox.regular_file(self._work / output)
         if not _whole(self._work / output, size, converter.language.document_format):
-            raise failure(finished, free=self._free())
+            raise self._failed(finished)
         if not size:
             raise _nothing()
         self._here, self._readable = f"./{output}", ()
@@ -284,11 +288,16 @@ class _Conversion:
             argv, folder=self._work, timeout=left, readable=readable, limits=_within(limits, self._memory)
         )
         if finished.returncode:
-            raise failure(finished, free=self._free())
+            raise self._failed(finished)
         return finished
 
-    def _free(self) -> int:
-        return shutil.disk_usage(self._work).free
+    def _failed(self, finished: sandbox.Finished) -> Failure:
+        ours = finished.returncode == -signal.SIGSYS or finished.stderr.startswith(_TRACEBACK)
+        last = finished.stderr.decode("ascii", "backslashreplace").strip().rpartition("\n")[2][-_TOLD:]
+        log.log(
+            logging.ERROR if ours else logging.INFO, "a converter ended with %d and said %r", finished.returncode, last
+        )
+        return failure(finished, free=shutil.disk_usage(self._work).free)
 
 
 def _whole(path: Path, size: int, made: DocumentFormat) -> bool:
@@ -329,6 +338,8 @@ def failure(finished: sandbox.Finished, *, free: int) -> Failure:
         return _aborted(_STOPPED[finished.returncode])
     if any(word in said for word in _OUT_OF_MEMORY):
         return _aborted(_STOPPED[-signal.SIGKILL])
+    if finished.stderr.startswith(_TRACEBACK):
+        return _aborted("could not be converted")
     if finished.returncode == 0:
         return _aborted("could not be converted to its end")
     if b"Incorrect password" in said:
@@ -349,10 +360,13 @@ _UNPRINTABLE = "document-unprintable-error"
 _REASONS = (  # what our own programs say; whoever says it falsely makes his own job fail with another sentence
     (b"none of the pages asked for", "the document has none of the pages that were asked for", _UNPRINTABLE),
     (b"million pixels", "the picture has too many pixels; send it smaller", _UNPRINTABLE),
-    (b" has more than ", "the document has too many pages; send it in parts", _UNPRINTABLE),
+    (b"more than ", "the document has too many pages; send it in parts", _UNPRINTABLE),
+    (b"letter is too large", "the letter is too large; send it in parts", _UNPRINTABLE),
 )
 _OUT_OF_MEMORY = (b"VMerror", b"out of memory", b"Out of memory", b"bad_alloc", b"MemoryError")
+_TRACEBACK = b"Traceback (most recent call last)"  # a program of ours has a fault, or lacks something here
 _STOPPED = {
+    -signal.SIGSYS: "could not be converted",  # the sandbox forbids what its converter needs
     -signal.SIGTRAP: "needs more memory than there is for a conversion",  # so does GLib end that finds none
     -signal.SIGKILL: "needs more memory than there is for a conversion",
     -signal.SIGXCPU: "needs too much time to convert",

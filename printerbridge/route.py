@@ -37,9 +37,11 @@ def route(
     sender's reaches the printer.  `through` are converters from PDF to PDF that it has to go through, in this order;
     `by_pdf`: it is a PDF once, because of these its pages are counted from outside.
     """
+    if as_is and not through and not by_pdf and spoken(source, targets) is not None:
+        return ()
+    if source is DocumentFormat.PCLM:  # a PDF with rasters in it, and marks that only its printers need
+        source = DocumentFormat.PDF
     if not through and not by_pdf:
-        if as_is and spoken(source, targets) is not None:
-            return ()
         return _cheapest(source, targets)
     to_pdf: Route | None = () if source is DocumentFormat.PDF else _cheapest(source, (Language.PDF,))
     if to_pdf is None:

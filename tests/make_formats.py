@@ -63,8 +63,7 @@ def _ways() -> list[str]:
 
 
 def _way(source: DocumentFormat, language: Language) -> str:
-    pdf = DocumentFormat.PDF if source is DocumentFormat.PCLM else source
-    return ", ".join(converter.name for converter in route(pdf, [language], as_is=False) or ())
+    return ", ".join(converter.name for converter in route(source, [language], as_is=False) or ())
 
 
 def _refused(source: DocumentFormat) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.passage import no_way
 from printerbridge import sandbox
 from printerbridge.convert import Converted, _Conversion, convert, failure
-from printerbridge.converters import CONVERTERS
+from printerbridge.converters import CONVERTERS, python
 from printerbridge.converters.contract import Converter, Media, Task
 from printerbridge.route import route
 from printerbridge.slots import Slots
@@ -283,6 +285,33 @@ async def test_a_pdf_that_cannot_be_printed(tmp_path: Path, octets: bytes, reaso
     assert words in caught.value.text
 
 
+async def test_a_small_pdf_of_very_many_pages_is_refused(tmp_path: Path) -> None:
+    """One page, shown ten thousand and one times."""
+    source = tmp_path / "source.pdf"
+    pages = 10_001
+    objects = [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Count %d/Kids[%s]>>" % (pages, b"3 0 R " * pages),
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]>>",
+    ]
+    octets, places = b"%PDF-1.4\n", []
+    for number, body in enumerate([*objects, *[b"null"] * pages], 1):  # more objects than pages, else it is no PDF
+        places.append(len(octets))
+        octets += b"%d 0 obj\n%s\nendobj\n" % (number, body)
+    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    size = len(places) + 1
+    octets += b"xref\n0 %d\n0000000000 65535 f \n%strailer\n<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n" % (
+        size,
+        table,
+        size,
+        len(octets),
+    )
+    source.write_bytes(octets)
+    with pytest.raises(PermanentFailure, match="has 10001 pages; send at most 10000 in one") as caught:
+        await convert(source, PDF, [Language.PDF], folder=tmp_path, media=A4_MEDIA)
+    assert caught.value.reason == "document-unprintable-error"
+
+
 async def test_no_way_is_a_permanent_failure(tmp_path: Path) -> None:
     with pytest.raises(PermanentFailure) as caught:
         await _convert(tmp_path, b"?", DocumentFormat.OCTETS, Language.POSTSCRIPT)
@@ -375,6 +404,10 @@ async def test_postscript_reads_no_file(tmp_path: Path) -> None:
         (-signal.SIGXFSZ, b"", 1 << 30, "5.6.5", "aborted-by-system"),
         (0, b"cairo error", 1 << 30, "5.6.5", "aborted-by-system"),
         (1, b"", 1 << 20, "4.3.1", ""),
+        (-signal.SIGSYS, b"", 1 << 30, "5.6.5", "aborted-by-system"),
+        (1, b"Traceback (most recent call last):\nOSError: no libpango\n", 1 << 30, "5.6.5", "aborted-by-system"),
+        (1, b"Traceback (most recent call last):\nMemoryError\n", 1 << 30, "5.6.5", "aborted-by-system"),
+        (1, b"more than 10000 pages\n", 1 << 30, "5.6.1", "document-unprintable-error"),
         (1, b"No space left on device", 1 << 30, "5.6.5", "document-format-error"),  # says the document
     ],
 )
@@ -382,6 +415,22 @@ def test_what_the_end_of_a_converter_means(returncode: int, said: bytes, free: i
     found = failure(sandbox.Finished(returncode=returncode, stdout=b"", stderr=said), free=free)
     assert (found.status, found.reason) == (status, reason)
     assert isinstance(found, TransientFailure if status[0] == "4" else PermanentFailure)
+
+
+async def test_a_fault_of_our_own_is_an_error_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    task = Task(source="", output="", media=Media.named(A4_MEDIA))
+    conversion = _Conversion(tmp_path / "document", tmp_path, task, 30.0, None)
+    with pytest.raises(PermanentFailure, match="could not be converted"):
+        await conversion._run(
+            [str(Path(sys.executable).resolve()), "-I", "-S", "-c", "import nothing_like_it"], python.readable("html")
+        )
+    with pytest.raises(PermanentFailure, match="damaged"):
+        await conversion._run(["perl", "-e", 'print STDERR "no\n\033[2J"; exit 1'], ())
+    assert [(record.levelno, record.args) for record in caplog.records if record.name == "printerbridge.convert"] == [
+        (logging.ERROR, (1, "ModuleNotFoundError: No module named 'nothing_like_it'")),
+        (logging.INFO, (1, "\x1b[2J")),
+    ]
 
 
 # All together

@@ -91,6 +91,7 @@ async def test_the_labels_are_the_documented_ones(scrapes: Scrapes) -> None:
         "printpost_oldest_outgoing_timestamp_seconds",
         "printpost_jobs_held_total",
         "printpost_mail_authentication_total",
+        "printpost_firewall_dropped_total",
     }
 
 

@@ -38,7 +38,7 @@ async def house(tmp_path: Path) -> AsyncIterator[WebHouse]:
 
 def routes() -> list[tuple[str, str]]:
     """Method and path of every route, with something in each gap."""
-    values = {"name": "office", "number": "1", "wish": "pause"}
+    values = {"name": "office", "number": "1", "wish": "pause", "document": "1", "page": "1"}
     found = []
     for router in (login.router, *PAGES):
         for route in router.routes:

@@ -167,7 +167,7 @@ class Poller:
 
 async def set_interval(page: Page, printer: str, seconds: int) -> None:
     await page.goto(f"/printers/{printer}/settings")
-    await page.get_by_label("Every").fill(str(seconds))
+    await page.get_by_label("Every", exact=True).fill(str(seconds))
     await page.get_by_role("button", name="Save").click()
     await told(page, "Saved.")
 
@@ -191,7 +191,7 @@ async def test_a_poll_interval_counts_at_once(site: Site) -> None:
         await site.house.add("does-not-poll", "socket://192.0.2.7:9100")
         await page.goto("/printers/does-not-poll/settings")
         await page.get_by_label("May print").wait_for()
-        assert await page.get_by_label("Every").count() == 0
+        assert await page.get_by_label("Every", exact=True).count() == 0
         await page.goto("/printers/does-not-poll")
         assert await page.get_by_text("Polls", exact=True).count() == 0
 
