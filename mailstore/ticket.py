@@ -68,6 +68,8 @@ class Ticket:
 
     def over(self, other: Ticket) -> Ticket:
         """What is said here, and what only `other` says."""
+        if self == NO_TICKET:
+            return other
         said = {
             field.name: mine
             for field in dataclasses.fields(self)
