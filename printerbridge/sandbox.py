@@ -215,6 +215,8 @@ async def _unfit(candidate: Level, folder: Path) -> str:
     for _ in range(_PROBES):
         try:
             return await _escaped(candidate, folder)
+        except _Unconfined as error:
+            return error.said
         except (Failure, OSError) as error:  # it may pass: the machine is busy, or has run out of something
             why = str(error)
     return why
@@ -248,7 +250,19 @@ async def run(
     """
     if shutil.which(argv[0], path=_PATH) is None:
         raise TransientFailure("4.3.5", f"this server lacks the program {Path(argv[0]).name}")
-    return await _run(argv, folder, timeout, readable, limits or Limits(), await level(folder))
+    try:
+        return await _run(argv, folder, timeout, readable, limits or Limits(), await level(folder))
+    except _Unconfined as error:
+        log.error("a converter could not be confined: %s", error.said)  # noqa: TRY400 - where it happened says nothing
+        raise
+
+
+class _Unconfined(TransientFailure):
+    """The launcher did not run the program; `said` is its own words."""
+
+    def __init__(self, said: bytes) -> None:
+        super().__init__("4.3.0", "the converter could not be confined")
+        self.said = said.decode(errors="replace").strip()
 
 
 async def _run(
@@ -284,8 +298,7 @@ async def _run(
                 return finished
     except OSError as error:
         raise TransientFailure("4.3.0", f"the converter could not be started ({error.strerror})") from error
-    log.error("a converter could not be confined: %s", finished.stderr.decode(errors="replace").strip())
-    raise TransientFailure("4.3.0", "the converter could not be confined")
+    raise _Unconfined(finished.stderr)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import logging
 import signal
-import sys
 import time
 from pathlib import Path
 

@@ -234,4 +234,7 @@ async def test_a_bubblewrap_that_fails_later_is_no_fault_of_the_document(
     monkeypatch.setattr(sandbox, "_filter", lambda _: b"no program of eight octets")
     with pytest.raises(TransientFailure, match="could not be confined"):
         await sandbox.run(["true"], folder=tmp_path, timeout=DEADLINE)
-    assert "seccomp" in caplog.text
+    assert "could not be confined: bwrap: " in caplog.text
+    caplog.clear()
+    assert "bwrap: " in await sandbox._unfit(Level.BUBBLEWRAP, tmp_path)
+    assert not caplog.records  # of a probe that is no error

@@ -279,6 +279,8 @@ def page_style(width: float, height: float) -> Callable[[float], str]:
 
 def main(packages: str, source: str, output: str, charset: str, width: str, height: str, *shown: str) -> int:
     prepare(packages)
+    if Path(source).stat().st_size > MAX_LETTER:
+        raise ValueError("the letter is too large")
     letter = decoded(_read(source, MAX_LETTER), charset)
     style = page_style(float(width), float(height))
     fetcher = Fetcher(dict(zip(shown[::2], shown[1::2], strict=True)))

@@ -376,4 +376,8 @@ def main(packages: str, font: str, source: str, output: str, encoding: str, widt
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    try:
+        sys.exit(main(*sys.argv[1:]))
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(1)
