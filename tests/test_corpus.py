@@ -46,7 +46,7 @@ CORPUS = (
 
 
 def cells() -> Iterator[tuple[Item, Language]]:
-    """Every document to PostScript, the first of each format to every language, each third of the others to one more in turn."""
+    """Every document to PostScript, the first of each format to all languages, a third of the others to one more."""
     seen, turn = set[DocumentFormat](), 0
     for item in CORPUS:
         if item.format not in seen:

@@ -128,7 +128,7 @@ def xlsx() -> bytes:
         for n in range(1, 9)
     )
     rows += '<row r="9"><c r="B9"><f>SUM(B1:B8)</f><v>39996</v></c></row>'
-    book = f'<workbook xmlns="{space}" xmlns:r="{relation}"><sheets><sheet name="a" sheetId="1" r:id="rId1"/></sheets></workbook>'
+    book = f'<workbook xmlns="{space}" xmlns:r="{relation}"><sheets><sheet name="a" sheetId="1" r:id="rId1"/></sheets></workbook>'  # noqa: E501
     sheet = f'<worksheet xmlns="{space}"><sheetData>{rows}</sheetData></worksheet>'
     links = (
         f'<Relationships xmlns="{_OPEN}/package/2006/relationships"><Relationship Id="rId1" '

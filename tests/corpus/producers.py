@@ -22,7 +22,7 @@ NAMES = (
     ("Cyrillic", "Съешь ещё этих мягких французских булок"),
     ("Hebrew", "דג סקרן שט בים מאוכזב ולפתע מצא חברה"),
     ("Arabic", "نص حكيم له سر قاطع وذو شأن عظيم"),
-    ("Chinese", "視野無限廣，窗外有藍天"),
+    ("Chinese", "視野無限廣，窗外有藍天"),  # noqa: RUF001
     ("Japanese", "いろはにほへと ちりぬるを"),
     ("Korean", "키스의 고유조건은 입술끼리 만나야 하고"),
 )
@@ -69,7 +69,7 @@ def by_libreoffice() -> dict[str, bytes]:
         for row in range(1, 13)
     )
     slide = (
-        '<draw:page draw:name="one" draw:master-page-name="M"><draw:frame svg:x="2cm" svg:y="2cm" svg:width="20cm" svg:height="3cm">'
+        '<draw:page draw:name="one" draw:master-page-name="M"><draw:frame svg:x="2cm" svg:y="2cm" svg:width="20cm" svg:height="3cm">'  # noqa: E501
         "<draw:text-box><text:p>Quarterly figures</text:p></draw:text-box></draw:frame>"
         '<draw:ellipse draw:style-name="G" svg:x="4cm" svg:y="6cm" svg:width="8cm" svg:height="5cm"/></draw:page>'
     )
@@ -112,7 +112,7 @@ def page() -> str:
         ".a{width:300px;height:90px;background:linear-gradient(90deg,#c00,#00c);border-radius:20px;opacity:.7}"
         "</style><h1>Newsletter</h1><div class=a></div>"
         f"{lines}<table>{cells}</table>"
-        '<svg width=300 height=80><circle cx=40 cy=40 r=36 fill=green fill-opacity=.5 /><path d="M80 70L140 10L200 70Z" '
+        '<svg width=300 height=80><circle cx=40 cy=40 r=36 fill=green fill-opacity=.5 /><path d="M80 70L140 10L200 70Z" '  # noqa: E501
         'fill=none stroke=red stroke-width=8 /></svg><div style="break-before:page"><h2>Second page</h2></div></html>'
     )
 
