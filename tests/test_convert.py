@@ -421,9 +421,7 @@ async def test_a_fault_of_our_own_is_an_error_in_the_log(tmp_path: Path, caplog:
     task = Task(source="", output="", media=Media.named(A4_MEDIA))
     conversion = _Conversion(tmp_path / "document", tmp_path, task, 30.0, None)
     with pytest.raises(PermanentFailure, match="could not be converted"):
-        await conversion._run(
-            [str(Path(sys.executable).resolve()), "-I", "-S", "-c", "import nothing_like_it"], python.readable("html")
-        )
+        await conversion._run([*python.command("html")[:3], "-c", "import nothing_like_it"], python.readable("html"))
     with pytest.raises(PermanentFailure, match="damaged"):
         await conversion._run(["perl", "-e", 'print STDERR "no\n\033[2J"; exit 1'], ())
     assert [(record.levelno, record.args) for record in caplog.records if record.name == "printerbridge.convert"] == [
