@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from PIL import Image
 
+from mailstore.abilities import UNKNOWN, Abilities
 from mailstore.directory.records import Body, Language
 from mailstore.documents import Survey, Surveyor
 from mailstore.failure import PermanentFailure
@@ -178,3 +179,34 @@ async def test_a_printer_of_plain_text_gets_what_was_promised_or_the_sender_is_t
         "outlook alone 5.6.1",
         "alma alone 5.6.1",
     }
+
+
+@pytest.mark.parametrize(
+    ("language", "abilities", "trust", "says"),
+    [
+        (
+            Language.TEXT,
+            UNKNOWN,
+            "insider",
+            "cannot be made into anything that this printer understands; send it as text",
+        ),
+        (Language.PDF, Abilities(office=False), "insider", "no program for Office documents; send it as PDF"),
+        (Language.PDF, Abilities(safe=False), "stranger", "not opened here for senders that are not proved"),
+    ],
+)
+async def test_what_was_taken_and_cannot_be_printed_any_more_ends_in_the_words_of_the_door(
+    store: Store, spool: Spool, language: Language, abilities: Abilities, trust: str, says: str
+) -> None:
+    """The printer's entry or the machine was changed while the mail waited."""
+    mail = letters.message(letters.multipart("mixed", letters.attached(b"{\\rtf1 x}", "application/rtf", "a.rtf")))
+    selected(survey(mail), speaks(Language.PDF), trust)
+    with pytest.raises(PermanentFailure, match=says) as door:
+        selected(survey(mail), speaks(language), trust, abilities)
+    job = await accepted(store, mail, trust)
+    spool.can(abilities)
+    with pytest.raises(PermanentFailure, match=says) as bridge:
+        await spool.prepare(job, speaks(language), yes)
+    assert (bridge.value.status, bridge.value.reason) == (door.value.status, door.value.reason)
+    (record,) = await store.documents(job.id)
+    assert record.fate is Fate.FAILED
+    assert says in record.detail
