@@ -293,7 +293,7 @@ HOUSE: Final = (
         file="mailstore/ticket_words.py",
         text="if 0 < printer.max_copies < ticket.copies:",
         instead="if False:",
-        test="tests/test_ticket_words.py::test_what_a_printer_allows",
+        test="tests/test_ticket_asked.py::test_what_a_printer_allows",
     ),
     Defence(
         name="addresses are given away by few",
@@ -315,8 +315,8 @@ HOUSE: Final = (
         name="long words are not repeated",
         why="A word in an address that nobody knows may be a token that lost a letter; refusals are logged.",
         file="mailstore/ticket_words.py",
-        text="if len(unknown[0]) <= _SHOWN",
-        instead="if unknown[0]",
+        text="quoted = ascii(word) if len(word) <= _SHOWN else",
+        instead="return ascii(word) if word else",
         test="tests/test_options.py::test_anything_else_is_refused_with_a_list_of_what_there_is",
     ),
     Defence(

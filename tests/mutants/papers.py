@@ -67,7 +67,7 @@ PAPERS: Final = (
         name="of confidential printers no page is shown",
         why="What was drawn before the printer's entry said so would still be seen.",
         file="appliance/job_file.py",
-        text="return () if printer and printer.confidential else await store.thumbnails(job.id)",
+        text="return () if printer is None or printer.confidential else await store.thumbnails(job.id)",
         instead="return await store.thumbnails(job.id)",
         test="tests/test_web_jobs.py::test_pages_of_a_printer_that_became_confidential_are_not_shown",
     ),
