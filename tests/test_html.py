@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from printerbridge import sandbox
-from printerbridge.converters import python
+from printerbridge.converters import python, text
 from printerbridge.converters.contract import Media, Task
 from printerbridge.converters.html import HTML
 from printerbridge.programs import html
@@ -315,3 +315,11 @@ async def test_a_picture_of_too_many_pixels_is_not_opened(tmp_path: Path) -> Non
 async def test_a_letter_larger_than_any_is_refused(tmp_path: Path) -> None:
     finished, _ = await _draw(tmp_path, b" " * (html.MAX_LETTER + 1))
     assert (finished.returncode, finished.stderr) == (1, b"too large\n")
+
+
+async def test_no_font_of_a_letters_own_is_read_whatever_it_calls_itself(tmp_path: Path) -> None:
+    font = base64.b64encode(text.font().read_bytes()).decode()
+    face = f"@font-face {{ font-family: own; src: url('data:text/css;base64,{font}') }}"
+    letter = "<!doctype html><style>{} p {{ font-family: own, sans-serif }}</style><p>What fonts are is code."
+    (one,), (other,) = [await _pages(tmp_path, letter.format(style)) for style in (face, "")]
+    assert one.tobytes() == other.tobytes()

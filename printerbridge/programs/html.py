@@ -147,6 +147,8 @@ def prepare(packages: str) -> None:
     gc.freeze()
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses twice as many
     weasyprint.document.LOGGER.disabled = True
+    # A font may call itself a style sheet; and what reads fonts has had holes.
+    weasyprint.document.FontConfiguration.add_font_face = lambda *_: None
     sys.setrecursionlimit(_RECURSION)
 
 
