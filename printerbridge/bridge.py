@@ -90,7 +90,10 @@ class Bridge:
         level = await sandbox.level(self._folder)
         able = Abilities(level=level.value, safe=level.safe, risky=self._risky, office=office.available())
         self._spool.can(able)
-        await self._store.set_abilities(able)
+        try:
+            await self._store.set_abilities(able)
+        except TransientFailure as failure:  # the disk is full, and printing makes room
+            log.warning("what this bridge can open is not told to those who take mail: %s", failure.text)
         self._watching = [
             asyncio.create_task(self._spool.previews.run(), name="previews"),
             asyncio.create_task(self._listen(), name="doorbell"),

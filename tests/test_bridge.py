@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from mailstore.directory.records import Language, WhenUncertain
+from mailstore.failure import TransientFailure
 from mailstore.job import DeliveryProof, JobState
 from mailstore.store.papers import Fate
 from printerbridge.virtual import VirtualPrinter
@@ -61,6 +62,19 @@ async def test_what_the_printer_says_is_in_the_trace(shop: Printshop) -> None:
     assert "OffendingCommand: shwo" in trace
     assert "\x1b" not in trace
     assert len(trace) < 1000
+
+
+async def test_a_bridge_that_cannot_tell_what_it_can_prints(shop: Printshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk must not keep it from printing, which makes room."""
+
+    async def full(abilities: object) -> None:
+        raise TransientFailure("4.3.1", "the disk is full")
+
+    monkeypatch.setattr(shop.drains, "set_abilities", full)
+    async with sink() as printer, shop.bridge():
+        await shop.printer("phaser", printer.uri)
+        await shop.ended(await shop.submit("phaser", message(POSTSCRIPT)))
+        assert printer.jobs == [POSTSCRIPT]
 
 
 async def test_jobs_that_waited_are_found_without_a_ring(shop: Printshop) -> None:
