@@ -231,7 +231,8 @@ async def with_documents(house: WebHouse) -> int:
     assert lease is not None
     assert await store.sending(lease, number, 0)
     await store.documents_printed(number)
-    reasons, detail = ["job-completed-with-errors"], "document 4: the PDF is encrypted"
+    reasons = ["job-completed-with-errors"]
+    detail = "sent 1 octet in 1 ms, proof: none; not printed: document 4: the PDF is encrypted"
     none = DeliveryProof.NONE
     assert await store.end(lease, number, Event.COMPLETE, reasons=reasons, proof=none, pages=13, detail=detail)
     await store.release(lease)
