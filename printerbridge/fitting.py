@@ -161,6 +161,8 @@ class Fitting:
             keep_pdf=keep,
             slots=self._house.slots,
         )
+        if made.route and made.language in _WITHOUT_UEL:
+            await asyncio.to_thread(_refuse_uel, made.path)
         if made.route and made.language is Language.PCLXL and self._printer.pjl:
             made = await self._bared(made)
         if made.route:
@@ -257,6 +259,7 @@ class Fitting:
 
 
 _FORMATS = frozenset(each.value for each in DocumentFormat if each is not DocumentFormat.OCTETS)
+_WITHOUT_UEL = frozenset(Language) - {Language.PCLXL}  # which Ghostscript puts between UELs
 _KINDS = ("image", "text", "audio", "video")
 
 
@@ -276,6 +279,11 @@ def _pass_file(source: Path, target: Path, passing: firewall.Filter | firewall.U
         octets += writer.write(passing.close())
     source.unlink()
     return octets
+
+
+def _refuse_uel(path: Path) -> None:
+    with path.open("rb") as reader:
+        firewall.refuse_uel(iter(lambda: reader.read(BLOCK), b""))
 
 
 def _read_head(path: Path) -> bytes:

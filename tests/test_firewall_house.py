@@ -120,6 +120,14 @@ async def test_nothing_of_a_strangers_attack_reaches_a_printer(
     assert foreign(got) == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("trust", [Raw.STRANGER, Raw.VERIFIED])
+async def test_a_picture_that_is_drawn_anew_brings_no_pjl(store: Store, spool: Spool, trust: Raw) -> None:
+    """Ghostscript writes a picture's octets into a PDF as they are, if the program says so."""
+    (attack,) = (one for one in ATTACKS if one.name == "hidden-in-picture.ps")
+    assert await printed(store, spool, mail(attack), trust, Language.PDF) == b""
+
+
 @pytest.mark.parametrize("trust", [Raw.VERIFIED, Raw.INSIDER])
 async def test_nothing_of_an_attack_is_left_where_it_is_filtered(store: Store, spool: Spool, trust: Raw) -> None:
     reached = {}

@@ -5,14 +5,15 @@ PJL is therefore never copied but read, and said anew from an allow list; what i
 is looked through for what outlives the job.  PostScript and PDF are programs: they pass whole, or not at all.
 
 `Filter` is the firewall for one document, `Unwrapper` takes the PJL off one that is drawn anew, `PlainText` is for
-printers that print text as it comes, `tell` the sentence for the job's trace.
+printers that print text as it comes, `refuse_uel` for what was drawn, `tell` the sentence for the job's trace.
 
 Security: everything here reads strangers' octets, in pieces as they come, and keeps a few kilobytes at most.
 """
 
 from printerbridge.firewall.commands import COMMANDS, tell
 from printerbridge.firewall.filter import Filter
+from printerbridge.firewall.sections import refuse_uel
 from printerbridge.firewall.text import PlainText, plain_text
 from printerbridge.firewall.unwrapper import Unwrapper
 
-__all__ = ["COMMANDS", "Filter", "PlainText", "Unwrapper", "plain_text", "tell"]
+__all__ = ["COMMANDS", "Filter", "PlainText", "Unwrapper", "plain_text", "refuse_uel", "tell"]

@@ -13,7 +13,7 @@ stream of nothing else cannot busy the bridge.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from typing import Final
 
@@ -39,6 +39,18 @@ _PJL: Final = b"@PJL"
 def refused(text: str) -> PermanentFailure:
     """The firewall's answer to a document that may not pass; `text` ends with what to do."""
     return PermanentFailure("5.7.1", text, reason="document-security-error")
+
+
+def refuse_uel(pieces: Iterable[bytes]) -> None:
+    """For what was drawn anew in a language that has no UEL.  Raises `PermanentFailure`.
+
+    Who draws may keep octets of the document as they are: those of pictures, and of texts that are not shown.
+    """
+    tail = b""
+    for piece in pieces:
+        if SPELLINGS.search(piece) or SPELLINGS.search(tail + piece[:SPELLED]):
+            raise refused("what was drawn of it holds a UEL, with which commands for printers begin; send a scan of it")
+        tail = (tail + piece[-SPELLED:])[-SPELLED:]
 
 
 class Exit(Enum):

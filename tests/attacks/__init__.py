@@ -88,6 +88,7 @@ _TABLE: tuple[tuple[str, F, str, tuple[bytes, ...]], ...] = (
     ("hidden-behind-form-feed.prn", _PCL, "PJL behind form feeds", _HIDDEN),
     ("hidden-behind-return.prn", _PS, "PJL whose lines end with CR alone, behind a comment", _HIDDEN),
     ("hidden-behind-comment.prn", _PCL, "PJL behind ENTER LANGUAGE with a comment", _HIDDEN),
+    ("hidden-in-picture.ps", _PS, "PJL in the octets of a picture that is drawn", (rb"\x1b%-12345X@PJL FSDELETE",)),
     ("hidden-text-behind-pdf.pdf", _PDF, "a text behind a PDF", _HIDDEN),
     ("hidden-postscript-in-pcl.prn", _PCL, "PostScript that is said to be PCL", (rb"attack-guess",)),
     ("ps-startjob.ps", _PS, "changes the interpreter for all jobs that follow", (rb"startjob", rb"attackjob")),
