@@ -293,7 +293,6 @@ def test_pcl_xl_that_is_not_certain_is_refused(page: bytes) -> None:
 def test_one_document_is_unwrapped(stream: bytes, alone: bytes) -> None:
     one = Unwrapper()
     assert one.feed(stream) + one.close() == alone
-    assert one.settings == ({"DUPLEX": "ON"} if b"DUPLEX" in stream else {})
 
 
 @pytest.mark.parametrize("stream", [wrapped() + wrapped(), PAGE + UEL + b"text", UEL + b"@PJL EOJ\r\n"])

@@ -124,7 +124,7 @@ async def test_nothing_of_a_strangers_attack_reaches_a_printer(
 @pytest.mark.parametrize("trust", [Raw.STRANGER, Raw.VERIFIED])
 async def test_a_picture_that_is_drawn_anew_brings_no_pjl(store: Store, spool: Spool, trust: Raw) -> None:
     """Ghostscript writes a picture's octets into a PDF as they are, if the program says so."""
-    (attack,) = (one for one in ATTACKS if one.name == "hidden-in-picture.ps")
+    (attack,) = (one for one in ATTACKS if one.name == "ps-picture.ps")
     assert await printed(store, spool, mail(attack), trust, Language.PDF) == b""
 
 

@@ -3,9 +3,8 @@
 What Windows writes to a file (`.prn`) is PJL, one document in PostScript or another language, and PJL again, often with
 Ctrl-D at both ends.  The converters want the document alone.
 
-Security: of the PJL only the allow list's settings are read (`printerbridge.firewall.commands`), and nothing is said
-again.  A second document behind a UEL is refused: which of two is shown must not depend on who looks.  What is kept is
-a line, and a run of Ctrl-D of at most `_ENDS` octets.
+Security: nothing of the PJL is said again.  A second document behind a UEL is refused: which of two is shown must not
+depend on who looks.  What is kept is a line, and a run of Ctrl-D of at most `_ENDS` octets.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-from printerbridge.firewall.commands import Command, Dropped, Setting
+from printerbridge.firewall.commands import Command, Dropped
 from printerbridge.firewall.sections import BLANK, Exit, Sections, refused
 
 _ENDS: Final = 64
@@ -22,12 +21,11 @@ _ENDS: Final = 64
 class Unwrapper:
     """Feed it the whole stream; `close` gives the rest.  Both raise `PermanentFailure` for more than one document.
 
-    Attributes: `dropped`, commands by name; `settings`, the harmless ones that stood before the document.
+    `dropped`: commands by name.
     """
 
     def __init__(self) -> None:
         self.dropped: Counter[str] = Counter()
-        self.settings: dict[str, str] = {}
         self._sections = Sections()
         self._begun = self._ended = False
         self._held = bytearray()  # Ctrl-D that may be the last
@@ -47,8 +45,6 @@ class Unwrapper:
                 return self._document(event)
             case Exit():
                 return self._end()
-            case Setting() if not self._begun:
-                self.settings[event.name] = event.value
             case Dropped():
                 self.dropped[event.name] += 1
         return b""

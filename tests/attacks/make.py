@@ -105,7 +105,7 @@ def hidden() -> dict[str, bytes]:
         "hidden-behind-form-feed.prn": around(page=PCL_PAGE, language=b"PCL") + b"\x0c\x0b\x0c" + evil,
         "hidden-behind-return.prn": UEL + b"@PJL COMMENT a\r" + evil.replace(b"\r\n", b"\r") + b"\n" + around(),
         "hidden-behind-comment.prn": UEL + b'@PJL ENTER LANGUAGE=PCL ; "\r\n' + evil + around(),
-        "hidden-in-picture.ps": program(
+        "ps-picture.ps": program(
             b"<</CompressPages false/EncodeGrayImages false/AutoFilterGrayImages false>>setdistillerparams\n"
             b"72 72 translate 300 300 scale %d 60 8[%d 0 0 -60 0 60]{<%b>}image"
             % (len(UEL + evil), len(UEL + evil), (UEL + evil).hex().encode())
