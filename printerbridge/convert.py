@@ -363,7 +363,10 @@ _REASONS = (  # what our own programs say; whoever says it falsely makes his own
     (b"more than ", "the document has too many pages; send it in parts", _UNPRINTABLE),
     (b"letter is too large", "the letter is too large; send it in parts", _UNPRINTABLE),
 )
-_OUT_OF_MEMORY = (b"VMerror", b"out of memory", b"Out of memory", b"bad_alloc", b"MemoryError")
+_OUT_OF_MEMORY = (
+    *(b"VMerror", b"out of memory", b"Out of memory", b"bad_alloc", b"MemoryError"),
+    *(b"annot allocate memory", b"failed to allocate"),  # the C library, GLib
+)
 _TRACEBACK = b"Traceback (most recent call last)"  # a program of ours has a fault, or lacks something here
 _STOPPED = {
     -signal.SIGSYS: "could not be converted",  # the sandbox forbids what its converter needs

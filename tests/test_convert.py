@@ -406,6 +406,7 @@ async def test_postscript_reads_no_file(tmp_path: Path) -> None:
         (-signal.SIGSYS, b"", 1 << 30, "5.6.5", "aborted-by-system"),
         (1, b"Traceback (most recent call last):\nOSError: no libpango\n", 1 << 30, "5.6.5", "aborted-by-system"),
         (1, b"Traceback (most recent call last):\nMemoryError\n", 1 << 30, "5.6.5", "aborted-by-system"),
+        (127, b"cannot allocate memory for thread-local data: ABORT\n", 1 << 30, "5.6.5", "aborted-by-system"),
         (1, b"more than 10000 pages\n", 1 << 30, "5.6.1", "document-unprintable-error"),
         (1, b"No space left on device", 1 << 30, "5.6.5", "document-format-error"),  # says the document
     ],
