@@ -248,18 +248,19 @@ def _empty(octets: bytes, format_: DocumentFormat, codec: str) -> bool:
 
 
 class Extractor:
-    """Takes chosen parts out of a message; `shown` are those among `paths` that another one shows.
+    """Takes chosen parts out of a message; of those among `paths` that are `lenient` a damaged one is `damaged`.
 
     `feed` and `close` give pairs of a part's path and some of its decoded octets, in blocks no larger than what was
     fed. They raise `PermanentFailure` ("5.6.0", reason document-format-error) when a chosen part's encoding is
-    broken, and `close` also when a chosen part never came.  Of one that is only shown there is what there is.
+    broken, and `close` also when a chosen part never came.  Of a lenient one there is what there is.
     """
 
     def __init__(
-        self, paths: Collection[str], limits: Limits | None = None, *, shown: Collection[str] = frozenset()
+        self, paths: Collection[str], limits: Limits | None = None, *, lenient: Collection[str] = frozenset()
     ) -> None:
+        self.damaged: dict[str, PermanentFailure] = {}  # why what came of a lenient part is not the whole, by path
         self._waiting = set(paths)
-        self._shown = frozenset(shown)
+        self._lenient = frozenset(lenient)
         self._path = ""
         self._walker = Walker(lambda part: None if part.path in self._waiting else 0, limits)
 
@@ -288,8 +289,10 @@ class Extractor:
             elif isinstance(event, Data):
                 taken.append((self._path, event.octets))
             elif isinstance(event, End) and event.path in self._waiting:
-                if event.defect and event.path not in self._shown:
+                if event.defect and event.path not in self._lenient:
                     raise _damaged(event)
+                if event.defect:
+                    self.damaged[event.path] = _damaged(event)
                 self._waiting.discard(event.path)
         return taken
 

@@ -56,7 +56,7 @@ class Archives:
     async def _opened(self, parts: Sequence[Part], depth: int) -> list[Part]:
         found: list[Part] = []
         for part in parts:
-            if part.format not in CONTAINERS:
+            if part.format not in CONTAINERS or part.failure is not None:
                 found.append(part)
                 continue
             try:

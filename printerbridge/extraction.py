@@ -16,6 +16,7 @@ from tempfile import mkdtemp
 from mailstore.directory.records import Body
 from mailstore.document_format import DocumentFormat
 from mailstore.documents import Document, Extractor, Said, Selection, Surveyor, take
+from mailstore.failure import PermanentFailure
 from mailstore.job import Job
 from mailstore.mime import ACCEPTED
 from mailstore.store.contract import Store
@@ -27,6 +28,7 @@ DOCUMENT_IN_MEMORY = 12 << 20
 ALL_IN_MEMORY = 24 << 20
 _WRITE = 1 << 20  # octets gathered for one visit to the disk's thread
 _AT_ONCE = 8  # messages being taken apart: after a restart a thousand lines begin together, with up to 2 MiB each
+_DAMAGED = "5.6.0"  # with which one damaged document refuses the whole mail, or none can be read
 
 Able = Callable[[DocumentFormat], bool]
 """Whether a document of this format can get to the printer."""
@@ -44,13 +46,19 @@ class Extraction:
     async def parts(self, job: Job, body: Body, able: Able, prepared: Prepared) -> tuple[list[Part], Selection, Said]:
         """The documents in order, what was left out, and what the letter says of how it is to be printed.
 
-        Raises `PermanentFailure` if there is nothing to print or a document is damaged, `TransientFailure`, `OSError`.
+        A document whose encoding is broken says why.  Raises `PermanentFailure` if there is nothing to print,
+        `TransientFailure`, `OSError`.
         """
         async with self._reading:
             if job.octets <= MESSAGE_AT_ONCE:
                 message = b"".join([block async for block in self._store.read(job.id)])
-                selection, said, octets = take(message, body, able, ACCEPTED)
-                return await self._hold(selection, octets, prepared), selection, said
+                try:
+                    selection, said, octets = take(message, body, able, ACCEPTED)
+                except PermanentFailure as failure:
+                    if failure.status != _DAMAGED:
+                        raise
+                else:
+                    return await self._hold(selection, octets, prepared), selection, said
             surveyor = Surveyor(ACCEPTED)
             async for block in self._store.read(job.id):
                 surveyor.feed(block)
@@ -127,7 +135,7 @@ class Extraction:
             takers[path] = Part(selection.documents[0])
             takers[path].path = file
         takers |= {document.path: part for part, document in zip(parts, selection.documents, strict=True)}
-        extractor = Extractor(takers, ACCEPTED, shown=pictures)
+        extractor = Extractor(takers, ACCEPTED, lenient=takers)
         taking = parts[0]
         try:
             async for block in self._store.read(job.id):
@@ -139,6 +147,8 @@ class Extraction:
             await taking.flush()
         finally:
             taking.shut()
+        for part, document in zip(parts, selection.documents, strict=True):
+            part.failure = extractor.damaged.get(document.path)
         return parts
 
     async def _take(

@@ -107,10 +107,11 @@ def test_half_a_document_is_refused() -> None:
 
 def test_of_what_is_only_shown_there_is_what_there_is() -> None:
     message = crlf("Content-Type: image/png\nContent-Transfer-Encoding: base64\n\n") + base64.b64encode(PDF)[:-5]
-    extractor = Extractor(["1"], shown=["1"])
+    extractor = Extractor(["1"], lenient=["1"])
     octets = b"".join(octets for _, octets in (*extractor.feed(message), *extractor.close()))
     assert len(octets) > 9000
     assert PDF.startswith(octets)
+    assert extractor.damaged["1"].text == "part 1 of the message is damaged: its base64 is cut short"
 
 
 def test_an_extraction_ends_early() -> None:
@@ -131,7 +132,7 @@ def in_two_walks(message: bytes, limits: Limits | None) -> tuple[Selection, Said
         raise found.refusal(selection)
     shown = {each.path for document in selection.documents for each in document.shown}
     taken = dict.fromkeys(shown | {document.path for document in selection.documents}, b"")
-    extractor = Extractor(taken, limits, shown=shown)
+    extractor = Extractor(taken, limits, lenient=shown)
     for path, octets in (*extractor.feed(message), *extractor.close()):
         taken[path] += octets
     return selection, found.said, taken

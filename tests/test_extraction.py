@@ -103,3 +103,19 @@ async def test_a_letter_for_a_printer_that_prints_none_is_refused_in_the_same_wo
     monkeypatch.setattr(module, "MESSAGE_AT_ONCE", at_once)
     with pytest.raises(PermanentFailure, match="attach what is to be printed"):
         await taken(store, extraction, message(text("the letter\n")), Body.NEVER)
+
+
+@pytest.mark.parametrize("at_once", [0, 1 << 30], ids=["in two walks", "in one"])
+async def test_of_a_mail_with_a_damaged_document_the_others_print(
+    store: Store, extraction: Extraction, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(module, "MESSAGE_AT_ONCE", at_once)
+    whole = attached(b"%PDF-1.4 " + bytes(9000), "application/pdf", "a.pdf")
+    texts = [attached(each, "text/plain", "a.txt") for each in (b"one", b"two")]
+    mail = message(multipart("mixed", texts[0], whole[:-14] + b"\r\n", texts[1]))
+    one, damaged, two = await taken(store, extraction, mail)
+    assert (octets(one), octets(two)) == (b"one", b"two")
+    assert (one.failure, two.failure) == (None, None)
+    assert damaged.failure is not None
+    assert (damaged.failure.status, damaged.failure.reason) == ("5.6.0", "document-format-error")
+    assert damaged.failure.text == "part 2 of the message is damaged: its base64 is cut short"
