@@ -117,7 +117,8 @@ class Extraction:
 
     async def _hold(self, selection: Selection, octets: dict[str, bytes], prepared: Prepared) -> list[Part]:
         pictures = await self._pictures(selection, prepared)
-        await asyncio.to_thread(lambda: [file.write_bytes(octets[path]) for path, file in pictures.items()])
+        if pictures:  # most letters show none, and a thread costs more than the rest of this
+            await asyncio.to_thread(lambda: [file.write_bytes(octets[path]) for path, file in pictures.items()])
         parts = [_part(document, pictures) for document in selection.documents]
         for part, document in zip(parts, selection.documents, strict=True):
             try:
