@@ -28,7 +28,7 @@ from mailstore.store.contract import Store
 from mailstore.store.papers import DocumentRecord, Fate
 from mailstore.ticket import NO_TICKET
 from mailstore.ticket_words import asked, of_directive
-from printerbridge import banner, leftovers
+from printerbridge import banner, firewall, leftovers
 from printerbridge.archives import Archives
 from printerbridge.extraction import Extraction
 from printerbridge.fitting import Fitting, House
@@ -238,8 +238,10 @@ def _add(prepared: Prepared, documents: Sequence[Ready]) -> None:
 
 
 def _banner(job: Job, printer: Printer) -> Part:
-    plain = Language.TEXT in printer.languages  # which may know ASCII only
-    text = banner.possible_duplicate(job, time.time()).encode("ascii" if plain else "utf-8", "replace")
+    plain = Language.TEXT in printer.languages  # whose text may be commands too
+    text = banner.possible_duplicate(job, time.time()).encode("utf-8", "replace")
+    if plain:
+        text = b"".join(firewall.plain_text([text]))
     part = Part.of_octets(text, DocumentFormat.TEXT, "utf-8", "banner")
     part.ours, part.pages = True, 1
     return part
