@@ -28,7 +28,7 @@ from mailstore.ticket import NO_TICKET, ColorMode, Ticket
 from printerbridge import convert, firewall, ticket
 from printerbridge.extraction import Extraction
 from printerbridge.part import Part
-from printerbridge.pjl import brings_pjl
+from printerbridge.pjl import UEL, brings_pjl
 from printerbridge.ready import BLOCK, Prepared, Ready, Shown
 from printerbridge.route import route, spoken
 from printerbridge.slots import Slots
@@ -163,7 +163,7 @@ class Fitting:
         )
         if made.route and made.language in _WITHOUT_UEL:
             await asyncio.to_thread(_refuse_uel, made.path)
-        if made.route and made.language is Language.PCLXL and self._printer.pjl:
+        if made.route and made.language is Language.PCLXL:
             made = await self._bared(made)
         if made.route:
             prepared.routes.append(f"{part}: {' '.join(made.route)}")
@@ -181,9 +181,13 @@ class Fitting:
         )
 
     async def _bared(self, made: convert.Converted) -> convert.Converted:
-        """Without the PJL that Ghostscript puts around its PCL XL: ours says more, and says it once."""
+        """Without the PJL that Ghostscript puts around its PCL XL: ours says more, and says it once.
+
+        A printer that is not known to speak PJL would take PCL XL for text: it is told the language and no more.
+        """
         bare = made.path.with_name(f"{made.path.name}-bare")
-        await asyncio.to_thread(_pass_file, made.path, bare, firewall.Unwrapper())
+        around = (b"", b"") if self._printer.pjl else (_ENTER_PCLXL, UEL)
+        await asyncio.to_thread(_pass_file, made.path, bare, firewall.Unwrapper(), *around)
         return replace(made, path=bare)
 
     def _record(self, part: Part, pages: int, detail: str) -> None:
@@ -259,6 +263,7 @@ class Fitting:
 
 
 _FORMATS = frozenset(each.value for each in DocumentFormat if each is not DocumentFormat.OCTETS)
+_ENTER_PCLXL = UEL + b"@PJL ENTER LANGUAGE = PCLXL\r\n"
 _WITHOUT_UEL = frozenset(Language) - {Language.PCLXL}  # which Ghostscript puts between UELs
 _KINDS = ("image", "text", "audio", "video")
 
@@ -270,13 +275,18 @@ def _mislabelled(part: Part) -> bool:
     return part.declared != part.format.value and (part.declared in _FORMATS or other_kind)
 
 
-def _pass_file(source: Path, target: Path, passing: firewall.Filter | firewall.Unwrapper) -> int:
-    """Octets of `target`.  Of `source` nothing is left: the disk need not hold both while the printer prints."""
-    octets = 0
+def _pass_file(
+    source: Path, target: Path, passing: firewall.Filter | firewall.Unwrapper, before: bytes = b"", behind: bytes = b""
+) -> int:
+    """Octets of `target`, which has ours `before` and `behind` what came through.
+
+    Of `source` nothing is left: the disk need not hold both while the printer prints.
+    """
     with source.open("rb") as reader, target.open("xb") as writer:
+        octets = writer.write(before)
         while block := reader.read(BLOCK):
             octets += writer.write(passing.feed(block))
-        octets += writer.write(passing.close())
+        octets += writer.write(passing.close() + behind)
     source.unlink()
     return octets
 

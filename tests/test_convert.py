@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import itertools
 import logging
 import signal
@@ -23,7 +24,7 @@ from printerbridge.converters import CONVERTERS, python
 from printerbridge.converters.contract import Converter, Media, Task
 from printerbridge.route import route
 from printerbridge.slots import Slots
-from tests import documents
+from tests import documents, levels
 
 pytestmark = pytest.mark.slow  # foreign programs
 
@@ -465,8 +466,19 @@ async def test_the_slots_bound_what_runs_at_once(tmp_path: Path) -> None:
     assert (await waiting).pages == 1
 
 
-async def test_all_converters_work_without_namespaces_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sandbox, "_level", sandbox.Level.RLIMITS)
+@pytest.mark.parametrize("level", [sandbox.Level.LANDLOCK, sandbox.Level.RLIMITS])
+async def test_all_converters_work_without_namespaces_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: sandbox.Level
+) -> None:
+    if not levels.has(level):
+        pytest.skip("this kernel has no Landlock")
+    monkeypatch.setattr(sandbox, "_level", level)
+    picture = io.BytesIO()
+    Image.new("L", (600, 400), 0).save(picture, "PNG")
+    drawn = await _convert(tmp_path, picture.getvalue(), DocumentFormat.PNG, Language.PWG)
+    raster = await _convert(tmp_path, drawn.path.read_bytes(), DocumentFormat.PWG, Language.PDF)
+    assert (drawn.pages, raster.pages) == (1, 1)
+    assert documents.ink(documents.pages_of(raster.path)[0]) > 0.1
     pcl = await _convert(tmp_path, documents.TEXT.encode(), TEXT, Language.PCL)
     assert (pcl.pages, len(pcl.route)) == (1, 3)
     again = await _convert(tmp_path, documents.postscript(2), PS, Language.POSTSCRIPT, as_is=False)

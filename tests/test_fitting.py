@@ -210,6 +210,13 @@ async def test_a_page_description_that_we_made_has_our_pjl_once(store: Store, sp
     assert (got.count(b"ENTER LANGUAGE"), got.count(b") HP-PCL XL")) == (1, 1)
     assert got.count(UEL) == 2  # before the document and behind it
     await spool.discard(ready)
+    ready = await fit(store, spool, message(PDF), speaks(Language.PCLXL))
+    (alone,) = ready.documents
+    octets = b"".join(alone.blocks())
+    assert octets.startswith(UEL + b"@PJL ENTER LANGUAGE = PCLXL\r\n) HP-PCL XL;")
+    assert octets.endswith(UEL)
+    assert (octets.count(UEL), octets.count(b"@PJL"), alone.octets) == (2, 1, len(octets))
+    await spool.discard(ready)
 
 
 @pytest.mark.slow

@@ -314,7 +314,7 @@ async def test_a_picture_of_too_many_pixels_is_not_opened(tmp_path: Path) -> Non
 
 async def test_a_letter_larger_than_any_is_refused(tmp_path: Path) -> None:
     finished, _ = await _draw(tmp_path, b" " * (html.MAX_LETTER + 1))
-    assert (finished.returncode, finished.stderr) == (1, b"too large\n")
+    assert (finished.returncode, finished.stderr) == (1, b"the letter is too large\n")
 
 
 async def test_no_font_of_a_letters_own_is_read_whatever_it_calls_itself(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import sysconfig
 from functools import cache
 from pathlib import Path
 
-import printerbridge
 from printerbridge import programs
 
 
@@ -16,33 +15,20 @@ def command(program: str, *arguments: str, packages: bool = False) -> list[str]:
     """`program` (like "pictures") with `arguments`.
 
     It runs isolated: no environment, no site-packages, no byte code written.  With `packages` its first argument is the
-    folders that hold the installed packages, separated as in PATH; it adds them to `sys.path` itself.  Of ours it can
-    then import `printerbridge.programs.paper`, which writes pictures as PDF.
+    folders that hold the installed packages, separated as in PATH; it adds them to `sys.path` itself.
     """
-    where = [os.pathsep.join(map(str, (*_packages(), _root())))] if packages else []
+    where = [os.pathsep.join(map(str, _packages()))] if packages else []
     return [str(_interpreter()), "-I", "-S", "-B", str(_script(program)), *where, *arguments]
 
 
 def readable(program: str, packages: bool = False) -> tuple[Path, ...]:
     """What `command` needs besides the system's files."""
-    return (Path(sys.base_prefix).resolve(), _script(program), *((*_ours(), *_packages()) if packages else ()))
+    return (Path(sys.base_prefix).resolve(), _script(program), *((_script("paper"), *_packages()) if packages else ()))
 
 
 @cache
 def _script(program: str) -> Path:
     return Path(programs.__file__).resolve().with_name(f"{program}.py")
-
-
-@cache
-def _root() -> Path:
-    return Path(printerbridge.__file__).resolve().parents[1]
-
-
-@cache
-def _ours() -> tuple[Path, ...]:
-    """What makes `printerbridge.programs.paper` importable, and nothing else of ours."""
-    modules = (printerbridge.__file__, programs.__file__)
-    return (*(Path(module).resolve() for module in modules), _script("paper"))
 
 
 @cache

@@ -14,6 +14,7 @@ has read through to its end.  Of metadata only numbers are taken, and an ICC pro
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import struct
 import sys
@@ -24,6 +25,14 @@ from pathlib import Path
 
 if __name__ == "__main__":
     sys.path.extend(sys.argv.pop(1).split(os.pathsep))
+    # Not found by its package: whoever is confined may not list the folders that it is in.
+    _paper = importlib.util.spec_from_file_location(
+        "printerbridge.programs.paper", Path(__file__).with_name("paper.py")
+    )
+    assert _paper is not None
+    assert _paper.loader is not None
+    sys.modules[_paper.name] = importlib.util.module_from_spec(_paper)
+    _paper.loader.exec_module(sys.modules[_paper.name])
 
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 

@@ -10,6 +10,7 @@ One row is held at a time.  A row that runs over its end is an error, as is a pa
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import struct
 import sys
@@ -20,6 +21,14 @@ from typing import BinaryIO
 
 if __name__ == "__main__":
     sys.path.extend(sys.argv.pop(1).split(os.pathsep))
+    # Not found by its package: whoever is confined may not list the folders that it is in.
+    _paper = importlib.util.spec_from_file_location(
+        "printerbridge.programs.paper", Path(__file__).with_name("paper.py")
+    )
+    assert _paper is not None
+    assert _paper.loader is not None
+    sys.modules[_paper.name] = importlib.util.module_from_spec(_paper)
+    _paper.loader.exec_module(sys.modules[_paper.name])
 
 from printerbridge.programs.paper import Paper, Place, Samples
 
