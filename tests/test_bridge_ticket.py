@@ -82,7 +82,7 @@ async def test_sides_of_postscript_come_before_it(shop: Printshop, tmp_path: Pat
 
 
 async def test_pjl_asks_for_sides_where_the_printer_speaks_it(shop: Printshop, tmp_path: Path) -> None:
-    async with sink() as printer, shop.bridge():
+    async with sink(laser) as printer, shop.bridge():
         await shop.printer("phaser", printer.uri, Language.TEXT, pjl=True)
         (job,) = await shop.ended(await shop.submit("phaser", TEXT, options="+duplex+copies=2"))
         assert "could not" not in await shop.trace(job.id)
