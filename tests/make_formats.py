@@ -7,6 +7,7 @@ from mailstore.directory.records import Language, Printer
 from mailstore.document_format import DocumentFormat
 from mailstore.passage import CONTAINERS, Treatment, treatment
 from printerbridge.route import route, spoken
+from tests.test_corpus import cells
 
 HEAD = "<!-- Written by `python -m tests.make_reference` from the code: change it there. -->\n"
 NAMES = {
@@ -19,6 +20,7 @@ NAMES = {
     Language.TEXT: "plain text",
 }
 REFUSED = "\N{EN DASH}"
+COMPARED = {(item.format, language) for item, language in cells()}
 TRUSTS = ("insider", "verified", "stranger")
 
 
@@ -29,8 +31,8 @@ def page() -> str:
         "What becomes of a document, by its format and the language of the printer.  *Passes*: an insider's goes as",
         "it came.  *Filtered*: it is looked through by the [print firewall](../firewall.md), for the senders that are",
         "named.  *Drawn*: it is made anew, for everybody else and where nothing else is said.  A dash: it is refused.",
-        "What is drawn is compared by pixels with its source in `tests/test_corpus.py`; of PCL XL, which nothing free",
-        "draws, the pages are counted.\n",
+        "**Bold** is what `tests/test_corpus.py` draws in that very language and compares with its source, page by page:",
+        "by pixels, and in PCL XL, which nothing free draws, by the number of pages.\n",
         "| format | " + " | ".join(NAMES.values()) + " |",
         "|---|" + "---|" * len(NAMES),
         *(f"| `{source.value}`{_marks(source)} | {' | '.join(_cells(source))} |" for source in _formats()),
@@ -89,7 +91,7 @@ def _cells(source: DocumentFormat) -> list[str]:
 def _cell(source: DocumentFormat, language: Language) -> str:
     told = _passes(source, language) if spoken(source, [language]) else []
     if _way(source, language):
-        told.append("drawn")
+        told.append("**drawn**" if (source, language) in COMPARED else "drawn")
     return "; ".join(told) or REFUSED
 
 
