@@ -113,7 +113,7 @@ async def convert(
         work = Path(mkdtemp(prefix="convert-", dir=folder))
         try:
             conversion = _Conversion(document, work, task, timeout, memory)
-            return await conversion.go(source, languages, way, counted=counted, keep_pdf=keep_pdf)
+            return await conversion.go(source, languages, way, keep_pdf=keep_pdf)
         finally:
             await asyncio.to_thread(leftovers.discard, work)
 
@@ -181,7 +181,7 @@ class _Conversion:
         self._repaired = False
 
     async def go(
-        self, source: DocumentFormat, languages: Sequence[Language], way: Route, *, counted: bool, keep_pdf: bool
+        self, source: DocumentFormat, languages: Sequence[Language], way: Route, *, keep_pdf: bool
     ) -> Converted:
         pages = await self._pages_of_pdf() if source is DocumentFormat.PDF else 0
         language = way[-1].language if way else spoken(source, languages)
@@ -190,11 +190,11 @@ class _Conversion:
         for number, converter in enumerate(way, 1):
             before = self._here
             told = await self._step(converter, f"step-{number}")
-            pages = told if told and (not pages or converter is arrange.ARRANGE) else pages
+            pages = pages or told
             if converter.language is Language.PDF:
                 pdf = self._here
-                if counted and converter.source in _PROGRAMS:
-                    pages = await self._look()
+                # Counted from outside: not every converter tells, and what a program says it may say falsely.
+                pages = pages if converter is cairo.AGAIN and pages else await self._look()
             if number > 1 and before != pdf:
                 with contextlib.suppress(OSError):  # the step may have put something else there
                     (self._work / before).unlink()

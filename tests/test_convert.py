@@ -449,7 +449,7 @@ async def test_what_an_earlier_step_left_may_be_another_things_by_now(tmp_path: 
     assert len(way) == 3
     conversion = _Conversion(document, folder, task, 30.0, None)
     with pytest.raises(PermanentFailure, match="could not be converted"):
-        await conversion.go(TEXT, [Language.POSTSCRIPT], way, counted=False, keep_pdf=True)
+        await conversion.go(TEXT, [Language.POSTSCRIPT], way, keep_pdf=True)
 
 
 async def test_the_slots_bound_what_runs_at_once(tmp_path: Path) -> None:
