@@ -110,6 +110,7 @@ REASONS: dict[str, str] = {
     "job-fetchable": "waiting for the printer to poll its mailbox",
     "job-transforming": "being converted",
     "job-printing": "being sent to the printer",
+    "queued-in-device": "the printer has all of it, and its pages are waited for",
     "printer-stopped": "the printer does not take data",
     "resources-are-not-ready": "the printer is busy or cannot be reached",
     "job-hold-until-specified": "held until somebody releases it",
@@ -118,6 +119,8 @@ REASONS: dict[str, str] = {
     "account-limit-reached": "held, because it would pass a limit of pages",
     "x-delivery-unknown": "the connection was lost while sending; nobody can know what was printed",
     "x-printed-again": "printed again under a banner after an uncertain delivery",
+    "x-resumed": "printed from behind the last page that the printer had confirmed",
+    "job-canceled-after-timeout": "given up, because its time was over",
     "job-completed-successfully": "printed",
     "job-completed-with-warnings": "printed, with a warning",
     "aborted-by-system": "given up",
@@ -187,3 +190,4 @@ class Job:
     capability: int = 0  # the number of the capability that it came by
     waived: bool = False  # somebody released it: limits of pages are not asked again
     client_ip: str = ""  # who delivered it
+    release_code: str = ""  # digits by which whoever knows them releases it, "" for none

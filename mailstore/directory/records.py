@@ -80,7 +80,24 @@ class WhenUncertain(StrEnum):
 
     HOLD = "hold"  # wait until somebody decides
     REPRINT = "reprint"  # print again under a banner that says so
+    RESUME = "resume"  # go on behind the last page that the printer confirmed; hold where it confirmed none
     PRINTED = "printed"  # count it as printed
+
+
+class Hold(StrEnum):
+    """Whether jobs wait at the printer's mailbox until somebody releases them."""
+
+    NONE = "none"
+    ALL = "all"  # by command and on the page
+    CODE = "code"  # by the code that the sender is told, too
+
+
+class Snmp(StrEnum):
+    """In which version of SNMP a printer is asked how it fares."""
+
+    OFF = "off"
+    V1 = "1"  # RFC 1157, which old ones speak too
+    V2C = "2c"  # RFC 1901
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +130,21 @@ class Printer:
     media: tuple[str, ...] = ()  # the paper that it has, PWG self-describing names, the usual one first; (): the site's
     ticket: Ticket = NO_TICKET  # how jobs print that do not say otherwise
     confidential: bool = False  # no pictures of its pages are kept
+    # How it is served at its port, and what is odd about it.
+    half_close: bool = True  # our side is closed behind the document; False: only when the printer closed, or in time
+    end_wait: int = 90  # seconds for its closing, or its word that the job ended, since its last sign of life
+    stall_limit: int = 86400  # seconds without progress after which a job is given up
+    pjl_one_option: bool = False  # its PJL takes one option a line: JOB NAME, and nothing beside it
+    ps_echo: bool = False  # its PostScript writes on the back channel: a mark behind the document is waited for
+    count_pages: bool = True  # pages are counted by SNMP where nothing better tells that a job is out
+    snmp: Snmp = Snmp.V1
+    snmp_community: str = "public"
+    snmp_port: int = 161
+    status_interval: int = 60  # seconds between two looks at how it fares
+    quiet_hours: tuple[str, ...] = ()  # in which it is left alone, see `mailstore.hours`
+    hold: Hold = Hold.NONE
+    hold_expiry: int = 3 * 86400  # seconds after which a job that nobody released is given up
+    expiry: int = 7 * 86400  # the same of one that could not be printed
     location: str = ""
     model: str = ""
     # Network facts, for people and for `doctor`; nothing is sent to these.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from mailstore.directory.records import NO_LIMITS, PrintLimits
+from mailstore.directory.records import NO_LIMITS, Hold, PrintLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +50,7 @@ class Recipient:
     group_limits: PrintLimits = NO_LIMITS  # asked and counted under that name, once for a mail
     capability: int = 0  # the number of the `Capability` that it came by, 0 for none
     waived: bool = False  # no limit of pages holds it: a test page
+    hold: Hold = Hold.NONE  # the job waits until it is released, and has a code where the printer's entry says so
 
 
 class Draft(Protocol):

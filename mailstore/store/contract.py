@@ -16,11 +16,13 @@ from mailstore.store.admission import Accepted, Admission
 from mailstore.store.arriving import Draft as Draft
 from mailstore.store.arriving import Envelope as Envelope
 from mailstore.store.arriving import Recipient as Recipient
+from mailstore.store.following import Following
 from mailstore.store.opening import Role as Role
 from mailstore.store.opening import StoreUnusable as StoreUnusable
 from mailstore.store.outbox import Outbox, Sessions
 from mailstore.store.papers import Papers
 from mailstore.store.splitting import SplitMails
+from mailstore.store.waits import Waits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +120,7 @@ class Maildrop(Protocol):
         """Let go without deleting: jobs that were `processing` are `pending` again.  May be called more than once."""
 
 
-class Store(Admission, SplitMails, Papers, Outbox, Sessions, Protocol):
+class Store(Admission, SplitMails, Papers, Following, Waits, Outbox, Sessions, Protocol):
     """Messages, maildrops, jobs, leases.  Any call may raise `TransientFailure` ("4.3.0") while the disk fails."""
 
     # -- taking in (appliance)
@@ -278,8 +280,11 @@ class Store(Admission, SplitMails, Papers, Outbox, Sessions, Protocol):
         Raises `PermanentFailure` ("5.3.0") for a split mail whose parts have not all come.
         """
 
-    async def decide(self, job_id: int, by: str, *, printed: bool) -> bool:
-        """Of a job in doubt: count it as printed, or print it again under a banner."""
+    async def decide(self, job_id: int, by: str, *, printed: bool, resume: bool = False) -> bool:
+        """Of a job in doubt: count it as printed, or print it again under a banner.
+
+        `resume`: go on behind what the printer confirmed (`Following.progress`); False where it confirmed nothing.
+        """
 
     async def print_again(self, job_id: int, by: str) -> int:
         """A new job of an ended one's octets; returns its number.

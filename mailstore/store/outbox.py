@@ -19,6 +19,7 @@ class Occasion(StrEnum):
     ABORTED = "aborted"
     UNCERTAIN = "uncertain"  # x-delivery-unknown
     HELD = "held"  # account-limit-reached
+    TO_RELEASE = "to-release"  # its printer holds jobs, and its sender may be answered: he is told the code
     STOPPED = "stopped"  # a printer's printer-state-reasons changed, and there are some
     CLEAR = "clear"  # they were there and are gone
 
