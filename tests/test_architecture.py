@@ -52,6 +52,7 @@ PURE = (
     "mailstore/directory/values.py",
     "mailstore/directory/person.py",
     "mailstore/condition.py",
+    "mailstore/hours.py",
     "mailstore/options.py",
     "mailstore/partial.py",
     "mailstore/passage.py",
