@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Most tests wait for servers of their own: as many at once as there are cores, up to four.
 AT_ONCE := -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: run test lint unit interop bench fuzz mutants lock clean help
+.PHONY: run test lint unit interop bench soak matrix fuzz mutants lock clean help
 
 help:
 	@echo "make run      set everything up, print a page of a real PDF, show where it lies and how to see the web page"
@@ -15,6 +15,7 @@ help:
 	@echo "make unit     the fast tests alone; make lint: style and types"
 	@echo "make interop  the tests against foreign servers (CUPS, Postfix, p910nd, socat) and in a container"
 	@echo "make bench    speeds, beside Postfix, munpack and CUPS (BENCH=--quick: in two minutes)"
+	@echo "make soak     an hour of jobs and random faults (SOAK='--seconds 60'); make matrix: what becomes of a job at each fault"
 	@echo "make fuzz     every parser fed by a fuzzer (SECONDS=60 each); make mutants: every defence switched off must be missed"
 	@echo "make lock     pin the dependencies anew"
 	@echo "make clean    remove the environment and what was made"
@@ -44,6 +45,13 @@ interop: $(VENV)/dev
 bench: $(VENV)/dev
 	@.ci/packages interop
 	$(BIN)/python -m tests.benchmarks $(BENCH)
+
+soak: $(VENV)/dev
+	$(BIN)/python -m tests.soak $(SOAK)
+
+matrix: $(VENV)/dev
+	@.ci/packages test
+	$(BIN)/python -m tests.matrix $(MATRIX)
 
 SECONDS ?= 60
 fuzz: $(FUZZ_VENV)/done
