@@ -134,7 +134,7 @@ def _through(octets: int, printers: int, ours: int, theirs: int) -> Run:
     return run
 
 
-def _latency(octets: int) -> Run:
+def latency(octets: int) -> Run:
     async def run(bench: Bench, house: House) -> Round:
         mails = bench.scaled(60 if house.processes else 20)
         # The pause is long enough for a job to end, so that each finds an idle house.
@@ -240,8 +240,8 @@ MEASURES = (
     Measure(name="small-8", title="97 KB jobs to eight printers", run=_through(SMALL_JOB, 8, 1200, 160)),
     Measure(name="large-1", title="10 MB jobs to one printer", run=_through(LARGE_JOB, 1, 40, 16)),
     Measure(name="large-8", title="10 MB jobs to eight printers", run=_through(LARGE_JOB, 8, 40, 16)),
-    Measure(name="idle-2", title="idle, 2 KB job: 250 to first octet", run=_latency(2048), lower=True),
-    Measure(name="idle-97", title="idle, 97 KB job: 250 to first octet", run=_latency(SMALL_JOB), lower=True),
+    Measure(name="idle-2", title="idle, 2 KB job: 250 to first octet", run=latency(2048), lower=True),
+    Measure(name="idle-97", title="idle, 97 KB job: 250 to first octet", run=latency(SMALL_JOB), lower=True),
     Measure(name="accept", title="4 KB mails, each its connection", run=_accept(), rounds=5, needs="smtp-source"),
     Measure(
         name="accept-kept", title="4 KB mails, many a connection", run=_accept("-d"), rounds=5, needs="smtp-source"
