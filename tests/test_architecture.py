@@ -49,6 +49,7 @@ PURE = (
     "mailstore/sniff.py",
     "mailstore/directory/records.py",
     "mailstore/directory/entry.py",
+    "mailstore/directory/serving.py",
     "mailstore/directory/values.py",
     "mailstore/directory/person.py",
     "mailstore/condition.py",

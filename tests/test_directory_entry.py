@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mailstore.directory import serving
 from mailstore.directory.entry import (
     ATTRIBUTES,
     checked,
     from_attributes,
     to_attributes,
 )
-from mailstore.directory.records import Body, Language, Printer, PrintLimits, Raw, WhenUncertain
+from mailstore.directory.records import Body, Hold, Language, Printer, PrintLimits, Raw, Snmp, WhenUncertain
+from mailstore.directory.serving import PERIODS, SERVING, USUAL, read_period, show_period
 from mailstore.directory.values import (
     LIMITS,
     MalformedEntry,
@@ -81,6 +84,18 @@ printers = st.builds(
     ),
     media=st.lists(st.sampled_from(["a4", "A3", "letter", "na_legal_8.5x14in"]), unique=True).map(tuple),
     confidential=st.booleans(),
+    half_close=st.booleans(),
+    pjl_one_option=st.booleans(),
+    ps_echo=st.booleans(),
+    count_pages=st.booleans(),
+    snmp=st.sampled_from(Snmp),
+    snmp_community=st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=255),
+    snmp_port=st.integers(1, 65535),
+    quiet_hours=st.lists(
+        st.sampled_from(["22:00-6:00", "sat-sun 0:00-24:00", "mon 7:30-07:45"]), max_size=3, unique=True
+    ).map(tuple),
+    hold=st.sampled_from(Hold),
+    **{name: st.integers(one.least, one.most) for name, one in PERIODS.items()},
     network_address=st.one_of(st.just(""), st.ip_addresses().map(str)),
     netmask=st.sampled_from(["", "/24", "24", "32"]),
     gateway=st.one_of(st.just(""), st.ip_addresses().map(str)),
@@ -158,6 +173,19 @@ def test_the_service_person_of_rfc_7612_counts_where_ours_are_missing() -> None:
         ("ipNetmaskNumber", b"255.0.255.0"),
         ("printpostGateway", b"192.0.2.256"),
         ("macAddress", b"00:00:5e"),
+        ("printpostHalfClose", b"no"),
+        ("printpostEndWait", b"0"),
+        ("printpostEndWait", b"-1"),
+        ("printpostEndWait", b"3601"),
+        ("printpostStallLimit", b"59"),
+        ("printpostStallLimit", b"never"),
+        ("printpostPJLOneOption", b"1"),
+        ("printpostPSEcho", b""),
+        ("printpostCountPages", b"\xff"),
+        ("printpostStatusInterval", b"9"),
+        ("printpostQuietHours", b"at night"),
+        ("printpostHoldExpiry", b"59"),
+        ("printpostExpiry", b"31536001"),
     ],
 )
 def test_what_can_be_left_out_is_left_out_with_a_complaint(attribute: str, value: bytes) -> None:
@@ -203,11 +231,110 @@ def test_one_unknown_language_among_others_is_left_out() -> None:
         ("printpostConfidential", [b"perhaps"]),
         ("printpostMember", [b"laser", b"two words"]),
         ("printpostMember", [b""]),
+        ("printpostHold", [b"sometimes"]),
+        ("printpostHold", [b""]),
+        ("printpostHold", [b"none", b"all"]),
     ],
 )
 def test_what_makes_a_printer_unsafe_refuses_it(attribute: str, values: list[bytes]) -> None:
     with pytest.raises(MalformedEntry):
         from_attributes({**ENTRY, attribute: values})
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [
+        ("printpostSNMP", b"3"),
+        ("printpostSNMP", b""),
+        ("printpostSNMPCommunity", b"two words"),
+        ("printpostSNMPCommunity", b""),
+        ("printpostSNMPCommunity", b"s\xc3\xa9same"),
+        ("printpostSNMPCommunity", b"x" * 256),
+        ("printpostSNMPPort", b"0"),
+        ("printpostSNMPPort", b"65536"),
+        ("printpostSNMPPort", b"snmp"),
+    ],
+)
+def test_where_snmp_cannot_be_read_it_is_off(attribute: str, value: bytes) -> None:
+    reading = from_attributes({**ENTRY, attribute: [value]})
+    assert reading.printer == replace(PRINTER, snmp=Snmp.OFF)
+    assert [one.partition(":")[0] for one in reading.complaints] == [attribute]
+
+
+def test_the_community_is_in_no_message() -> None:
+    secret = "sesame street"
+    reading = from_attributes({**ENTRY, "printpostSNMPCommunity": [secret.encode()]})
+    with pytest.raises(PermanentFailure) as refusal:
+        checked(replace(PRINTER, snmp_community=secret))
+    for told in (repr(replace(PRINTER, snmp_community=secret)), *reading.complaints, refusal.value.text):
+        assert "sesame" not in told
+    assert replace(PRINTER, snmp_community="a").revision != replace(PRINTER, snmp_community="b").revision
+
+
+@pytest.mark.parametrize("word", ["all", "All", "code", "CODE", "none"])
+def test_jobs_are_held_as_the_entry_says(word: str) -> None:
+    assert from_attributes({**ENTRY, "printpostHold": [word.encode()]}).printer.hold is Hold(word.lower())
+
+
+def test_a_group_is_served_as_its_members_are() -> None:
+    entry = {**ENTRY, "printpostMember": [b"laser"]}
+    assert from_attributes({**entry, "printpostEndWait": [b"7"], "printpostHold": [b"none"]}).printer.end_wait == 90
+    with pytest.raises(MalformedEntry, match="jobs are held at its members"):
+        from_attributes({**entry, "printpostHold": [b"all"]})
+    for name in SERVING:
+        other: dict[str, Any] = {
+            "hold": Hold.ALL,
+            "snmp": Snmp.OFF,
+            "snmp_community": "x",
+            "quiet_hours": ("22:00-06:00",),
+        }
+        changed = other.get(name, not USUAL[name] if isinstance(USUAL[name], bool) else 600)
+        with pytest.raises(PermanentFailure, match=f"is a group: give --{name.replace('_', '-')} to its members"):
+            checked(replace(PRINTER, members=("laser",), **{name: changed}))
+
+
+def test_what_is_as_usual_stands_in_no_entry() -> None:
+    assert not [name for name, said in to_attributes(PRINTER).items() if said and name in serving.ATTRIBUTES]
+    off = to_attributes(replace(PRINTER, half_close=False, count_pages=False, ps_echo=True))
+    assert [off[f"printpost{name}"] for name in ("HalfClose", "CountPages", "PSEcho")] == [
+        ["FALSE"], ["FALSE"], ["TRUE"],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90", 90),
+        (" 90s ", 90),
+        ("90 seconds", 90),
+        ("1 second", 1),
+        ("15m", 900),
+        ("15 min", 900),
+        ("2 Minutes", 120),
+        ("1h", 3600),
+        ("1 hour", 3600),
+    ],
+)
+def test_periods_as_people_write_them(text: str, seconds: int) -> None:
+    assert read_period(text, "end_wait") == seconds
+
+
+def test_a_period_is_shown_in_its_largest_unit() -> None:
+    shown = [show_period(seconds) for seconds in (1, 59, 60, 90, 3600, 5400, 86400, 7 * 86400, 90_000)]
+    assert shown == ["1 second", "59 seconds", "1 minute", "90 seconds", "1 hour", "90 minutes", "1 day", "7 days",
+                     "25 hours"]  # fmt: skip
+
+
+@given(st.sampled_from(list(PERIODS)), st.data())
+def test_a_period_that_is_shown_is_read_again(name: str, data: st.DataObject) -> None:
+    seconds = data.draw(st.integers(PERIODS[name].least, PERIODS[name].most))
+    assert read_period(show_period(seconds), name) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "1.5h", "-1", "0", "2h", "61m", "1 fortnight", "9" * 30, "h", "1 h 5 m"])
+def test_a_period_that_is_none_says_what_to_write(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a wait for the end: give 1 second to 1 hour, like 90s, 15m"):
+        read_period(text, "end_wait")
 
 
 def test_a_group_that_is_also_a_printer_is_neither() -> None:
@@ -382,6 +509,18 @@ def test_networks_in_their_usual_form() -> None:
         {"members": ("laser", "two words")},
         {"members": ("laser",), "uri": "socket://192.0.2.7"},
         {"members": ("laser",), "languages": (Language.PDF,)},
+        {"members": ("laser",), "snmp": Snmp.OFF},
+        {"end_wait": 0},
+        {"stall_limit": 59},
+        {"stall_limit": 30 * 86400 + 1},
+        {"status_interval": 9},
+        {"hold_expiry": 0},
+        {"expiry": 366 * 86400},
+        {"snmp_community": ""},
+        {"snmp_community": "two words"},
+        {"snmp_port": 0},
+        {"snmp_port": 65536},
+        {"quiet_hours": ("22-6",)},
         {"location": "x" * 128},
         {"model": "\r\n"},
     ],

@@ -104,11 +104,11 @@ async def test_killed_in_the_middle_it_comes_back_with_all_that_was_answered(tmp
         assert await running.appliance.printer("phaser360") == PHASER
 
 
-@pytest.mark.parametrize("version", ["printpost-1.ldif", "printpost-2.ldif"])
+@pytest.mark.parametrize("version", ["printpost-1.ldif", "printpost-2.ldif", "printpost-3.ldif"])
 async def test_a_folder_of_an_earlier_schema_learns_the_new_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
-    """What was made before there were groups, limits and raw, or tickets, takes them at the next start."""
+    """What was made before there were groups, tickets, or ways to be served takes them at the next start."""
     old = tmp_path / "schema"
     old.mkdir()
     shutil.copy(Path(openldap.__file__).with_name("printer.ldif"), old)
@@ -123,6 +123,7 @@ async def test_a_folder_of_an_earlier_schema_learns_the_new_one(
             assert connection.add(DN, classes, values)[0]
             with pytest.raises(PermanentFailure, match=r"restart printpost up, or load today's printpost\.ldif"):
                 await running.appliance.replace(PHASER)
+            assert await running.appliance.printer("phaser360") == before
             connection.unbind()
     async with running_directory(tmp_path) as running:
         assert await running.bridge.printer("phaser360") == before

@@ -16,6 +16,7 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
+from mailstore.directory import serving
 from mailstore.directory.records import NO_LIMITS, Body, Language, Printer, PrintLimits, Raw, WhenUncertain
 from mailstore.directory.values import (
     LIMITS,
@@ -84,6 +85,7 @@ ATTRIBUTES = (
     "ipNetmaskNumber",
     "printpostGateway",
     "macAddress",
+    *serving.ATTRIBUTES,
 )
 """What a search asks for."""
 DEFAULT_LANGUAGES = (Language.POSTSCRIPT,)
@@ -137,6 +139,7 @@ def to_attributes(printer: Printer) -> dict[str, list[str]]:
         "ipNetmaskNumber": [printer.netmask] if printer.netmask else [],
         "printpostGateway": [printer.gateway] if printer.gateway else [],
         "macAddress": [printer.hardware_address] if printer.hardware_address else [],
+        **serving.to_attributes(printer),
     }
 
 
@@ -204,7 +207,7 @@ def from_attributes(attributes: Mapping[str, Sequence[bytes]]) -> Reading:
         gateway=source.one("printpostGateway", read_ip, ""),
         hardware_address=source.one("macAddress", read_hardware_address, ""),
     )
-    printer = _with_printing(printer, source)
+    printer = serving.with_serving(_with_printing(printer, source), source)
     return Reading(printer, tuple(source.complaints))
 
 
@@ -248,6 +251,7 @@ def checked(printer: Printer) -> Printer:
         netmask=check(printer.netmask, lambda value: read_netmask(value, network_address)) if printer.netmask else "",
         gateway=check(printer.gateway, read_ip) if printer.gateway else "",
         hardware_address=check(printer.hardware_address, read_hardware_address) if printer.hardware_address else "",
+        **serving.checked_serving(printer),
     )
 
 

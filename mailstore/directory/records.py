@@ -138,7 +138,7 @@ class Printer:
     ps_echo: bool = False  # its PostScript writes on the back channel: a mark behind the document is waited for
     count_pages: bool = True  # pages are counted by SNMP where nothing better tells that a job is out
     snmp: Snmp = Snmp.V1
-    snmp_community: str = "public"
+    snmp_community: str = dataclasses.field(default="public", repr=False)  # a password of a kind: in no log
     snmp_port: int = 161
     status_interval: int = 60  # seconds between two looks at how it fares
     quiet_hours: tuple[str, ...] = ()  # in which it is left alone, see `mailstore.hours`

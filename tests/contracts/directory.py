@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from mailstore.directory.contract import Directory
-from mailstore.directory.records import Body, Language, Printer, PrintLimits, Raw, WhenUncertain
+from mailstore.directory.records import Body, Hold, Language, Printer, PrintLimits, Raw, Snmp, WhenUncertain
 from mailstore.failure import PermanentFailure
 from mailstore.ticket import NO_TICKET, ColorMode, Orientation, Scaling, Sides, Ticket
 
@@ -41,6 +41,20 @@ PHASER = Printer(
     media=("na_letter_8.5x11in", "iso_a4_210x297mm", "iso_a3_297x420mm"),
     ticket=Ticket(copies=2, sides=Sides.LONG_EDGE, media="iso_a4_210x297mm", media_source="tray-2", number_up=2),
     confidential=True,
+    half_close=False,
+    end_wait=300,
+    stall_limit=3600,
+    pjl_one_option=True,
+    ps_echo=True,
+    count_pages=False,
+    snmp=Snmp.V2C,
+    snmp_community="Sesame(uid=*)\\",
+    snmp_port=1161,
+    status_interval=30,
+    quiet_hours=("22:00-06:00", "sat,sun 00:00-24:00"),
+    hold=Hold.CODE,
+    hold_expiry=8 * 3600,
+    expiry=86400,
     network_address="192.0.2.7",
     netmask="255.255.255.0",
     gateway="192.0.2.1",
@@ -240,6 +254,28 @@ class DirectoryContract:
         ):
             await directory.replace(changed)
             assert await directory.printer("phaser360") == changed
+
+    async def test_each_way_to_be_served_survives(self, directory: Directory) -> None:
+        await directory.add(PHASER, None)
+        for changed in (
+            *(replace(PHASER, snmp=snmp) for snmp in Snmp),
+            *(replace(PHASER, hold=hold) for hold in Hold),
+            *(replace(PHASER, when_uncertain=when) for when in WhenUncertain),
+            *(replace(PHASER, half_close=flag, pjl_one_option=flag, ps_echo=not flag) for flag in (True, False)),
+            replace(PHASER, snmp_community="sesame(uid=*)\\"),  # which is another one
+            replace(PHASER, snmp_community="public", quiet_hours=()),
+            replace(PLAIN, name="phaser360", addresses=PHASER.addresses),
+        ):
+            await directory.replace(changed)
+            assert await directory.printer("phaser360") == changed
+
+    async def test_quiet_hours_are_stored_as_they_are_usually_written(self, directory: Directory) -> None:
+        await directory.add(replace(PLAIN, quiet_hours=("sat-sun 0:00-24:00", "7:00-9:00", "07:00-9:00")), None)
+        assert await directory.printer("laser") == replace(PLAIN, quiet_hours=("07:00-09:00", "sat,sun 00:00-24:00"))
+        with pytest.raises(PermanentFailure, match="write it like 22:00-06:00"):
+            await directory.replace(replace(PLAIN, quiet_hours=("always",)))
+        with pytest.raises(PermanentFailure, match="all is a group: give --end-wait, --hold to its members"):
+            await directory.add(replace(GROUP, end_wait=7, hold=Hold.ALL), None)
 
     async def test_paper_is_stored_by_its_self_describing_name(self, directory: Directory) -> None:
         await directory.add(replace(PLAIN, media=("Letter", "a4", "ISO_A4_210x297mm")), None)
