@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.job import DeliveryProof, JobState
+from mailstore.store import releasing
 from mailstore.store.admission import Accepted
 from mailstore.store.admitting import Admission
 from mailstore.store.arriving import Envelope, Recipient
@@ -67,8 +68,11 @@ def accept(
     accepted = []
     for recipient in recipients:
         if (job := made.get(recipient.maildrop)) is None:
-            job = add_job(rows, message_id, recipient, now, reason=recipient.reason)
+            state, reasons, code = releasing.beginning(rows, recipient.hold, recipient.reason)
+            job = add_job(rows, message_id, recipient, now, reason=" ".join(reasons), state=state, code=code)
             add_entry(rows, job, message_id, recipient, sent, store_id)
+            if state is JobState.PENDING_HELD:
+                releasing.tell(rows, job, recipient.maildrop, reasons, now, answerable=envelope.answerable)
             if is_of_printer(recipient.maildrop):
                 made[recipient.maildrop] = job
         accepted.append(job)
@@ -129,7 +133,14 @@ def fill(rows: Rows, recipient: Recipient, octets: int, *, messages: int = 1) ->
 
 
 def add_job(
-    rows: Rows, message_id: int, recipient: Recipient, now: float, *, reason: str, state: JobState = JobState.PENDING
+    rows: Rows,
+    message_id: int,
+    recipient: Recipient,
+    now: float,
+    *,
+    reason: str,
+    state: JobState = JobState.PENDING,
+    code: str = "",
 ) -> Accepted:
     """A job; its entry, the message's count and the maildrop's sums are the caller's."""
     job_id = rows.add(
@@ -144,6 +155,7 @@ def add_job(
         orcpt=storable(recipient.orcpt),
         capability=recipient.capability,
         waived=int(recipient.waived),
+        release_code=code,
     )
     return Accepted(job_id)
 

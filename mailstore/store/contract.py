@@ -186,13 +186,17 @@ class Store(Admission, SplitMails, Papers, Following, Waits, Outbox, Sessions, P
     async def pending(self, printers: Collection[str], limit: int) -> Sequence[Job]:
         """The oldest jobs of these printers in `pending`, by number, those that must still back off included."""
 
-    async def claim(self, lease: Lease, job_id: int, reasons: Sequence[str]) -> bool:
+    # Jobs can be moved to another printer.  Whoever drains one names it as the `printer` of what follows, and then
+    # nothing happens to a job that is another one's by now.
+
+    async def claim(self, lease: Lease, job_id: int, reasons: Sequence[str], *, printer: str = "") -> bool:
         """`pending` to `processing` under the lease, without a sync.  False if the job is no longer pending."""
 
-    async def sending(self, lease: Lease, job_id: int, document: int) -> bool:
+    async def sending(self, lease: Lease, job_id: int, document: int, *, printer: str = "", told: str = "") -> bool:
         """Instant 3: "attempt k, document d", durable before the first octet goes out; from `pending` or `processing`.
 
-        The first document of a connection (0) counts the attempt.  False if the job may not be sent (canceled, held).
+        The first document of a connection (0) counts the attempt.  The trace says "attempt k, `told`", by itself the
+        document's number.  False if the job may not be sent (canceled, held).
         """
 
     async def end(
@@ -205,6 +209,7 @@ class Store(Admission, SplitMails, Papers, Following, Waits, Outbox, Sessions, P
         proof: DeliveryProof,
         pages: int = 0,
         detail: str = "",
+        printer: str = "",
     ) -> bool:
         """Instant 4: COMPLETE, ABORT or CANCEL is durable, and the maildrop entry goes with it."""
 
@@ -217,6 +222,7 @@ class Store(Admission, SplitMails, Papers, Following, Waits, Outbox, Sessions, P
         reasons: Sequence[str],
         next_attempt_at: float = 0.0,
         detail: str = "",
+        printer: str = "",
     ) -> bool:
         """RELEASE, STOP, RESUME, DOUBT, HOLD or REPRINT under the lease.  False if the table has no such arrow.
 

@@ -38,7 +38,7 @@ def _by_hundreds(numbers: Collection[int]) -> Iterator[dict[str, int]]:
 
 _RETRIEVING = Statement(
     sa.update(JOB)
-    .where(_some(JOB.c.id), JOB.c.state == word(JobState.PENDING))
+    .where(_some(JOB.c.id), JOB.c.state == word(JobState.PENDING), JOB.c.printer == given("of"))
     .values(
         state=word(JobState.PROCESSING),
         reasons=word("job-printing"),
@@ -54,15 +54,25 @@ def retrieving(rows: Rows, lease: Lease, job_ids: Collection[int], now: float) -
     """Jobs that go to a POP3 client.  Raises `LeaseLost`."""
     leases.check(rows, lease)
     for some in _by_hundreds(job_ids):
-        rows.change(_RETRIEVING, **some, now=now, which=lease.resource, ours=lease.token)
+        rows.change(_RETRIEVING, **some, now=now, of=_maildrop(lease), which=lease.resource, ours=lease.token)
+
+
+def _maildrop(lease: Lease) -> str:
+    return lease.resource.removeprefix(leases.MAILDROP)
 
 
 _UNTOUCHED = (JobState.PENDING, JobState.PENDING_HELD)
 _FETCHED = Statement(
     # What a client deletes without retrieving counts as taken up first, so `pending` may end here too; and so may a job
     # that was held when the session had begun: RFC 1939 section 6 knows no way back for what is deleted.
+    # What was moved to another maildrop meanwhile is fetched there.
     sa.update(JOB)
-    .where(_some(JOB.c.id), among([*_UNTOUCHED, *sources(Event.COMPLETE)]), leases.OURS)
+    .where(
+        _some(JOB.c.id),
+        among([*_UNTOUCHED, *sources(Event.COMPLETE)]),
+        leases.OURS,
+        JOB.c.printer == given("of"),
+    )
     .values(
         state=word(JobState.COMPLETED),
         reasons=word("job-completed-successfully"),
@@ -70,6 +80,7 @@ _FETCHED = Statement(
         delivery_proof=word(DeliveryProof.FETCHED),
         processing_at=sa.case((among(_UNTOUCHED), given("now")), else_=JOB.c.processing_at),
         completed_at=given("now"),
+        release_code=word(""),
         holder=word(""),
         holder_token=number(0),
     )
@@ -109,12 +120,12 @@ _TELL = Statement(
 def fetched(rows: Rows, lease: Lease, job_ids: Collection[int], now: float) -> Steps[list[int]]:
     """Instant 4 of jobs that a POP3 client took, `AT_ONCE` at a step; returns the messages.  Raises `LeaseLost`."""
     leases.check(rows, lease)
-    printer = lease.resource.removeprefix(leases.MAILDROP)
+    printer = _maildrop(lease)
     reasons, detail = ("job-completed-successfully",), "fetched"
     told = f"{JobState.COMPLETED.value}: {' '.join(reasons)} ({detail})"
     messages: list[int] = []
     for some in _by_hundreds(job_ids):
-        ended = dict[int, int](rows.all(_FETCHED, **some, now=now, which=lease.resource, ours=lease.token))
+        ended = dict[int, int](rows.all(_FETCHED, **some, now=now, of=printer, which=lease.resource, ours=lease.token))
         for done in _by_hundreds(ended):
             rows.change(_TELL, **done, at=now, told=told)
             gone = rows.all(_TAKE_ENTRIES, **done)

@@ -11,6 +11,7 @@ from mailstore.job import Event, JobState, advance
 from mailstore.store import capabilities, counting, tracing
 from mailstore.store.admission import Usage
 from mailstore.store.committer import Committer, Rows, Wanted
+from mailstore.store.leases import ON_PAPER
 from mailstore.store.listing import of_printer
 from mailstore.store.occurring import occurred
 from mailstore.store.outbox import Occasion
@@ -19,7 +20,6 @@ from mailstore.store.schema import JOB, MESSAGE
 from mailstore.store.statement import Statement, given, number, storable, word
 
 LIMIT = "account-limit-reached"
-AGAIN = "x-printed-again"
 
 _PAGES_OF = Statement(
     sa.select(JOB.c.printer, JOB.c.counted, JOB.c.capability, JOB.c.waived, MESSAGE.c.proved)
@@ -84,7 +84,7 @@ def _hold_for_limit(rows: Rows, job_id: int, detail: str, now: float) -> bool:
     if state == JobState.PROCESSING:
         state = advance(JobState.PROCESSING, Event.RELEASE)
     held = advance(JobState(state), Event.HOLD)
-    reasons = [LIMIT, *(reason for reason in before.split() if reason == AGAIN)]  # some of it may be on paper
+    reasons = [LIMIT, *(reason for reason in before.split() if reason in ON_PAPER)]
     rows.change(_HOLD, job_id=job_id, why=" ".join(reasons), sentence=storable(detail))
     rows.change(tracing.ADD, job_id=job_id, at=now, text=storable(f"{held.value}: {' '.join(reasons)} ({detail})"))
     occurred(rows, Occasion.HELD, printer, reasons, detail, now, job_id)

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from mailstore.job import TRANSITIONS, DeliveryProof, Event, JobState, sources
-from mailstore.store import leases, listing, tracing
+from mailstore.store import followed, leases, listing, tracing
 from mailstore.store.committer import Rows, Steps
 from mailstore.store.contract import Lease
 from mailstore.store.listing import among
@@ -36,11 +36,14 @@ def _target(event: Event) -> JobState:
 _WHOLE = JOB.c.reasons != word("job-incoming")
 """Nobody drains a split mail whose parts have not all come, and when it ends they go with it (`parts`)."""
 
+_AT_ITS_PRINTER = sa.or_(given("of", sa.Text) == word(""), JOB.c.printer == given("of", sa.Text))
+"""Whoever holds a device's lease knows the job from a look at its printer's line, from which it may have been moved."""
+
 # -- being drained
 
 _CLAIM = Statement(
     sa.update(JOB)
-    .where(JOB.c.id == given("job_id"), JOB.c.state == word(JobState.PENDING))
+    .where(JOB.c.id == given("job_id"), JOB.c.state == word(JobState.PENDING), _AT_ITS_PRINTER)
     .values(
         state=word(JobState.PROCESSING),
         reasons=given("why"),
@@ -52,7 +55,7 @@ _CLAIM = Statement(
 )
 _SENDING = Statement(
     sa.update(JOB)
-    .where(JOB.c.id == given("job_id"), among([JobState.PENDING, JobState.PROCESSING]), leases.OURS)
+    .where(JOB.c.id == given("job_id"), among([JobState.PENDING, JobState.PROCESSING]), leases.OURS, _AT_ITS_PRINTER)
     .values(
         state=word(JobState.PROCESSING),
         reasons=word("job-printing"),
@@ -68,14 +71,14 @@ _SENDING = Statement(
 )
 
 
-def claim(rows: Rows, lease: Lease, job_id: int, reasons: Sequence[str], now: float) -> bool:
+def claim(rows: Rows, lease: Lease, job_id: int, reasons: Sequence[str], printer: str, now: float) -> bool:
     """Raises `LeaseLost`."""
     leases.check(rows, lease)
     why = " ".join(reasons)
-    return rows.change(_CLAIM, job_id=job_id, why=why, now=now, which=lease.resource, ours=lease.token) == 1
+    return rows.change(_CLAIM, job_id=job_id, why=why, of=printer, now=now, which=lease.resource, ours=lease.token) == 1
 
 
-def sending(rows: Rows, lease: Lease, job_id: int, document: int, now: float) -> bool:
+def sending(rows: Rows, lease: Lease, job_id: int, document: int, printer: str, told: str, now: float) -> bool:
     """Instant 3, the rows.  Raises `LeaseLost`."""
     leases.check(rows, lease)
     found = rows.all(
@@ -83,12 +86,14 @@ def sending(rows: Rows, lease: Lease, job_id: int, document: int, now: float) ->
         job_id=job_id,
         which_document=document,
         counted=int(document == 0),
+        of=printer,
         now=now,
         which=lease.resource,
         ours=lease.token,
     )
     for (attempts,) in found:
-        rows.change(tracing.ADD, job_id=job_id, at=now, text=f"sending: attempt {attempts}, document {document + 1}")
+        text = f"sending: attempt {attempts}, {told or f'document {document + 1}'}"
+        rows.change(tracing.ADD, job_id=job_id, at=now, text=storable(text))
     return bool(found)
 
 
@@ -108,7 +113,7 @@ def _move(event: Event) -> Statement:
     ours = leases.OF_HOLDER if event in (Event.STOP, Event.RESUME, Event.DOUBT) else leases.OURS
     return Statement(
         sa.update(JOB)
-        .where(JOB.c.id == given("job_id"), among(sources(event)), ours, _WHOLE)
+        .where(JOB.c.id == given("job_id"), among(sources(event)), ours, _WHOLE, _AT_ITS_PRINTER)
         .values(**values)
         .returning(JOB.c.printer)
     )
@@ -122,6 +127,7 @@ def move(
     reasons: Sequence[str],
     not_before: float,
     detail: str,
+    printer: str,
     now: float,
 ) -> bool:
     """Raises `LeaseLost`."""
@@ -132,6 +138,7 @@ def move(
         why=" ".join(reasons),
         sentence=storable(detail),
         not_before=not_before,
+        of=printer,
         which=lease.resource,
         ours=lease.token,
     )
@@ -140,11 +147,11 @@ def move(
     tracing.note_once(
         rows, job_id, told_of(event, reasons, detail), now
     )  # a printer off for months refuses every minute
-    ((printer,),) = found
+    ((its,),) = found
     if event is Event.DOUBT:
-        occurred(rows, Occasion.UNCERTAIN, printer, reasons, detail, now, job_id)
+        occurred(rows, Occasion.UNCERTAIN, its, reasons, detail, now, job_id)
     if event in (Event.REPRINT, Event.UNHOLD):
-        rows.ring(printer)
+        rows.ring(its)
     return True
 
 
@@ -160,6 +167,7 @@ def _end(event: Event) -> Statement:
             among(sources(event)),
             leases.OURS,
             _WHOLE,
+            _AT_ITS_PRINTER,
         )
         .values(
             state=word(_target(event)),
@@ -168,6 +176,7 @@ def _end(event: Event) -> Statement:
             delivery_proof=given("proof"),
             pages=given("counted"),
             completed_at=given("now"),
+            release_code=word(""),
             holder=word(""),
             holder_token=number(0),
         )
@@ -191,6 +200,7 @@ _CANCEL_SOME = Statement(
         reasons=given("why"),
         detail=given("sentence"),
         completed_at=given("now"),
+        release_code=word(""),
         holder=word(""),
         holder_token=number(0),
     )
@@ -199,7 +209,7 @@ _CANCEL_SOME = Statement(
 _TAKE_ENTRY = Statement(
     sa.delete(ENTRY).where(ENTRY.c.job_id == given("job")).returning(ENTRY.c.maildrop, ENTRY.c.size)
 )
-_EMPTY = Statement(
+EMPTY = Statement(
     sa.update(MAILDROP)
     .where(MAILDROP.c.name == given("which"))
     .values(
@@ -228,6 +238,7 @@ def end(
     proof: DeliveryProof,
     pages: int,
     detail: str,
+    printer: str,
     now: float,
 ) -> int | None:
     """Instant 4, the rows: the end state, and the maildrop entry goes with it.
@@ -242,14 +253,15 @@ def end(
         sentence=storable(detail),
         proof=proof.value,
         counted=pages,
+        of=printer,
         now=now,
         which=lease.resource,
         ours=lease.token,
     )
     if not found:
         return None
-    ((message_id, printer),) = found
-    closed(rows, job_id, message_id, printer, event, reasons, detail, now)
+    ((message_id, its),) = found
+    closed(rows, job_id, message_id, its, event, reasons, detail, now)
     return int(message_id)
 
 
@@ -267,7 +279,7 @@ def closed(
     rows.change(tracing.ADD, job_id=job_id, at=now, text=storable(told_of(event, reasons, detail)))
     for maildrop, size in rows.all(_TAKE_ENTRY, job=job_id):
         completed = now if event is Event.COMPLETE else 0.0
-        rows.change(_EMPTY, which=maildrop, less=size, fewer=1, completed=completed)
+        rows.change(EMPTY, which=maildrop, less=size, fewer=1, completed=completed)
     ((answerable,),) = rows.all(_MESSAGE_ENDED, message=message_id, now=now)
     # Most senders may not be answered, and then a printed job pays for nothing more than it always did.
     if event is Event.ABORT:
@@ -286,6 +298,7 @@ def forget(rows: Rows, printer: str, now: float) -> Steps[list[int]]:
     while found := rows.all(_CANCEL_SOME, of=printer, most=AT_ONCE, **told):
         for job_id, message_id in found:
             rows.change(tracing.ADD, job_id=job_id, at=now, text=told_of(Event.CANCEL, reasons, detail))
+            rows.change(followed.DROP_PROGRESS, job=job_id)
             rows.all(_TAKE_ENTRY, job=job_id)
             rows.all(_MESSAGE_ENDED, message=message_id, now=now)
             messages.append(message_id)

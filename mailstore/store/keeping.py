@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from mailstore.failure import TransientFailure
 from mailstore.mime import ACCEPTED
 from mailstore.reencode import Reencoder
-from mailstore.store import documented, forgetting, sessions
+from mailstore.store import documented, followed, forgetting, sessions
 from mailstore.store.blobs import Blobs, Place, Placed, gone
 from mailstore.store.committer import Committer, Rows, Wanted
 from mailstore.store.drafts import Spool
@@ -109,6 +109,7 @@ def drop_records(rows: Rows, until: float) -> int:
         for (job_id,) in rows.all(_JOBS_OF, message=message_id):
             rows.change(_DROP_EVENTS, job=job_id)
             rows.change(documented.DROP_DOCUMENTS, job=job_id)
+            rows.change(followed.DROP_PROGRESS, job=job_id)
         rows.change(_DROP_JOBS, message=message_id)
         rows.change(_DROP_MESSAGE, message=message_id)
     return len(found)

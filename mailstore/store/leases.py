@@ -14,6 +14,10 @@ from mailstore.store.schema import JOB, LEASE
 from mailstore.store.statement import Statement, given, number, word
 
 MAILDROP = "maildrop:"
+AGAIN = "x-printed-again"
+RESUMED = "x-resumed"
+ON_PAPER = (AGAIN, RESUMED)
+"""Reasons of a job that waits, and of which some may be on paper."""
 
 OF_HOLDER = sa.and_(JOB.c.holder == given("which"), JOB.c.holder_token == given("ours"))
 """A job that was taken up under this lease."""
@@ -48,7 +52,7 @@ _OF_ROLE = Statement(
 )
 
 _LEFT = Statement(
-    sa.select(JOB.c.id, JOB.c.printer, JOB.c.state, JOB.c.document)
+    sa.select(JOB.c.id, JOB.c.printer, JOB.c.state, JOB.c.document, JOB.c.reasons)
     .where(JOB.c.holder == given("which"), JOB.c.holder != word(""))
     .limit(given("most"))
     .offset(number(0))
@@ -89,13 +93,14 @@ def settle(rows: Rows, resource: str, now: float, most: int = _ALL) -> int:
     Returns how many there were, of `most` that are settled now.
     """
     left = rows.all(_LEFT, which=resource, most=most)
-    for job_id, printer, state, document in left:
+    for job_id, printer, state, document, before in left:
         if document >= 0:
             event, reasons = Event.DOUBT, "job-suspended x-delivery-unknown"
             sentence = f"the connection was lost while document {document + 1} was being sent"
         else:
             event = Event.RELEASE if state == JobState.PROCESSING else Event.REPRINT
-            reasons = "job-fetchable" if resource.startswith(MAILDROP) else "job-queued"
+            waits = "job-fetchable" if resource.startswith(MAILDROP) else "job-queued"
+            reasons = " ".join([*(reason for reason in before.split() if reason in ON_PAPER), waits])
             sentence = ""
         rows.change(
             _SETTLE,

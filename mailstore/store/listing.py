@@ -67,6 +67,7 @@ _JOB_COLUMNS = (
     JOB.c.capability,
     JOB.c.waived,
     MESSAGE.c.client_ip,
+    JOB.c.release_code,
 )
 _JOBS = sa.select(*_JOB_COLUMNS).join(MESSAGE, MESSAGE.c.id == JOB.c.message_id)
 
@@ -131,4 +132,5 @@ def job_of(row: Sequence[Any]) -> Job:
         capability=row[30],
         waived=bool(row[31]),
         client_ip=row[32],
+        release_code=row[33],
     )

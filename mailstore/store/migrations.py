@@ -107,6 +107,22 @@ _PAPERS = (
 )
 """Version 6: what became of a job's documents, pictures of their pages, pictures that come again and again."""
 
-MIGRATIONS: tuple[Step, ...] = (_FEWER_PAGES, _PEOPLE, _EXTENSIONS, _ADMISSION, _PAPERS)
+_FOLLOWING = (
+    "ALTER TABLE job ADD COLUMN release_code TEXT NOT NULL DEFAULT ''",
+    "CREATE UNIQUE INDEX job_code ON job (release_code) WHERE release_code <> ''",
+    "ALTER TABLE split ADD COLUMN hold TEXT NOT NULL DEFAULT 'none'",
+    (
+        "CREATE TABLE progress (job_id INTEGER NOT NULL REFERENCES job (id), document INTEGER NOT NULL,"
+        " octets BIGINT NOT NULL, octets_total BIGINT NOT NULL, pages INTEGER NOT NULL, pages_total INTEGER NOT NULL,"
+        " pages_before INTEGER NOT NULL, pages_all INTEGER NOT NULL, PRIMARY KEY (job_id))"
+    ),
+    (
+        "CREATE TABLE report (printer TEXT NOT NULL, asked_at DOUBLE NOT NULL, answered_at DOUBLE NOT NULL,"
+        " details TEXT NOT NULL, PRIMARY KEY (printer))"
+    ),
+)
+"""Version 7: jobs that wait to be released, how far a job has come, what printers say of themselves."""
+
+MIGRATIONS: tuple[Step, ...] = (_FEWER_PAGES, _PEOPLE, _EXTENSIONS, _ADMISSION, _PAPERS, _FOLLOWING)
 """Step i brings version i + 1 to i + 2: SQL, SQLite's for as long as no other engine is there, or a function.  Never
 change a published one."""

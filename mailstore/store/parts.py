@@ -16,9 +16,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from mailstore.address import canonical
+from mailstore.directory.records import Hold
 from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.job import JobState
-from mailstore.store import accepting, seen, tracing
+from mailstore.store import accepting, releasing, seen, tracing
 from mailstore.store.admission import DUPLICATE_SECONDS, Accepted
 from mailstore.store.admitting import Admission
 from mailstore.store.arriving import Envelope, Recipient
@@ -87,9 +88,10 @@ _WHOLE = Statement(
     .where(JOB.c.id == given("job"))
     .values(
         message_id=given("whole"),
-        state=word(JobState.PENDING),
+        state=given("new_state"),
         reasons=given("why"),
         detail=word(""),
+        release_code=given("code"),
         recipient=given("address"),
         notify=given("when_told"),
         orcpt=given("original"),
@@ -99,7 +101,7 @@ _WHOLE = Statement(
 
 def split_mail(row: Sequence[Any], numbers: Sequence[int]) -> SplitMail:
     """Of a row of `SPLIT`, and the numbers of its parts."""
-    job_id, printer, sender, part_id, total, octets, until = row
+    job_id, printer, sender, part_id, total, octets, until, _ = row
     return SplitMail(
         job_id=job_id,
         printer=printer,
@@ -131,7 +133,7 @@ def accept(
     admission = Admission(rows, replace(envelope, content=content), [recipient], placed.octets, now)
     if (earlier_job := admission.jobs.get(printer)) is not None:
         # The whole was put together, and the client has not heard that we have this part of it.
-        earlier = (earlier_job, printer, sender, part_id, part.total, placed.octets, now)
+        earlier = (earlier_job, printer, sender, part_id, part.total, placed.octets, now, Hold.NONE)
         return split_mail(earlier, (part.number,)), False
     _refuse_too_much(known, part, placed.octets, limits, now)
     if known:
@@ -206,6 +208,7 @@ def _begin(rows: Rows, envelope: Envelope, recipient: Recipient, part_id: str, u
         total=0,
         octets=0,
         until=until,
+        hold=recipient.hold.value,
     )
     return job_id
 
@@ -240,11 +243,14 @@ def put_together(
     accepting.fill(rows, recipient, octets)
     ((stub,),) = rows.all(_MESSAGE_OF, job=job_id)
     message_id = accepting.add_message(rows, placed, envelope, 1, now)
+    state, reasons, code = releasing.beginning(rows, _hold(row, recipient), recipient.reason)
     rows.change(
         _WHOLE,
         job=job_id,
         whole=message_id,
-        why=recipient.reason,
+        new_state=state.value,
+        why=" ".join(reasons),
+        code=code,
         address=storable(recipient.address),
         when_told=recipient.notify,
         original=storable(recipient.orcpt),
@@ -255,10 +261,18 @@ def put_together(
     admission.remember_signatures()
     if mail:
         seen.remember(rows, mail, job_id, now + DUPLICATE_SECONDS)
-    told = f"{JobState.PENDING.value}: {recipient.reason} (put together of {split.total} parts)"
+    told = f"{state.value}: {' '.join(reasons)} (put together of {split.total} parts)"
     rows.change(tracing.ADD, job_id=job_id, at=now, text=told)
+    if state is JobState.PENDING_HELD:
+        releasing.tell(rows, job_id, recipient.maildrop, reasons, now, answerable=envelope.answerable)
     rows.ring(recipient.maildrop)
     return dropped, True
+
+
+def _hold(row: Sequence[Any], recipient: Recipient) -> Hold:
+    """As when its first part came, or stricter by now: whoever sent that was told that it waits."""
+    kinds = list(Hold)
+    return max(recipient.hold, Hold(row[-1]), key=kinds.index)
 
 
 def let_go(rows: Rows, job_id: int) -> list[Placed]:

@@ -130,7 +130,7 @@ class Printers:
         now = time.time()
         self._tell(lambda rows: set_condition(rows, new, now))
 
-    def _tell(self, work: Callable[[Rows], None]) -> None:
+    def _tell(self, work: Callable[[Rows], object]) -> None:
         # Not waited for: nobody is told of it, and a poll must not cost a commit of its own.
         noted = self.committer.submit(work, Wanted.LATER)
         noted.add_done_callback(lambda future: future.cancelled() or future.exception())

@@ -98,6 +98,7 @@ JOB = sa.Table(
     _column("capability", sa.BigInteger),  # 0: none
     _column("waived", sa.Integer),
     _column("counted", sa.Integer),  # pages that were counted for limits already
+    _column("release_code", sa.Text),  # of a job that is held, else ""
     sqlite_autoincrement=True,
 )
 
@@ -245,6 +246,7 @@ SPLIT = sa.Table(
     _column("total", sa.Integer),  # 0: not known yet
     _column("octets", sa.BigInteger),  # of the parts that are there, as they count in the maildrop
     _column("until", sa.Double),
+    _column("hold", sa.Text),  # whether its printer held jobs when the first part came
 )
 
 PART = sa.Table(
@@ -288,6 +290,28 @@ PICTURE = sa.Table(
     sqlite_with_rowid=False,
 )
 
+PROGRESS = sa.Table(
+    "progress",
+    METADATA,
+    sa.Column("job_id", _KEY, sa.ForeignKey("job.id"), primary_key=True, autoincrement=False),
+    _column("document", sa.Integer),
+    _column("octets", sa.BigInteger),
+    _column("octets_total", sa.BigInteger),
+    _column("pages", sa.Integer),
+    _column("pages_total", sa.Integer),
+    _column("pages_before", sa.Integer),
+    _column("pages_all", sa.Integer),
+)
+
+REPORT = sa.Table(
+    "report",
+    METADATA,
+    sa.Column("printer", sa.Text, primary_key=True),
+    _column("asked_at", sa.Double),
+    _column("answered_at", sa.Double),
+    _column("details", sa.Text),  # the rest of it, as JSON
+)
+
 
 def _index(name: str, *columns: sa.Column[Any], where: str = "", unique: bool = False) -> sa.Index:
     return sa.Index(name, *columns, unique=unique, sqlite_where=sa.text(where) if where else None)
@@ -299,6 +323,7 @@ UNENDED = "completed_at = 0"
 _index("job_unended", JOB.c.printer, JOB.c.id, where=UNENDED)
 _index("job_held", JOB.c.holder, where="holder <> ''")
 _index("job_message", JOB.c.message_id)
+_index("job_code", JOB.c.release_code, where="release_code <> ''", unique=True)
 _index("entry_maildrop", ENTRY.c.maildrop, ENTRY.c.job_id)
 _index("message_ended", MESSAGE.c.place, MESSAGE.c.ended_at, where="waiting = 0")
 _index("message_reference", MESSAGE.c.reference, where="reference <> ''")

@@ -20,6 +20,7 @@ from mailstore.store import (
     capabilities,
     counting,
     documented,
+    followed,
     jobs,
     leases,
     listing,
@@ -44,24 +45,24 @@ from mailstore.store.contract import (
 from mailstore.store.documented import Documented
 from mailstore.store.doorbell import Doorbell
 from mailstore.store.drafts import Spool
+from mailstore.store.followed import Followed
 from mailstore.store.holding import Counting
 from mailstore.store.maildrop import Maildrops
 from mailstore.store.outgoing import Telling
 from mailstore.store.place import RoleLock, open_file, prepare, sync_folder
-from mailstore.store.printers import Printers
 from mailstore.store.reader import Reader
 from mailstore.store.runtime import runtime_folder
 from mailstore.store.sessions import LoggedIn
 from mailstore.store.splits import Splits
 from mailstore.store.taking import Taking
-from mailstore.store.wishes import Wishes
+from mailstore.store.waited import Waited
 
 KEEP_SECONDS = 86400.0
 _PRINTERS_ON_LOOP = 16
 RESERVE_OCTETS = 256 * 1024 * 1024
 
 
-class SqlStore(Taking, Wishes, Splits, Counting, Capabilities, Documented, Printers, Telling, LoggedIn):
+class SqlStore(Taking, Waited, Splits, Counting, Capabilities, Documented, Followed, Telling, LoggedIn):
     """A store that is open.  Made by `open_store`.
 
     Draining and looking are here; each other part of the contract has a class and a file of its own.
@@ -130,16 +131,18 @@ class SqlStore(Taking, Wishes, Splits, Counting, Capabilities, Documented, Print
             )
         return [listing.job_of(row) for row in sorted(found)[:limit]]
 
-    async def claim(self, lease: Lease, job_id: int, reasons: Sequence[str]) -> bool:
+    async def claim(self, lease: Lease, job_id: int, reasons: Sequence[str], *, printer: str = "") -> bool:
         now = time.time()
         return await self.committer.submit(
-            lambda rows: jobs.claim(rows, lease, job_id, reasons, now), Wanted.NOW, instant="2"
+            lambda rows: jobs.claim(rows, lease, job_id, reasons, printer, now), Wanted.NOW, instant="2"
         )
 
-    async def sending(self, lease: Lease, job_id: int, document: int) -> bool:
+    async def sending(self, lease: Lease, job_id: int, document: int, *, printer: str = "", told: str = "") -> bool:
         # Instant 3: from here on a loss leaves the job in doubt.
         now = time.time()
-        return await self.committer.submit(lambda rows: jobs.sending(rows, lease, job_id, document, now), instant="3")
+        return await self.committer.submit(
+            lambda rows: jobs.sending(rows, lease, job_id, document, printer, told, now), instant="3"
+        )
 
     async def end(
         self,
@@ -151,13 +154,14 @@ class SqlStore(Taking, Wishes, Splits, Counting, Capabilities, Documented, Print
         proof: DeliveryProof,
         pages: int = 0,
         detail: str = "",
+        printer: str = "",
     ) -> bool:
         if event not in jobs.ENDINGS:
             raise ValueError(f"{event} does not end a job")
         # Instant 4: the end state and the going of the maildrop entry are one commit.
         now = time.time()
         message = await self.committer.submit(
-            lambda rows: jobs.end(rows, lease, job_id, event, reasons, proof, pages, detail, now), instant="4"
+            lambda rows: jobs.end(rows, lease, job_id, event, reasons, proof, pages, detail, printer, now), instant="4"
         )
         if message is None:
             return False
@@ -173,12 +177,13 @@ class SqlStore(Taking, Wishes, Splits, Counting, Capabilities, Documented, Print
         reasons: Sequence[str],
         next_attempt_at: float = 0.0,
         detail: str = "",
+        printer: str = "",
     ) -> bool:
         if event in jobs.ENDINGS:
             raise ValueError(f"{event} ends a job: use end()")
         now = time.time()
         return await self.committer.submit(
-            lambda rows: jobs.move(rows, lease, job_id, event, reasons, next_attempt_at, detail, now)
+            lambda rows: jobs.move(rows, lease, job_id, event, reasons, next_attempt_at, detail, printer, now)
         )
 
     # -- looking
@@ -224,6 +229,7 @@ class SqlStore(Taking, Wishes, Splits, Counting, Capabilities, Documented, Print
 
         def steps(rows: Rows) -> Steps[tuple[list[Placed], list[int]]]:
             printers.forget_printer(rows, printer)
+            followed.forget(rows, printer)
             capabilities.revoke_all(rows, printer, now)
             counting.forget(rows, printer)
             yield from documented.forget(rows, printer)

@@ -21,11 +21,15 @@ class Waits(Protocol):
         """The held job that this code releases; None for none, also when it was released or ended."""
 
     async def move_job(self, job_id: int, to: Recipient, by: str) -> bool:
-        """To another maildrop: `pending` and `pending-held` jobs stay what they are, one in doubt prints there under a
-        banner.  It keeps its number and loses its code if `to` holds nothing.  False from any other state, also where
-        the parts of a split mail are still to come.
+        """To another printer: `pending` and `pending-held` jobs stay what they are, one in doubt prints there under a
+        banner.  False from any other state, and where the parts of a split mail are still to come.
 
-        Raises `TransientFailure` ("4.2.2") if the maildrop would exceed its quota.
+        It keeps its number, and the address that it came to if `to.address` is "".  Its unique-id is a new one.  A held
+        one loses its code if `to` holds nothing, and gets one if it holds by code, an occurrence.  What was held for a
+        limit of pages waits to be released: limits are those of the printer that prints it, as are the pages counted.
+
+        Raises `TransientFailure` ("4.2.2") if the maildrop would exceed its quota, ("4.2.0") while a POP3 session has
+        that in which it lies, and `PermanentFailure` ("5.2.3") if it would not fit into an empty one either.
         """
 
     async def expire_jobs(self, printer: str, *, received: float, held: float) -> int:

@@ -14,17 +14,19 @@ import sqlalchemy as sa
 
 from mailstore.failure import PermanentFailure
 from mailstore.job import DeliveryProof, Event, IllegalTransition, JobState, advance
-from mailstore.store import accepting, documented, jobs, parts, tracing
+from mailstore.store import accepting, documented, followed, jobs, parts, tracing
 from mailstore.store.blobs import Place, Placed
 from mailstore.store.committer import Rows
 from mailstore.store.contract import Recipient
-from mailstore.store.holding import AGAIN, LIMIT
+from mailstore.store.following import Progress
+from mailstore.store.holding import LIMIT
 from mailstore.store.keeping import Keeping
+from mailstore.store.leases import AGAIN, RESUMED
 from mailstore.store.listing import of_printer
+from mailstore.store.releasing import HELD
 from mailstore.store.schema import JOB, MESSAGE, PRINTER_STATE
 from mailstore.store.statement import Statement, given, number, storable, word
 
-HELD = "job-hold-until-specified"
 UNKNOWN = "x-delivery-unknown"
 
 _NO_QUOTA = 1 << 62
@@ -43,6 +45,7 @@ _GRANT = Statement(
         detail=given("sentence"),
         completed_at=given("ended"),
         waived=JOB.c.waived + given("let_pass"),
+        release_code=word(""),
         document=number(-1),
         holder=word(""),
         holder_token=number(0),
@@ -75,17 +78,22 @@ _NEEDED_AGAIN = Statement(
 )
 
 
-class _Asked:
+class Asked:
     """A job that somebody wishes something of, within a transaction."""
 
     def __init__(self, rows: Rows, job_id: int, row: Sequence[Any], now: float) -> None:
         self.printer, self.message_id, state, reasons, self.detail, self.holder = row
         self.state = JobState(state)
         self.reasons: list[str] = reasons.split()
-        self._rows = rows
-        self._job_id = job_id
-        self._now = now
+        self.rows = rows
+        self.job_id = job_id
+        self.now = now
         self.dropped: list[Placed] = []  # octets of parts that went with it
+
+    @classmethod
+    def of(cls, rows: Rows, job_id: int, now: float) -> Asked | None:
+        row = rows.one(_ASKED, job=job_id)
+        return cls(rows, job_id, row, now) if row else None
 
     @property
     def in_doubt(self) -> bool:
@@ -97,40 +105,38 @@ class _Asked:
             state = advance(self.state, event)
         except IllegalTransition:
             return False
-        self._rows.change(
+        self.rows.change(
             _GRANT,
-            job_id=self._job_id,
+            job_id=self.job_id,
             new_state=state.value,
             why=" ".join(reasons),
             sentence=storable(detail),
-            ended=self._now if state.ended else 0.0,
+            ended=self.now if state.ended else 0.0,
             let_pass=int(waived),
         )
         if state.ended:
             if event is Event.COMPLETE:
-                self._rows.change(documented.PRINTED, job=self._job_id)
+                self.rows.change(documented.PRINTED, job=self.job_id)
             if parts.INCOMING in self.reasons:
-                self.dropped = parts.let_go(self._rows, self._job_id)
-            jobs.closed(
-                self._rows, self._job_id, self.message_id, self.printer, event, reasons, told or detail, self._now
-            )
+                self.dropped = parts.let_go(self.rows, self.job_id)
+            jobs.closed(self.rows, self.job_id, self.message_id, self.printer, event, reasons, told or detail, self.now)
         else:
             text = storable(jobs.told_of(event, reasons, told or detail))
-            self._rows.change(tracing.ADD, job_id=self._job_id, at=self._now, text=text)
-        self._rows.ring(self.printer)
+            self.rows.change(tracing.ADD, job_id=self.job_id, at=self.now, text=text)
+        self.rows.ring(self.printer)
         return True
 
 
-def _cancel(asked: _Asked, by: str) -> bool:
+def _cancel(asked: Asked, by: str) -> bool:
     return asked.grant(Event.CANCEL, ["job-canceled-by-user"], f"canceled by {by}")
 
 
-def _hold(asked: _Asked, by: str) -> bool:
+def _hold(asked: Asked, by: str) -> bool:
     # The reasons it waited for stay behind the new one: they tell whether some of it may be on paper.
     return asked.grant(Event.HOLD, [HELD, *asked.reasons], f"held by {by}")
 
 
-def _unhold(asked: _Asked, by: str) -> bool:
+def _unhold(asked: Asked, by: str) -> bool:
     if parts.INCOMING in asked.reasons:
         raise PermanentFailure(
             "5.3.0", "it is a split mail of which parts are still to come; it prints when all are there, or cancel it"
@@ -141,14 +147,28 @@ def _unhold(asked: _Asked, by: str) -> bool:
     return asked.grant(Event.UNHOLD, reasons or ["job-queued"], "", told=f"released by {by}", waived=waived)
 
 
-def _count_as_printed(asked: _Asked, by: str) -> bool:
+def _count_as_printed(asked: Asked, by: str) -> bool:
     reasons = ["job-completed-with-warnings", UNKNOWN]
     return asked.in_doubt and asked.grant(Event.COMPLETE, reasons, f"counted as printed by {by}")
 
 
-def _reprint(asked: _Asked, by: str) -> bool:
+def _reprint(asked: Asked, by: str) -> bool:
     told = f"to be printed again, by {by}"
     return asked.in_doubt and asked.grant(Event.REPRINT, [AGAIN, "job-queued"], asked.detail, told=told)
+
+
+def _resume(asked: Asked, by: str) -> bool:
+    progress = followed.progress_of(asked.rows, asked.job_id) if asked.in_doubt else None
+    if progress is None or not progress.resumable:
+        return False
+    told = f"to be printed on from {_behind(progress)}, by {by}"
+    return asked.grant(Event.REPRINT, [RESUMED, "job-queued"], asked.detail, told=told)
+
+
+def _behind(progress: Progress) -> str:
+    if progress.pages or progress.pages_before:
+        return f"page {progress.confirmed + 1}"
+    return f"document {progress.document + 1}"
 
 
 def _print_again(rows: Rows, job_id: int, by: str, keep: float, store_id: str, now: float) -> int:
@@ -191,11 +211,13 @@ class Wishes(Keeping):
     async def unhold(self, job_id: int, by: str) -> bool:
         return await self._wish(job_id, by, _unhold)
 
-    async def decide(self, job_id: int, by: str, *, printed: bool) -> bool:
-        return await self._wish(job_id, by, _count_as_printed if printed else _reprint)
+    async def decide(self, job_id: int, by: str, *, printed: bool, resume: bool = False) -> bool:
+        if printed and resume:
+            raise ValueError("what counts as printed is not printed on")
+        return await self._wish(job_id, by, _count_as_printed if printed else _resume if resume else _reprint)
 
     async def give_up_split(self, job_id: int, reasons: Sequence[str], detail: str) -> bool:
-        def give_up(asked: _Asked, _: str) -> bool:
+        def give_up(asked: Asked, _: str) -> bool:
             return parts.INCOMING in asked.reasons and asked.grant(Event.ABORT, reasons, detail)
 
         return await self._wish(job_id, "", give_up)
@@ -206,12 +228,11 @@ class Wishes(Keeping):
             lambda rows: _print_again(rows, job_id, by, self._keep, self._store_id, now), instant="wish"
         )
 
-    async def _wish(self, job_id: int, by: str, wish: Callable[[_Asked, str], bool]) -> bool:
+    async def _wish(self, job_id: int, by: str, wish: Callable[[Asked, str], bool]) -> bool:
         now = time.time()
 
-        def work(rows: Rows) -> _Asked | None:
-            row = rows.one(_ASKED, job=job_id)
-            asked = _Asked(rows, job_id, row, now) if row else None
+        def work(rows: Rows) -> Asked | None:
+            asked = Asked.of(rows, job_id, now)
             return asked if asked and wish(asked, by) else None
 
         asked = await self.committer.submit(work, instant="wish")
