@@ -29,14 +29,21 @@ async def dial(host: str, port: int, *, seconds: float, guard: Guard, buffer: in
     """A connected socket, not blocking, with a send buffer of `buffer` octets.  Raises `NotConnected`."""
     try:
         async with asyncio.timeout(seconds):
-            addresses = _allowed(await _resolve(host, port), guard)
-            return await _connect_any(addresses, seconds, buffer)
+            return await _connect_any(await addresses(host, port, guard), seconds, buffer)
     except TimeoutError:
         raise NotConnected(f"the printer did not answer within {seconds:g} s") from None
     except ConnectionRefusedError:
         raise NotConnected("the printer refuses connections: busy, or not listening", busy=True) from None
     except OSError as error:
         raise NotConnected(f"the printer cannot be reached: {error.strerror or error}") from None
+
+
+async def addresses(host: str, port: int, guard: Guard) -> list[Address]:
+    """The addresses of `host` that may be dialed, best first.  Raises `NotConnected` if none may be, and `OSError`.
+
+    The deadline is the caller's.
+    """
+    return _allowed(await _resolve(host, port), guard)
 
 
 async def _resolve(host: str, port: int) -> list[Address]:
