@@ -34,11 +34,11 @@ import structlog
 from mailstore.config_values import split_endpoint
 from mailstore.failure import PermanentFailure
 from mailstore.notify import notify
-from printerbridge.render import PJL_LANGUAGES, Rendering, render, sniff_language
 from printerbridge.virtual_connection import BUFFER_OCTETS, Ended, Reception
-from printerbridge.virtual_faults import Fault, FaultScript, parse_fault
+from printerbridge.virtual_faults import CONNECT, Fault, FaultScript, parse_fault
 from printerbridge.virtual_job import PrintedJob, Session, describe
-from printerbridge.virtual_pjl import Command, Display, Document, Panel
+from printerbridge.virtual_press import Press
+from printerbridge.virtual_sockets import Port
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -49,7 +49,6 @@ BACKLOG: Final = 100
 KEPT: Final = 10_000
 """How many finished jobs are remembered."""
 
-_CARD_OCTETS: Final = 32 << 10  # a faulty card's receive buffer, so that a stall is felt soon
 _FIELDS: Final = tuple(field.name for field in fields(PrintedJob))
 _LINGER_SECONDS: Final = 2.0  # how long an early-closed connection stays half-open before it is reset
 
@@ -72,25 +71,27 @@ class VirtualPrinter:
         tell: Callable[[PrintedJob], object] | None = None,
     ) -> None:
         self.jobs: list[PrintedJob] = []
-        self.pages = 0
         self._output = output
-        self._render = render and output is not None
         self._wait_for_paper = wait_for_paper
         self._idle_timeout = idle_timeout
-        self._render_timeout = render_timeout
+        self._press = Press(render=render and output is not None, timeout=render_timeout)
         self._tell = tell
         self._script = _script(faults)
         self._buffer = bytearray(BUFFER_OCTETS)
-        self._socket: socket.socket | None = None  # bound from start to close, and listening while not busy
-        self._listening = False
-        self._small = False  # its receive buffer was made as small as a card's
+        self._port: Port | None = None  # from start to close, and listening while not busy
         self._current: Reception | None = None
         self._busy = False
+        self._off = False  # between the two halves of a power cycle
+        self._dark = False  # nobody is answered
+        self._vanished: list[Reception] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._drawing = asyncio.Lock()  # fair: jobs are drawn in the order they came
         self._waiting: dict[int, asyncio.Future[PrintedJob]] = {}
         self._base = 0
         self._connections = 0
+
+    @property
+    def pages(self) -> int:
+        return self._press.pages
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
         """Listen; return the address.  Raises `PermanentFailure` ("5.3.5") if that cannot be."""
@@ -98,7 +99,7 @@ class VirtualPrinter:
             if self._output is not None:
                 self._base = await asyncio.to_thread(_prepare, self._output)
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            self._socket = _bound(found[0][0], found[0][4])
+            self._port = Port(found[0][0], found[0][4], BUFFER_OCTETS)
             self._listen()
         except OSError as error:
             await self.close()
@@ -106,16 +107,14 @@ class VirtualPrinter:
             raise PermanentFailure(
                 "5.3.5", f"the virtual printer cannot start on {host}:{port}: {why}. Choose another HOST:PORT or folder"
             ) from error
-        address: tuple[str, int] = self._socket.getsockname()[:2]
-        return address
+        return self._port.address
 
     async def close(self) -> None:
         """Switch off: connections are dropped, drawing stops; what was received is recorded."""
         self._busy = True
-        if self._socket is not None:
-            self._unlisten()
-            self._socket.close()
-            self._socket = None
+        if self._port is not None:
+            self._port.close()
+            self._port = None
         for task in self._tasks:
             task.cancel()
         while self._tasks:
@@ -139,52 +138,54 @@ class VirtualPrinter:
     def set_fault(self, *faults: Fault | str) -> None:
         """Replace the script of faults, from the next connection on; none: be healthy."""
         self._script = _script(faults)
-        if self._socket is not None and not self._busy:
-            self._unlisten()
-            self._listen()
+        self._listen_anew()
 
     def resume(self) -> None:
-        """Load paper; end a stall.  A fault without a count that is `media-empty` is over, for later jobs too."""
-        self._script.load_paper()
-        if self._current is not None:
-            self._current.resume()
+        """Load paper, end a stall, plug the cable in.  Such a fault without a count is over, for later jobs too."""
+        self._script.mend()
+        self._dark = False
+        for reception in (self._current, *self._vanished):
+            if reception is not None:
+                reception.resume()
+        self._listen_anew()
 
     def take_paper(self) -> None:
         """Take the paper out: jobs that come from now on find none, until `resume`."""
         self.set_fault("media-empty")
 
+    def _listen_anew(self) -> None:
+        """Be as the script says, if nobody is served."""
+        if self._port is not None:
+            self._port.unlisten()
+            if not self._busy:
+                self._listen()
+
     def _listen(self) -> None:
         """Listen, unless the next fault is that nobody does."""
         fault = self._script.peek()
-        if self._socket is None or self._busy or (fault is not None and fault.name == "refuse"):
+        if self._port is None or self._off or (fault is not None and fault.name == "refuse"):
             return
-        if fault is not None or self._small:
-            self._small = fault is not None
-            octets = _CARD_OCTETS if self._small else BUFFER_OCTETS
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, octets)
-        self._socket.listen(1)
-        asyncio.get_running_loop().add_reader(self._socket.fileno(), self._accept)
-        self._listening = True
+        dark = self._dark or (fault is not None and (fault.name, fault.moment) == ("vanish", CONNECT))
+        self._port.listen(self._accept, small=fault is not None and fault.name != "swallow", dark=dark)
 
-    def _unlisten(self) -> None:
-        """Refuse connections, but keep the port: Linux lets a socket that was shut down listen again."""
-        assert self._socket is not None
-        if self._listening:
-            self._listening = False
-            asyncio.get_running_loop().remove_reader(self._socket.fileno())
-            self._socket.shutdown(socket.SHUT_RDWR)
+    def _go_dark(self) -> None:
+        """Answer nobody any more, not even that nobody is there."""
+        self._dark = True
+        self._listen()
+
+    def _switch_on(self) -> None:
+        self._off = False
+        self._listen_anew()
 
     def _accept(self) -> None:
-        assert self._socket is not None
+        assert self._port is not None
         try:
-            sock, _ = self._socket.accept()
+            sock = self._port.accept()
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.EINTR, errno.ECONNABORTED):
                 log.warning("the virtual printer cannot accept", error=error.strerror)
             return
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._unlisten()
+        self._port.unlisten()
         self._busy = True
         self._connections += 1
         number = self._base + self._connections
@@ -206,6 +207,7 @@ class VirtualPrinter:
             spool=session.stem.with_name(f"{session.stem.name}.prn") if session.stem is not None else None,
             idle_timeout=self._idle_timeout,
             found=session.take,
+            dark=self._go_dark,
         )
         self._current = reception
         printing = self._spawn(self._print(session, reception))
@@ -214,13 +216,29 @@ class VirtualPrinter:
         finally:
             reception.hang_up()
             self._current = None
-            if self._socket is not None:
+            if self._port is not None:
                 self._busy = False
+                self._after(session.fault, reception)
                 # Before the client learns that we are done, or its next connection would be refused.
-                self._listen()
-        if session.fault is not None and session.fault.name == "close-early" and reception.ended is Ended.CLOSED:
+                self._listen_anew()
+        if reception.vanished:
+            await self._lie_dark(reception)
+        elif reception.struck and reception.ended in (Ended.CLOSED, Ended.IDLE):
             # Let the client see the orderly close before what it sent unread makes the kernel reset the connection.
             await asyncio.sleep(_LINGER_SECONDS)
+
+    def _after(self, fault: Fault | None, reception: Reception) -> None:
+        if fault is not None and fault.name == "power-cycle" and reception.struck:
+            self._off = True
+            asyncio.get_running_loop().call_later(fault.seconds, self._switch_on)
+
+    async def _lie_dark(self, reception: Reception) -> None:
+        """Keep the socket of a client that hears nothing: closing it would tell."""
+        self._vanished.append(reception)
+        try:
+            await reception.resumed()
+        finally:
+            self._vanished.remove(reception)
 
     async def _receive(self, session: Session, reception: Reception, printing: asyncio.Task[None]) -> None:
         try:
@@ -237,42 +255,10 @@ class VirtualPrinter:
             await reception.stall()
 
     async def _print(self, session: Session, reception: Reception) -> None:
-        """Do what the job says, in its order, when the jobs before it are done."""
         try:
-            async with self._drawing:
-                panel = Panel(pages=self.pages)
-                while (item := await session.found.get()) is not None:
-                    match item:
-                        case Command():
-                            await reception.say(panel.answer(item))
-                        case Display():
-                            await reception.say(panel.show(item))
-                        case Document():
-                            await self._draw(item, session, reception)
-                            panel.pages = self.pages
+            await self._press.run(session, reception)
         finally:
             self._record(session.printed(reception))
-
-    async def _draw(self, document: Document, session: Session, reception: Reception) -> None:
-        if not self._render or session.stem is None:
-            language = PJL_LANGUAGES.get(document.language) or sniff_language(reception.head[document.start :])
-            session.drawn.append(Rendering(language=language))
-            return
-        try:
-            drawn = await render(
-                session.stem.with_name(f"{session.stem.name}.prn"),
-                start=document.start,
-                end=document.end,
-                language=document.language,
-                stem=session.stem,
-                first_page=1 + sum(one.pages for one in session.drawn),
-                timeout=self._render_timeout,
-            )
-        except OSError as error:
-            drawn = Rendering(language="", error=f"the output folder cannot be written: {error.strerror}")
-        session.drawn.append(drawn)
-        self.pages += drawn.pages
-        await reception.say(drawn.output)
 
     def _record(self, job: PrintedJob) -> None:
         if self._output is not None:
@@ -355,20 +341,3 @@ def _prepare(output: Path) -> int:
     output.mkdir(parents=True, exist_ok=True)
     numbers = (re.fullmatch(r"job-(\d{4,9})\.prn", path.name) for path in output.iterdir())
     return max((int(match[1]) for match in numbers if match), default=0)
-
-
-def _bound(family: socket.AddressFamily, address: Any) -> socket.socket:
-    """A socket that owns the address, not listening yet."""
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(address)
-        if address[1] == 0:
-            # Only a port that was asked for by number outlasts the shutdown of a listening socket.
-            with sock:
-                return _bound(family, sock.getsockname())
-        sock.setblocking(False)
-    except OSError:
-        sock.close()
-        raise
-    return sock

@@ -10,22 +10,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import select
 import socket
-import struct
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from printerbridge.virtual_faults import Fault
-from printerbridge.virtual_pjl import LOAD_PAPER, READY, Command, Display, Document, JobStream
+from printerbridge.virtual_faults import CONNECT, EOF, Fault
+from printerbridge.virtual_pjl import LOAD_PAPER, READY, Broken, Command, Document, Found, JobStream
+from printerbridge.virtual_sockets import darken, gone, lighten, reset_at_close, shut
 
 BUFFER_OCTETS: Final = 256 << 10
 HEAD_OCTETS: Final = 4096
 SEND_SECONDS: Final = 10.0
 _SLOW_STEPS: Final = 10  # reads a second
+_CHATTER: Final = b"%%[ status: busy; source: Printpost virtual printer ]%%\r\n" * 16
+_CHATTER_SECONDS: Final = 0.01
+_NOWHERE: Final = 1 << 62
+_TAIL_OCTETS: Final = 64
 
 
 class Ended(StrEnum):
@@ -41,8 +45,11 @@ class Ended(StrEnum):
 class Reception:
     """Reads one job.
 
-    `found` is awaited for every PJL command and document, and for what the panel shows when a fault strikes, in order;
-    it may hold up the reading.
+    `found` is awaited for every PJL command and document, for what the panel shows and for what breaks the job when a
+    fault strikes, in order; it may hold up the reading.  `dark` is called when the printer vanishes.
+
+    Attributes: `dropped`, nothing of it is to be printed; `whole`, the job's end was seen, the connection's or the
+    language's own; `vanished`, the client was left in the dark; `struck`, the fault has done its worst.
     """
 
     def __init__(
@@ -52,7 +59,8 @@ class Reception:
         fault: Fault | None,
         spool: Path | None,
         idle_timeout: float,
-        found: Callable[[Command | Document | Display], Awaitable[None]],
+        found: Callable[[Found], Awaitable[None]],
+        dark: Callable[[], None],
     ) -> None:
         self.started = time.time()
         self.first_octet = 0.0
@@ -61,19 +69,34 @@ class Reception:
         self.octets = 0
         self.digest = hashlib.sha256()
         self.head = b""
+        self.whole = False
+        self.vanished = False
+        self.struck = False
+        self.dropped = fault is not None and fault.name == "swallow"
         self._sock = sock
         self._fault = fault
-        self._struck = False  # the fault has done its worst, and somebody said go on
+        self._name = fault.name if fault is not None else ""
+        self._place = _place(fault)
         self._spool = spool
-        self._idle_timeout = idle_timeout
+        self._idle_timeout = fault.seconds if fault is not None and self._name == "idle-timeout" else idle_timeout
         self._found = found
+        self._dark = dark
         self._stream = JobStream()
+        self._tail = b""
+        self._fin = False  # the client's was seen
+        self._cut: int | None = None  # where somebody or something broke the job
+        self._chatter: asyncio.Task[None] | None = None
         self._resumed = asyncio.Event()
-        self._deaf = fault is not None and fault.name == "mute"
+        self._deaf = self.dropped
 
     def resume(self) -> None:
         """Somebody loaded paper, or mended what stalled."""
         self._resumed.set()
+
+    async def resumed(self) -> None:
+        """Until `resume`; then packets pass again."""
+        await self._resumed.wait()
+        lighten(self._sock)
 
     async def read(self, buffer: bytearray) -> None:
         """Read until the job's end; sets `ended`.  The socket stays open."""
@@ -83,6 +106,11 @@ class Reception:
                 self.ended = await self._read(memoryview(buffer), spool.write if spool is not None else len)
         finally:
             self.ended_at = time.time()
+        self.whole = self._cut is None and (
+            self._fin or self._stream.between or self._tail.rstrip(b"\x04\r\n").endswith(b"%%EOF")
+        )
+        if self._name == "power-cycle" and self.struck:
+            return
         for item in self._stream.end():
             await self._pass_on(item)
 
@@ -103,14 +131,22 @@ class Reception:
             except OSError:
                 return Ended.RESET
             if count == 0:
-                return Ended.EOF
+                return await self._seen_off()
             await self._take(buffer[:count], write)
+
+    async def _seen_off(self) -> Ended:
+        """The client has closed its side."""
+        self._fin = True
+        if self._fault is None or self._fault.moment != EOF or self.struck:
+            return Ended.EOF
+        return await self._strike() or Ended.EOF
 
     async def _take(self, data: memoryview, write: Callable[[memoryview], int | None]) -> None:
         if not self.octets:
             self.first_octet = time.time()
         if len(self.head) < HEAD_OCTETS:
             self.head += data[: HEAD_OCTETS - len(self.head)]
+        self._tail = (self._tail + data[-_TAIL_OCTETS:])[-_TAIL_OCTETS:]
         self.octets += len(data)
         self.digest.update(data)
         left = data
@@ -118,43 +154,62 @@ class Reception:
             left = left[write(left) or 0 :]
         for item in self._stream.feed(data):
             await self._pass_on(item)
-        if self._fault is not None and self._fault.name == "slow":
+        if self._fault is not None and self._name == "slow":
             await asyncio.sleep(len(data) / self._fault.octets)
 
     def _room(self, most: int) -> int:
         """How many octets may be read before the fault strikes; 0: now."""
-        if self._fault is None or self._struck:
+        if self._fault is not None and self._name == "slow":
+            return min(most, max(1, self._fault.octets // _SLOW_STEPS))
+        if self.struck:
             return most
-        match self._fault.name:
-            case "slow":
-                return min(most, max(1, self._fault.octets // _SLOW_STEPS))
-            case "accept-then-stall" | "reset-after" | "close-early" | "media-empty":
-                return max(0, min(most, self._fault.octets - self.octets))
-        return most
+        return max(0, min(most, self._place - self.octets))
 
     async def _strike(self) -> Ended | None:
         """Misbehave as told.  None: it is over, read on."""
         assert self._fault is not None
-        self._struck = True
-        match self._fault.name:
-            case "reset-after":
-                # Linger 0 makes close() send RST, even if nothing is left unread.
-                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.struck = True
+        match self._name:
+            case "reset-after" | "swallow" | "power-cycle":
+                # What was in memory is lost with the power.
+                self.dropped = self.dropped or self._name == "power-cycle"
+                reset_at_close(self._sock)
                 return Ended.RESET
             case "close-early":
-                with contextlib.suppress(OSError):
-                    self._sock.shutdown(socket.SHUT_WR)
+                shut(self._sock)
                 return Ended.CLOSED
+            case "half-close":
+                self.dropped = True
+                return Ended.EOF
             case "media-empty":
                 return await self._out_of_paper()
+            case "idle-timeout":
+                return await self._pause()
+            case "vanish":
+                return await self._vanish()
+            case "engaged":
+                return None if await self.stall(self._fault.seconds) else Ended.RESET
+            case "chatter":
+                self._chatter = asyncio.get_running_loop().create_task(self._talk())
+                return None
+            case "mute":
+                self._deaf = True
+                return None
+            case "job-error" | "panel-cancel":
+                await self._break()
+                return None
         return None if await self.stall() else Ended.RESET
 
     async def _pass_on(self, item: Command | Document) -> None:
-        out_of_paper = self._fault is not None and self._fault.name == "media-empty" and not self._struck
-        if out_of_paper and isinstance(item, Document):
-            # A job shorter than the argument lacks paper as well.
-            self._struck = True
-            self.ended = await self._out_of_paper() or self.ended
+        if isinstance(item, Document):
+            if self._name == "media-empty" and not self.struck and self._place != _NOWHERE:
+                # A job shorter than the argument lacks paper as well.
+                self.struck = True
+                self.ended = await self._out_of_paper() or self.ended
+            if self.dropped or (self._cut is not None and item.start >= self._cut):
+                return
+            if self._cut is not None:
+                item = replace(item, end=min(item.end, self._cut))
         await self._found(item)
 
     async def _out_of_paper(self) -> Ended | None:
@@ -164,22 +219,47 @@ class Reception:
         await self._found(READY)
         return None
 
-    async def stall(self) -> bool:
-        """Read nothing until `resume`; False if the client reset the connection meanwhile."""
-        gone = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        with select.epoll() as watch:
-            # Only HUP and ERR, which epoll always tells: octets may wait unread, and a half-closed client waits for us.
-            watch.register(self._sock.fileno(), 0)
-            loop.add_reader(watch.fileno(), gone.set)
-            waits = [asyncio.ensure_future(event.wait()) for event in (gone, self._resumed)]
-            try:
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                loop.remove_reader(watch.fileno())
-                for wait in waits:
-                    wait.cancel()
-        return self._resumed.is_set()
+    async def _pause(self) -> Ended:
+        """Read nothing, and take the silence for the client's."""
+        assert self._fault is not None
+        if not await self.stall(self._fault.seconds):
+            return Ended.RESET
+        shut(self._sock)
+        return Ended.IDLE
+
+    async def _vanish(self) -> Ended | None:
+        darken(self._sock)
+        self.vanished = True
+        self._dark()
+        try:
+            async with asyncio.timeout(self._idle_timeout):
+                await self.resumed()
+        except TimeoutError:
+            return Ended.IDLE
+        self.vanished = False
+        return None
+
+    async def _break(self) -> None:
+        """The job ends here, for whatever comes after."""
+        self._cut = self.octets
+        canceled = self._name == "panel-cancel"
+        await self._found(Broken(result="USER_CANCELED" if canceled else "RESOURCE_CANCELED"))
+
+    async def _talk(self) -> None:
+        while not self._deaf:
+            await self.say(_CHATTER)
+            await asyncio.sleep(_CHATTER_SECONDS)
+
+    async def stall(self, seconds: float | None = None) -> bool:
+        """Read nothing until `resume`, or for `seconds`; False if the client reset the connection meanwhile."""
+        waits = [asyncio.ensure_future(wait) for wait in (gone(self._sock), self._resumed.wait())]
+        try:
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            return self._resumed.is_set() or not waits[0].done()
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
 
     async def say(self, reply: bytes) -> None:
         """Send on the back channel.  A client that does not read, or has gone, hears nothing more."""
@@ -194,3 +274,12 @@ class Reception:
     def hang_up(self) -> None:
         """Say nothing more; call before the socket closes."""
         self._deaf = True
+        if self._chatter is not None:
+            self._chatter.cancel()
+
+
+def _place(fault: Fault | None) -> int:
+    """After how many octets a fault strikes; far out for one that does not strike while octets come."""
+    if fault is None or fault.name in ("slow", "never-close", "refuse") or fault.moment == EOF:
+        return _NOWHERE
+    return 0 if fault.moment == CONNECT else fault.octets

@@ -11,7 +11,8 @@ from typing import Final
 from printerbridge.render import Rendering
 from printerbridge.virtual_connection import Ended, Reception
 from printerbridge.virtual_faults import Fault
-from printerbridge.virtual_pjl import Command, Display, Document, wants_answer, wants_job_status
+from printerbridge.virtual_pages import COUNTED
+from printerbridge.virtual_pjl import Command, Document, Found, wants_answer, wants_job_status
 
 PENDING: Final = 64
 """Commands and documents that a connection may be read ahead of their turn."""
@@ -19,7 +20,11 @@ PENDING: Final = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrintedJob:
-    """One connection, when its pages are drawn.  Times are seconds since the epoch, 0.0 if it never came to that."""
+    """One connection, when its pages are drawn.  Times are seconds since the epoch, 0.0 if it never came to that.
+
+    `outcome` is what came out: "printed" (a whole job), "nothing", "part: 3 pages" (the job's end was missing or
+    broken), or "part" where nobody can count.  `pages` were put out on paper, and no others.
+    """
 
     number: int  # of the files; counts on where an earlier run in the same folder ended
     started: float
@@ -29,6 +34,7 @@ class PrintedJob:
     sha256: str
     language: str  # of the first document
     pages: int
+    outcome: str
     fault: str  # as in `--fault`, "" if healthy
     ended: Ended
     path: Path | None = None  # the octets as received
@@ -46,17 +52,31 @@ class Session:
         self.number = number
         self.fault = fault
         self.stem = stem
-        self.found: asyncio.Queue[Command | Document | Display | None] = asyncio.Queue(PENDING)
+        self.found: asyncio.Queue[Found | None] = asyncio.Queue(PENDING)
         self.documents = 0
         self.must_answer = False
+        self.counting = stem is not None
         self.drawn: list[Rendering] = []
 
-    async def take(self, item: Command | Document | Display) -> None:
+    async def take(self, item: Found) -> None:
         if isinstance(item, Document):
             self.documents += 1
         elif isinstance(item, Command) and (wants_job_status(item) or (self.documents and wants_answer(item))):
             self.must_answer = True
         await self.found.put(item)
+
+    @property
+    def pages(self) -> int:
+        return sum(one.pages for one in self.drawn)
+
+    def _outcome(self, reception: Reception) -> str:
+        if not self.drawn:
+            return "nothing"
+        whole = reception.whole and not any(one.error for one in self.drawn)
+        if not self.pages:
+            counted = self.counting and all(one.language in COUNTED for one in self.drawn)
+            return "nothing" if counted else "printed" if whole else "part"
+        return "printed" if whole else f"part: {self.pages} page{'s' if self.pages != 1 else ''}"
 
     def printed(self, reception: Reception) -> PrintedJob:
         first = self.drawn[0] if self.drawn else Rendering(language="")
@@ -68,7 +88,8 @@ class Session:
             octets=reception.octets,
             sha256=reception.digest.hexdigest(),
             language=first.language,
-            pages=sum(one.pages for one in self.drawn),
+            pages=self.pages,
+            outcome=self._outcome(reception),
             fault="" if self.fault is None else str(self.fault),
             ended=reception.ended,
             path=self.stem.with_name(f"{self.stem.name}.prn") if self.stem is not None else None,
@@ -86,6 +107,7 @@ def describe(job: PrintedJob) -> str:
         f"job {job.number}: {job.octets} octets",
         job.language or "no document",
         f"{job.pages} page{'s' if job.pages != 1 else ''}",
+        *([job.outcome] * (job.outcome != "printed" and job.octets > 0)),
     ]
     if job.ended is not Ended.EOF:
         parts.append(f"ended by {job.ended}")

@@ -45,8 +45,19 @@ class Display:
     text: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """The running job ends before its end: `result` is PJL's word for why."""
+
+    result: str
+
+
+Found = Command | Document | Display | Broken
+"""What a connection brings, or meets."""
+
 READY: Final = Display(code=10001, text="READY")
 LOAD_PAPER: Final = Display(code=41213, text="LOAD PAPER")
+CANCELING: Final = Display(code=10007, text="CANCELING JOB")
 
 
 class JobStream:
@@ -66,6 +77,11 @@ class JobStream:
         self._line = bytearray()  # the running PJL line
         self._line_at = 0  # where it began
         self._matched = 0  # octets at the end of the last piece that may begin a UEL
+
+    @property
+    def between(self) -> bool:
+        """Whether no document is open."""
+        return (self._in_pjl or self._blank) and not self._matched
 
     def feed(self, data: bytes | bytearray | memoryview) -> list[Command | Document]:
         """Take octets; return what they completed, in order."""
@@ -196,7 +212,7 @@ class Panel:
     Replies are as in HP's PJL reference: the echoed request, lines of KEY=value, a form feed.
     """
 
-    __slots__ = ("_device", "_job", "_name", "_pages_before", "display", "pages")
+    __slots__ = ("_device", "_job", "_name", "_pages_before", "_result", "display", "pages")
 
     def __init__(self, *, pages: int) -> None:
         self.pages = pages
@@ -205,6 +221,7 @@ class Panel:
         self._device = False
         self._name: str | None = None  # the running job's, as sent
         self._pages_before = pages
+        self._result = "OK"  # of the running job
 
     def answer(self, command: Command) -> bytes:
         """The reply to one command, b"" where PJL gives none."""
@@ -220,11 +237,17 @@ class Panel:
             case "USTATUSOFF":
                 self._job = self._device = False
             case "JOB":
-                self._name, self._pages_before = _job_name(command.rest), self.pages
+                self._name, self._pages_before, self._result = _job_name(command.rest), self.pages, "OK"
                 return self._job_status("START")
             case "EOJ":
-                return self._job_status("END", f"PAGES={self.pages - self._pages_before}", "RESULT=OK")
+                return self._job_status("END", f"PAGES={self.pages - self._pages_before}", f"RESULT={self._result}")
         return b""
+
+    def break_off(self, broken: Broken) -> bytes:
+        """The running job is canceled; returns what is said of it."""
+        self._result = broken.result
+        told = self._job_status("CANCELED") if broken.result == "USER_CANCELED" else b""
+        return self.show(CANCELING) + told
 
     def show(self, display: Display) -> bytes:
         """Show something else; returns the unsolicited status, if it was asked for."""

@@ -180,15 +180,20 @@ def virtual_printer() -> str:
         "# The virtual printer\n",
         "`printpost virtual-printer --listen 127.0.0.1:9100 --output paper` behaves like a printer on raw port 9100.",
         "Of each connection it keeps what came (`job-0001.prn`), draws PostScript and PDF as `job-0001.pdf` with a",
-        "picture of each page, `job-0001-1.png`, and adds a line of JSON to `jobs.jsonl`.  It answers PJL.\n",
-        "Told so by `--fault NAME[:N][*COUNT]`, it misbehaves: with `*COUNT` for that many connections only, with `:N`",
-        "after so many octets.  Several faults are met one after another.  SIGUSR1 loads paper.\n",
-        "| fault | N by default | what it does |",
-        "|---|---|---|",
+        "picture of each page, `job-0001-1.png`, and adds a line of JSON to `jobs.jsonl`: also how many pages truly came",
+        "out, and whether that was the job (`outcome`: `printed`, `nothing`, or `part: 3 pages`).  It answers PJL.\n",
+        "## Faults\n",
+        "Told so by `--fault NAME[:N[:SECONDS]][*COUNT]`, it misbehaves: with `*COUNT` for that many connections only.",
+        "N is a number of octets, or a word: `connect` (before the first octet is read) or `eof` (when the client has",
+        "closed its side).  Several faults are met one after another.  SIGUSR1 loads paper and ends a stall, SIGUSR2",
+        "takes the paper out.\n",
+        "| fault | N by default | SECONDS | what it does | what it plays |",
+        "|---|---|---|---|---|",
     ]
     for name, kind in KINDS.items():
         number = "must be given" if kind.needed else kind.default if kind.default is not None else ""
-        lines.append(f"| `{name}` | {number} | {kind.what} |")
+        seconds = f"{kind.seconds:g}" if kind.seconds is not None else ""
+        lines.append(f"| `{name}` | {number} | {seconds} | {kind.what} | {kind.plays} |")
     return "\n".join([*lines, ""])
 
 

@@ -182,7 +182,7 @@ async def test_pjl_both_ways(start: Start) -> None:
     said = (await send(address, job)).split(b"\x0c")
     assert said[0] == b'@PJL USTATUS JOB\r\nSTART\r\nNAME="a"\r\n'
     assert said[1] == b"@PJL ECHO behind\r\n"
-    assert said[2] == b'@PJL USTATUS JOB\r\nEND\r\nNAME="a"\r\nPAGES=0\r\nRESULT=OK\r\n'
+    assert said[2] == b'@PJL USTATUS JOB\r\nEND\r\nNAME="a"\r\nPAGES=1\r\nRESULT=OK\r\n'
     assert (await printer.job(1)).language == "postscript"
 
 
@@ -509,7 +509,7 @@ async def test_the_command_prints_until_it_is_told_to_stop(tmp_path: Path) -> No
             await until(sock)
         assert b"paper is loaded" in await asyncio.wait_for(child.stdout.readline(), DEADLINE)
         line = (await asyncio.wait_for(child.stdout.readline(), DEADLINE)).decode()
-        assert line.startswith(f"job 1: {len(job)} octets, text, 0 pages, fault media-empty:4096*1 -> ")
+        assert line.startswith(f"job 1: {len(job)} octets, text, 1 page, fault media-empty:4096*1 -> ")
         assert line.endswith(f"{tmp_path}/out/job-0001.txt\n")
         child.send_signal(signal.SIGUSR2)
         assert b"the paper is taken out" in await asyncio.wait_for(child.stdout.readline(), DEADLINE)
