@@ -1,4 +1,5 @@
-"""`python -m printerbridge`: the process that prints, until SIGTERM; with `virtual-printer` a printer to print on.
+"""`python -m printerbridge`: the process that prints, until SIGTERM; with `virtual-printer` a printer to print on,
+with `discover` those that are there.
 
 What is being sent is finished first, for twenty seconds at most.  Exit status: 0 after SIGTERM or SIGINT, 78
 (EX_CONFIG) if the configuration cannot be meant, 69 (EX_UNAVAILABLE) if something that is needed cannot be had, 74
@@ -27,6 +28,7 @@ from mailstore.store.contract import Role, StoreUnusable
 from mailstore.store.sql import open_store
 from printerbridge import virtual_faults
 from printerbridge.bridge import Bridge
+from printerbridge.discovery import command
 from printerbridge.guard import Guard
 from printerbridge.virtual import serve_forever
 
@@ -95,6 +97,9 @@ def main() -> int:
             loop.run(serve_forever(arguments.listen, arguments.output, arguments.fault))
             return os.EX_OK
         settings, _ = config.load(arguments.config)
+        if arguments.command == "discover":
+            logs.configure("discover")
+            return command.run(arguments, Guard(own_listeners(settings)))
         logs.configure("bridge")
         loop.run(serve(settings))
     except ConfigError as error:
@@ -113,7 +118,9 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m printerbridge", description="Print what waits in the maildrops.")
     parser.add_argument("--config", type=Path, metavar="FILE", help="the configuration, printpost.toml by default")
-    virtual = parser.add_subparsers(dest="command").add_parser(
+    commands = parser.add_subparsers(dest="command")
+    command.add_options(commands.add_parser("discover", help="look for printers instead"))
+    virtual = commands.add_parser(
         "virtual-printer",
         help="be a printer instead",
         formatter_class=argparse.RawDescriptionHelpFormatter,
