@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 
 from typing_extensions import TypedDict
 
-from appliance.described import moment
+from appliance.described_job import moment
 from appliance.desk import Missing
 from appliance.rights import Act, demand, may
 from mailstore.directory import values

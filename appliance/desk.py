@@ -21,15 +21,16 @@ from appliance.job_file import JobFile
 from appliance.mailauth import MailAuth
 from appliance.peer import Network
 from appliance.recalled import judged_again
-from appliance.rights import Act, NotAllowed, demand, may, may_have, own
+from appliance.rights import Act, NotAllowed, demand, may, may_have, may_release, own
 from appliance.supposing import Answer, Supposed, facts_of
 from mailstore.config import Settings
 from mailstore.directory.contract import Directory, People
 from mailstore.directory.entry import checked
-from mailstore.directory.records import Person, Printer
+from mailstore.directory.records import Hold, Person, Printer
 from mailstore.directory.turn import our_turn
 from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.job import Job, JobState
+from mailstore.report import PrinterReport
 from mailstore.store.contract import Envelope, PrinterState, Recipient, Store, Waiting
 
 COMMAND_LINE = Person(name="the command line", addresses=(), administrator=True)
@@ -68,6 +69,7 @@ class Standing:
     printer: Printer
     state: PrinterState
     waiting: Waiting | None
+    report: PrinterReport | None = None  # what it said of itself, where that was asked for
 
     @property
     def jobs_waiting(self) -> int:
@@ -105,9 +107,10 @@ class Desk:
 
     # -- seeing
 
-    async def printers(self, person: Person) -> Sequence[Standing]:
-        """All printers, by name."""
+    async def printers(self, person: Person, *, reports: bool = False) -> Sequence[Standing]:
+        """All printers, by name; with what they say of themselves if `reports`."""
         demand(person, Act.SEE)
+        told = {report.printer: report for report in await self._store.reports()} if reports else {}
         waiting = {row.printer: row for row in await self._store.waiting()}
         states = {state.printer: state for state in await self._store.printer_states()}
         return [
@@ -115,6 +118,7 @@ class Desk:
                 printer=printer,
                 state=states.get(printer.name, PrinterState(printer=printer.name)),
                 waiting=waiting.get(printer.name),
+                report=told.get(printer.name),
             )
             for printer in await self._directory.printers()
         ]
@@ -123,7 +127,12 @@ class Desk:
         demand(person, Act.SEE)
         printer = await self._existing(name)
         waiting = next((row for row in await self._store.waiting() if row.printer == printer.name), None)
-        return Standing(printer=printer, state=await self._store.printer_state(printer.name), waiting=waiting)
+        return Standing(
+            printer=printer,
+            state=await self._store.printer_state(printer.name),
+            waiting=waiting,
+            report=None if printer.is_group else await self._store.report(printer.name),
+        )
 
     async def jobs(
         self, person: Person, printer: str = "", limit: int = 100, *, states: Collection[str] = (), before: int = 0
@@ -151,7 +160,7 @@ class Desk:
         job, printer = await self._job(person, number)
         operated = may(person, Act.OPERATE, printer)
         shown = await job_file.pictures(self._store, job, printer)
-        return await job_file.read(self._store, job, shown, own=own(person, job), operated=operated)
+        return await job_file.read(self._store, job, shown, printer, own=own(person, job), operated=operated)
 
     async def picture(self, person: Person, number: int, document: int, page: int) -> bytes:
         """Of a page of a document of a job, as PNG."""
@@ -291,17 +300,22 @@ class Desk:
         await self._wish(self._store.cancel(number, person.name), number, "it has ended")
 
     async def hold(self, person: Person, number: int) -> None:
-        await self._operated_job(person, number)
+        _, printer = await self._job(person, number)
+        if not may(person, Act.OPERATE, printer):
+            raise NotAllowed(f"{person.name} may stop this job, not hold it")
         await self._wish(self._store.hold(number, person.name), number, "only a job that waits can be held")
 
     async def unhold(self, person: Person, number: int) -> None:
-        await self._operated_job(person, number)
+        job, printer = await self._job(person, number)
+        if not may_release(person, job, printer):
+            raise NotAllowed(f"{person.name} may stop this job, not release it; ask whoever runs {job.printer}")
         await self._wish(self._store.unhold(number, person.name), number, "it is not held")
 
-    async def decide(self, person: Person, number: int, *, printed: bool) -> None:
-        """Of a job in doubt: it counts as printed, or prints again under a banner."""
+    async def decide(self, person: Person, number: int, *, printed: bool, resume: bool = False) -> None:
+        """Of a job in doubt: it counts as printed, or prints again under a banner; `resume`: only what is left."""
         await self._job(person, number)
-        await self._wish(self._store.decide(number, person.name, printed=printed), number, "it is not in doubt")
+        decided = self._store.decide(number, person.name, printed=printed, resume=resume)
+        await self._wish(decided, number, "it is not in doubt" + ", or the printer confirmed nothing of it" * resume)
 
     async def print_again(self, person: Person, number: int) -> int:
         """Returns the new job's number."""
@@ -319,6 +333,8 @@ class Desk:
             )
             if not verdict.allowed:
                 raise NotAllowed(f"job {number} is not printed again: {verdict.sentence}")
+            if printer.hold is Hold.ALL:  # somebody looks at each job there
+                raise NotAllowed(f"whoever runs {printer.name} releases what it prints: ask there, or send it again")
         return await self._store.print_again(number, person.name)
 
     # -- what all of them need
@@ -371,11 +387,6 @@ class Desk:
         if job is None or not may_have(person, job, printer):
             raise Missing(f"there is no job {number}")
         return job, printer
-
-    async def _operated_job(self, person: Person, number: int) -> None:
-        _, printer = await self._job(person, number)
-        if not may(person, Act.OPERATE, printer):
-            raise NotAllowed(f"{person.name} may stop this job, not hold or release it")
 
     async def _wish(self, wish: Awaitable[bool], number: int, why: str) -> None:
         if not await wish:

@@ -1,13 +1,18 @@
-"""A job with all that is known of it, as the page, the API and the commands show it."""
+"""A job with all that is known of it, as the page, the API and the commands show it.
+
+Security: a release code prints what it belongs to, so it is shown to whoever may release the job anyway, and to a
+sender who was proved at receipt; somebody whose address was merely claimed learns nothing by it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mailstore.directory.records import Printer
-from mailstore.job import Job
+from mailstore.job import Job, JobState
 from mailstore.store.contract import JobEvent, Store
+from mailstore.store.following import Progress
 from mailstore.store.papers import DocumentRecord
 
 Picture = tuple[int, int]
@@ -25,10 +30,16 @@ class JobFile:
     pictures: Sequence[Picture]
     own: bool  # of whoever looks
     operated: bool  # who looks may also hold and release it
+    progress: Progress | None = None  # how far it came
+    code: str = ""  # that releases it, where whoever looks may know it
+    expires_at: float = 0.0  # when it is given up if it waits so long, 0.0 where it does not or nobody knows
 
 
-async def read(store: Store, job: Job, shown: Sequence[Picture], *, own: bool, operated: bool) -> JobFile:
+async def read(
+    store: Store, job: Job, shown: Sequence[Picture], printer: Printer | None, *, own: bool, operated: bool
+) -> JobFile:
     """`shown`: what pictures of its pages there are for whoever looks.  Raises `TransientFailure`."""
+    entitled = operated or (own and (bool(job.login) or job.answerable))
     return JobFile(
         job=job,
         trace=await store.trace(job.id),
@@ -37,7 +48,27 @@ async def read(store: Store, job: Job, shown: Sequence[Picture], *, own: bool, o
         pictures=shown,
         own=own,
         operated=operated,
+        progress=await store.progress(job.id),
+        code=job.release_code if entitled and job.state is JobState.PENDING_HELD else "",
+        expires_at=expires_at(job, printer),
     )
+
+
+def expires_at(job: Job, printer: Printer | None) -> float:
+    """When a job that waits is given up; 0.0 for one that is being printed or has ended."""
+    if printer is None:
+        return 0.0
+    if job.state is JobState.PENDING_HELD:
+        return job.received_at + printer.hold_expiry
+    in_doubt = job.state is JobState.PROCESSING_STOPPED and "x-delivery-unknown" in job.reasons
+    return job.received_at + printer.expiry if job.state is JobState.PENDING or in_doubt else 0.0
+
+
+async def progresses(store: Store, jobs: Iterable[Job]) -> Mapping[int, Progress]:
+    """Of those that a printer has some of, by number.  Raises `TransientFailure`."""
+    begun = (JobState.PROCESSING, JobState.PROCESSING_STOPPED)
+    asked = [(job.id, await store.progress(job.id)) for job in jobs if job.state in begun]
+    return {number: progress for number, progress in asked if progress is not None}
 
 
 async def pictures(store: Store, job: Job, printer: Printer | None) -> Sequence[Picture]:

@@ -4,7 +4,9 @@ PhaserLink's three roles are addresses in a printer's entry: a SysAdmin sets it 
 it going.  Whoever has a login and none of these sees how printers fare and has his own jobs in hand.
 
 Security: a role is an address, and a login has only the addresses that the directory gives it; a sender that somebody
-merely claimed makes a job nobody's own but lets the one who is named there see and stop it.
+merely claimed makes a job nobody's own but lets the one who is named there see and stop it.  To release a job is more
+than to stop it, for paper comes out.  Who was proved as its sender was told its code and could use it at the release
+page, so his login may as well; a limit of pages is not his to pass, nor a printer whose people look at each job.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from enum import StrEnum
 from mailstore.address import canonical
 from mailstore.directory.records import Person, Printer
 from mailstore.failure import PermanentFailure
-from mailstore.job import Job
+from mailstore.job import Job, JobState
 
 
 class Act(StrEnum):
@@ -53,6 +55,14 @@ def own(person: Person, job: Job) -> bool:
 def may_have(person: Person, job: Job, printer: Printer | None) -> bool:
     """Whether `person` may see the job, stop it and print it again; None: its printer is gone."""
     return own(person, job) or may(person, Act.OPERATE, printer)
+
+
+def may_release(person: Person, job: Job, printer: Printer | None) -> bool:
+    """Whether `person` may let the job go on if it is held: who operates its printer, and whom its code was told."""
+    if may(person, Act.OPERATE, printer):
+        return True
+    told = own(person, job) and bool(job.login or job.answerable) and bool(job.release_code)
+    return told and job.state is JobState.PENDING_HELD and "account-limit-reached" not in job.reasons
 
 
 def demand(person: Person, act: Act, printer: Printer | None = None) -> None:

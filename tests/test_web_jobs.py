@@ -15,8 +15,8 @@ import pytest
 
 from appliance.web import jobs as jobs_page
 from appliance.web.job_rows import Wish, wishes
+from appliance.web.paper import EVIDENCE
 from appliance.web.words import (
-    PROOFS,
     SENDER_PROOFS,
     TRUST,
     document_in_words,
@@ -208,7 +208,7 @@ async def test_a_job_in_words(tmp_path: Path) -> None:
             "sent to office@example.com",
             "ada@example.com (you)",
             TRUST["insider"].replace("'", "&#39;"),
-            PROOFS[DeliveryProof.JOB_END],
+            *EVIDENCE[DeliveryProof.JOB_END],
             "1 document, 3 pages",
             "<span>sending: attempt 1, document 1</span>",
             "<span>printed</span>",
@@ -339,12 +339,12 @@ async def test_a_job_in_doubt_asks(tmp_path: Path) -> None:
             page = (await browser.get(path)).text
             assert "in doubt" in page
             assert "nobody can know what was printed" in page
-            assert f'aria-label="It was printed: job {number}"' in page
-            assert f'aria-label="Print it again job {number}"' in page
+            assert f'action="/jobs/{number}/printed"' in page
+            assert f'action="/jobs/{number}/reprint"' in page
 
 
 def test_every_proof_and_trust_has_words() -> None:
-    assert set(PROOFS) == set(DeliveryProof)
+    assert set(EVIDENCE) == set(DeliveryProof)
     assert set(SENDER_PROOFS) == set(Proof)
     assert set(TRUST) == {"insider", "verified", "stranger"}
 

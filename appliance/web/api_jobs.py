@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from fastapi import Header, Path, Query
 from starlette.responses import Response
 
-from appliance import described
+from appliance import described_job, job_file
 from appliance.web.body import MadeJob, part
 from appliance.web.login import Me
 from appliance.web.problem import problems
@@ -46,16 +46,17 @@ async def list_jobs(
     state: Annotated[list[JobState], Query(max_length=len(JobState), description="only those; may be repeated")] = [],  # noqa: B006
     before: Annotated[int, Query(ge=0, lt=1 << 63, description="only smaller numbers: the next page")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> Sequence[described.DescribedJob]:
+) -> Sequence[described_job.DescribedJob]:
     """The newest jobs that one may see, newest first."""
     found = await site.desk.jobs(person, printer, limit, states=set(state), before=before)
-    return [described.job(one) for one in found]
+    far = await job_file.progresses(site.store, found)
+    return [described_job.job(one, far.get(one.id)) for one in found]
 
 
 @router.get("/{number}")
-async def get_job(person: Me, site: Here, number: Number) -> described.DescribedJobFile:
+async def get_job(person: Me, site: Here, number: Number) -> described_job.DescribedJobFile:
     """One job with its documents and its trace."""
-    return described.job_file(await site.desk.job(person, number))
+    return described_job.job_file(await site.desk.job(person, number))
 
 
 @router.get("/{number}/pictures/{document}/{page}", response_class=Response, responses=_PICTURE)

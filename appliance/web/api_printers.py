@@ -1,12 +1,14 @@
 """`/api/v1/printers`: printers, their settings, and what keeps them going.
 
 Security: how a printer fares everybody who is logged in may see; its settings only whoever operates it.  The desk asks
-for every right; bodies are checked by their models, values by the directory's readers.
+for every right; bodies are checked by their models, values by the directory's readers.  A printer's SNMP community is
+shown only to whoever may change it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import Query
@@ -18,17 +20,20 @@ from appliance.supposing import Supposed
 from appliance.web.body import Body, MadeJob, Password, left_out, part
 from appliance.web.login import Me
 from appliance.web.problem import WRONG_BODY, problems
-from appliance.web.site import Here
+from appliance.web.site import Here, Site
 from mailstore.address import parse_path
 from mailstore.directory.entry import with_limits
-from mailstore.directory.records import NO_LIMITS, Language, Printer, Raw, WhenUncertain
+from mailstore.directory.records import NO_LIMITS, Hold, Language, Person, Printer, Raw, Snmp, WhenUncertain
 from mailstore.directory.records import Body as LetterBody
+from mailstore.directory.serving import PERIODS, read_period
 from mailstore.directory.values import check, read_ticket
 
 router = part("/printers", "printers")
 _ONE = problems(404, 422)
 LimitName = Literal["jobs", "octets", "pages", "sender-jobs", "sender-octets", "sender-pages", "job-pages"]
 _MINE = _ONE | problems(403)
+Period = int | str
+"""Seconds, or like "90s", "15m", "8h" or "7d"."""
 
 
 class PrinterSettings(Body):
@@ -61,6 +66,20 @@ class PrinterSettings(Body):
     media: list[str] = left_out("paper it has, a4, letter or PWG self-describing names, the usual one first")
     ticket: str = left_out('how jobs print that say nothing else, like "duplex copies=2"; "" for nothing')
     confidential: bool = left_out("no pictures of its pages are kept")
+    half_close: bool = left_out("our side of its connection is closed behind the document")
+    end_wait: Period = left_out("how long to wait for its end since it was last heard of: seconds, or like 90s")
+    stall_limit: Period = left_out("when a job that does not get on is given up: seconds, or like 1d")
+    pjl_one_option: bool = left_out("its PJL takes one option a line")
+    ps_echo: bool = left_out("its PostScript answers at its port, and is asked when it is done")
+    count_pages: bool = left_out("count its pages by SNMP where nothing better tells that a job is out")
+    snmp: Snmp = left_out("in which version of SNMP it is asked how it fares")
+    snmp_community: str = left_out("the community by which it answers")
+    snmp_port: int = left_out("the UDP port of its SNMP agent")
+    status_interval: Period = left_out("how often it is asked how it fares: seconds, or like 60s")
+    quiet_hours: list[str] = left_out("when it is left alone, like 22:00-06:00 or sat,sun 00:00-24:00")
+    hold: Hold = left_out("jobs wait until somebody releases them, or until their sender types in a code")
+    hold_expiry: Period = left_out("when a job that nobody released is given up: seconds, or like 8h")
+    expiry: Period = left_out("when a job that cannot be printed is given up: seconds, or like 7d")
     location: str = left_out()
     model: str = left_out()
     network_address: str = left_out()
@@ -69,12 +88,14 @@ class PrinterSettings(Body):
     hardware_address: str = left_out()
 
     def settings(self, *without: str) -> dict[str, Any]:
-        """What was sent, as fields of a `Printer`.  Raises `PermanentFailure` for what is no ticket."""
+        """What was sent, as fields of a `Printer`.  Raises `PermanentFailure` for what is no ticket or no period."""
         given = self.given(*without)
         if "limits" in given:
             given["limits"] = with_limits(NO_LIMITS, given["limits"])
         if "ticket" in given:
             given["ticket"] = check(given["ticket"], read_ticket)
+        for name in PERIODS.keys() & given.keys():
+            given[name] = check(str(given[name]), partial(read_period, name=name))
         return given
 
 
@@ -102,7 +123,7 @@ class Verdict(BaseModel):
 @router.get("")
 async def list_printers(person: Me, site: Here) -> Sequence[described.DescribedPrinter]:
     """All printers, by name."""
-    return [described.printer(one) for one in await site.desk.printers(person)]
+    return [described.printer(one) for one in await site.desk.printers(person, reports=True)]
 
 
 @router.post("", status_code=201, responses=problems(403, *WRONG_BODY))
@@ -114,7 +135,7 @@ async def add_printer(person: Me, site: Here, new: NewPrinter) -> described.Desc
     password = new.password if "password" in new.model_fields_set else None
     made = await site.desk.add(person, Printer(name=name, **given), password)
     site.refresh()
-    return described.printer_file(await site.desk.printer(person, made.name))
+    return await _file(person, site, made.name)
 
 
 @router.get("/{name}", responses=_ONE)
@@ -122,7 +143,7 @@ async def get_printer(person: Me, site: Here, name: str) -> described.DescribedP
     """One printer; with its settings for whoever operates it."""
     standing = await site.desk.printer(person, name)
     if may(person, Act.OPERATE, standing.printer):
-        return described.printer_file(standing)
+        return described.printer_file(standing, community=may(person, Act.SET, standing.printer))
     return described.printer(standing)
 
 
@@ -131,7 +152,12 @@ async def change_printer(person: Me, site: Here, name: str, change: PrinterChang
     """Change settings.  They count from the next mail, poll and notice on."""
     await site.desk.change(person, name, change.revision, change.settings("revision"))
     site.refresh()
-    return described.printer_file(await site.desk.printer(person, name))
+    return await _file(person, site, name)
+
+
+async def _file(person: Person, site: Site, name: str) -> described.DescribedPrinterFile:
+    standing = await site.desk.printer(person, name)
+    return described.printer_file(standing, community=may(person, Act.SET, standing.printer))
 
 
 @router.delete("/{name}", status_code=204, responses=_MINE)

@@ -10,13 +10,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from appliance.described import picture
-from appliance.job_file import Picture, pictures
-from appliance.rights import Act, may
+from appliance.described_job import picture
+from appliance.job_file import Picture, pictures, progresses
+from appliance.rights import Act, may, may_release
+from appliance.web import paper
+from appliance.web.paper import is_in_doubt, under_way
 from appliance.web.site import Site
 from mailstore.directory.records import Person, Printer
 from mailstore.failure import TransientFailure
 from mailstore.job import Job, JobState
+from mailstore.store.following import Progress
 from mailstore.store.papers import DocumentRecord
 
 
@@ -28,6 +31,7 @@ class Wish(StrEnum):
     RELEASE = "release"
     PRINTED = "printed"
     REPRINT = "reprint"
+    RESUME = "resume"
     AGAIN = "again"
 
 
@@ -37,6 +41,7 @@ LABELS: dict[Wish, str] = {
     Wish.RELEASE: "Release",
     Wish.PRINTED: "It was printed",
     Wish.REPRINT: "Print it again",
+    Wish.RESUME: "Go on behind what it confirmed",
     Wish.AGAIN: "Print again",
 }
 
@@ -50,6 +55,22 @@ class Row:
     wishes: Sequence[Wish]
     documents: Sequence[DocumentRecord] = ()
     pictures: Sequence[Picture] = ()
+    progress: Progress | None = None
+
+    @property
+    def taken(self) -> str:
+        """How much of it the printer has, while it is being sent."""
+        known = self.progress if under_way(self.job) and not is_in_doubt(self.job) else None
+        return paper.taken(known) if known else ""
+
+    @property
+    def in_doubt(self) -> str:
+        """What is known of a job in doubt, a sentence; "" of one that is not."""
+        return paper.known_in_doubt(self.progress) if is_in_doubt(self.job) else ""
+
+    def label(self, wish: Wish) -> str:
+        """What its button says."""
+        return (wish is Wish.RESUME and paper.go_on(self.progress)) or LABELS[wish]
 
     def source(self, shown: Picture) -> str:
         """Where a picture of a page is."""
@@ -62,14 +83,25 @@ class Row:
         return f"Page {page} of {name or f'document {number}'}"
 
 
-def wishes(job: Job, *, operated: bool, kept_until: float, now: float) -> list[Wish]:
-    """What somebody who may see the job can do with it; `operated`: he also operates its printer."""
+def wishes(
+    job: Job,
+    *,
+    operated: bool,
+    kept_until: float,
+    now: float,
+    progress: Progress | None = None,
+    releases: bool = False,
+) -> list[Wish]:
+    """What somebody who may see the job can do with it; `operated`: he also operates its printer; `releases`:
+    he may release it all the same.
+    """
     found = []
-    if "x-delivery-unknown" in job.reasons and job.state is JobState.PROCESSING_STOPPED:
+    if is_in_doubt(job):
         found += [Wish.PRINTED, Wish.REPRINT]
+        found += [Wish.RESUME] if progress is not None and progress.resumable else []
     if operated and job.state is JobState.PENDING:
         found.append(Wish.HOLD)
-    if operated and job.state is JobState.PENDING_HELD and "job-incoming" not in job.reasons:
+    if (operated or releases) and job.state is JobState.PENDING_HELD and "job-incoming" not in job.reasons:
         found.append(Wish.RELEASE)
     if not job.state.ended:
         found.append(Wish.CANCEL)
@@ -83,6 +115,8 @@ async def rows(site: Site, person: Person, jobs: Iterable[Job]) -> list[Row]:
     now = time.time()
     printers: dict[str, Printer | None] = {}
     made = []
+    jobs = list(jobs)
+    far = await progresses(site.store, jobs)
     for job in jobs:
         if job.printer not in printers:
             printers[job.printer] = await _known(site, job.printer)
@@ -92,7 +126,15 @@ async def rows(site: Site, person: Person, jobs: Iterable[Job]) -> list[Row]:
             Row(
                 job=job,
                 kept_until=kept,
-                wishes=wishes(job, operated=may(person, Act.OPERATE, printer), kept_until=kept, now=now),
+                wishes=wishes(
+                    job,
+                    operated=may(person, Act.OPERATE, printer),
+                    kept_until=kept,
+                    now=now,
+                    progress=far.get(job.id),
+                    releases=may_release(person, job, printer),
+                ),
+                progress=far.get(job.id),
                 documents=await site.store.documents(job.id),
                 pictures=await pictures(site.store, job, printer),
             )

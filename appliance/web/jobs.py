@@ -14,11 +14,15 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Form, Path, Query, Request
 from starlette.responses import RedirectResponse, Response
 
+from appliance.job_file import JobFile
+from appliance.rights import Act, may
+from appliance.web import paper
 from appliance.web.job_rows import LABELS, Row, Wish, rows, wishes
 from appliance.web.login import Me, own_path
 from appliance.web.pages import flash, page
 from appliance.web.site import Here, Site
-from appliance.web.words import PROOFS, TRUST, event_in_words, fate_in_words, format_in_words, sender_in_words
+from appliance.web.words import TRUST, event_in_words, fate_in_words, format_in_words, sender_in_words
+from mailstore.directory.records import Person
 from mailstore.failure import TransientFailure
 from mailstore.job import Job, JobState
 
@@ -45,7 +49,16 @@ _DONE: dict[Wish, str] = {
     Wish.RELEASE: "Job {number} waits for the printer again.",
     Wish.PRINTED: "Job {number} counts as printed.",
     Wish.REPRINT: "Job {number} prints again, under a banner that says so.",
+    Wish.RESUME: "Job {number} goes on behind what the printer confirmed.",
 }
+
+_MEANINGS: dict[Wish, str] = {
+    Wish.PRINTED: paper.PRINTED_MEANS,
+    Wish.REPRINT: paper.REPRINT_MEANS,
+    Wish.RESUME: paper.RESUME_MEANS,
+    Wish.CANCEL: paper.CANCEL_MEANS,
+}
+"""What is decided by a button, of a job in doubt."""
 
 
 @router.get("/jobs")
@@ -89,23 +102,66 @@ async def _names(site: Site, shown: Iterable[Job]) -> list[str]:
 @router.get("/jobs/{number}")
 async def job_page(request: Request, site: Here, person: Me, number: Annotated[int, Path(ge=0)]) -> Response:
     file = await site.desk.job(person, number)
-    able = wishes(file.job, operated=file.operated, kept_until=file.kept_until, now=time.time())
+    able = wishes(
+        file.job,
+        operated=file.operated,
+        kept_until=file.kept_until,
+        now=time.time(),
+        progress=file.progress,
+        releases=file.code != "" and "account-limit-reached" not in file.job.reasons,
+    )
     return page(
         request,
         "job.html",
         file=file,
         job=file.job,
         row=Row(
-            job=file.job, kept_until=file.kept_until, wishes=able, documents=file.documents, pictures=file.pictures
+            job=file.job,
+            kept_until=file.kept_until,
+            wishes=able,
+            documents=file.documents,
+            pictures=file.pictures,
+            progress=file.progress,
         ),
+        MEANINGS=_MEANINGS,
+        targets=[(name, name) for name in await _targets(site, person, file)],
+        CHOICES=CHOICES,
+        whose=await _who_may_release(site, file),
         format_in_words=format_in_words,
         fate_in_words=fate_in_words,
         LABELS=LABELS,
-        proof=PROOFS[file.job.delivery_proof],
+        evidence=paper.EVIDENCE[file.job.delivery_proof],
         trace=[(event.at, event_in_words(event.text)) for event in file.trace],
         trust=TRUST.get(file.job.trust, file.job.trust),
         proved=sender_in_words(file.job),
     )
+
+
+async def _targets(site: Site, person: Person, file: JobFile) -> list[str]:
+    """The printers to which he may move the job, by name; none where it cannot be moved."""
+    job = file.job
+    waits = job.state in (JobState.PENDING, JobState.PENDING_HELD) and "job-incoming" not in job.reasons
+    if not (file.operated and (waits or paper.is_in_doubt(job))):
+        return []
+    try:
+        printers = await site.directory.printers()
+    except TransientFailure:
+        return []
+    return [
+        one.name for one in printers if one.name != job.printer and not one.is_group and may(person, Act.OPERATE, one)
+    ]
+
+
+async def _who_may_release(site: Site, file: JobFile) -> list[str]:
+    """The addresses of those who may release a held job, beside administrators; nobody's else."""
+    if file.job.state is not JobState.PENDING_HELD:
+        return []
+    try:
+        printer = await site.directory.printer(file.job.printer)
+    except TransientFailure:
+        return []
+    named = (*printer.key_user, *printer.service_person, *printer.sysadmin) if printer else ()
+    return list(dict.fromkeys(named))
 
 
 @router.post("/jobs/{number}/{wish}")
@@ -127,6 +183,8 @@ async def wish_for(
             await desk.unhold(person, number)
         case Wish.PRINTED | Wish.REPRINT:
             await desk.decide(person, number, printed=wish is Wish.PRINTED)
+        case Wish.RESUME:
+            await desk.decide(person, number, printed=False, resume=True)
         case Wish.AGAIN:
             made = await desk.print_again(person, number)
             flash(request, f"Job {number} prints again, as job {made}.")

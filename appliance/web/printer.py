@@ -20,10 +20,12 @@ from appliance.doctor.network import own_interfaces
 from appliance.peer import plain_ip
 from appliance.rights import Act, demand, may
 from appliance.supposing import Supposed
+from appliance.web import levels
 from appliance.web.addresses import card
-from appliance.web.job_rows import LABELS, rows
+from appliance.web.job_rows import LABELS, Row, rows
 from appliance.web.login import Me
 from appliance.web.pages import flash, page, sentence
+from appliance.web.paper import is_in_doubt
 from appliance.web.site import Here, Site
 from appliance.web.words import login, rhythm, rule_in_words
 from mailstore.address import parse_path
@@ -31,11 +33,13 @@ from mailstore.directory.entry import named_limits
 from mailstore.directory.records import Person, Printer
 from mailstore.directory.values import LIMITS
 from mailstore.failure import PermanentFailure
+from mailstore.job import JobState
 from mailstore.ticket_words import SIZES, to_words
 
 router = APIRouter(include_in_schema=False)
 
 _NEWEST = 25  # jobs on a printer's page
+_DOUBTS = 10
 _SHORT = {name: short for short, name in reversed(SIZES.items())}  # of several the first
 
 
@@ -168,7 +172,29 @@ async def _show(request: Request, site: Site, person: Person, name: str, trial: 
         rows=await rows(site, person, await site.desk.jobs(person, printer.name, _NEWEST)),
         LABELS=LABELS,
         silent=await site.reach.silent(),
+        **_told(standing, now),
+        doubts=await _doubts(site, person, printer),
     )
+
+
+def _told(standing: Standing, now: float) -> dict[str, object]:
+    """What the printer says of itself."""
+    printer, report = standing.printer, standing.report
+    asked = printer.drained_by_bridge or report is not None
+    return {
+        "answers": levels.answers(printer, report, now) if asked else [],
+        "console": levels.console(report) if report else "",
+        "itself": levels.itself(report) if report else "",
+        "left": [("Supplies", levels.supplies(report)), ("Paper", levels.trays(report))] if report else [],
+        "as_of": report.answered_at if report and not report.up else 0.0,
+        "counter": report.pages if report else None,
+    }
+
+
+async def _doubts(site: Site, person: Person, printer: Printer) -> list[Row]:
+    """Its jobs that somebody has to decide on, the newest."""
+    stopped = await site.desk.jobs(person, printer.name, _NEWEST, states={JobState.PROCESSING_STOPPED})
+    return await rows(site, person, [job for job in stopped if is_in_doubt(job)][:_DOUBTS])
 
 
 def prints(printer: Printer) -> list[str]:

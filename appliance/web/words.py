@@ -13,20 +13,9 @@ from mailstore.directory.records import Printer
 from mailstore.document_format import DocumentFormat
 from mailstore.failure import PermanentFailure
 from mailstore.header import clean
-from mailstore.job import REASONS, DeliveryProof, Job, JobState, Proof
+from mailstore.job import REASONS, Job, JobState, Proof
 from mailstore.store.contract import PrinterState
 from mailstore.store.papers import DocumentRecord, Fate
-
-PROOFS: dict[DeliveryProof, str] = {
-    DeliveryProof.NONE: "Nothing but that it was sent off: the printer did not confirm it.",
-    DeliveryProof.ACKED: "The printer received every octet. Whether paper came out it does not say.",
-    DeliveryProof.CLOSED: "The printer took all of it and closed the connection in order.",
-    DeliveryProof.INTERPRETED: "The printer answered a question that stood behind the job: it has worked through it.",
-    DeliveryProof.IDLE_PAGES: "The printer's page counter rose, and it was ready again.",
-    DeliveryProof.JOB_END: "The printer itself reported that the job is printed.",
-    DeliveryProof.FETCHED: "The printer fetched the mail from its mailbox and deleted it there.",
-}
-"""What is known of the paper."""
 
 TRUST: dict[str, str] = {
     Trust.INSIDER: "From inside: with a login, or from the site's own networks.",
