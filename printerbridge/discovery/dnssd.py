@@ -29,6 +29,7 @@ OTHERS = ("_printer._tcp.local.", "_ipp._tcp.local.")
 _INSTANCES = 1000
 _AT_ONCE = 32
 _ADDRESSES = 8  # of one instance
+_NOTES = 8
 _HOST = 63  # characters
 
 
@@ -126,15 +127,17 @@ class _Gathering:
 
     def _address(self, info: AsyncServiceInfo) -> str:
         """The first that may be dialed, of IPv4 before IPv6; "" if there is none."""
+        refused: dict[str, str] = {}
         for packed in info.addresses_by_version(IPVersion.All)[:_ADDRESSES]:
             ip = plain(ipaddress.ip_address(packed))
             why = self._guard.refusal(str(ip), info.port or 0, is_ours)
             if not why:
                 return str(ip)
-            if not ip.is_link_local and len(self._refused) < _ADDRESSES:
-                # The sentence of the guard is for whoever wrote the address into an entry.
-                told = why.partition(": it ")[2].partition(";")[0]
-                self._refused[str(ip)] = f"it {told or 'is Printpost itself'}"
+            # The sentence of the guard is for whoever wrote the address into an entry.
+            told = why.partition(": it ")[2].partition(";")[0]
+            refused[str(ip)] = f"it {told or 'is Printpost itself'}"
+        if len(self._refused) < _NOTES:
+            self._refused |= refused
         return ""
 
 

@@ -48,15 +48,17 @@ def check(networks: Iterable[Network]) -> None:
         raise ValueError(f"these networks have {count} addresses, and {MOST} are asked at most: name smaller ones")
 
 
-async def sweep(networks: Sequence[Network], guard: Guard, *, community: str, port: int = 161) -> Swept:
-    """Ask them all.  Raises `ValueError` as `check`."""
+async def sweep(
+    networks: Sequence[Network], guard: Guard, *, community: str, port: int = 161, seconds: float = _PATIENCE
+) -> Swept:
+    """Ask them all; whoever does not answer within so many seconds is nobody.  Raises `ValueError` as `check`."""
     check(networks)
     pace, turn = _Pace(), asyncio.Semaphore(_AT_ONCE)
     found: list[Heard | None] = []
 
     async def one(address: str) -> None:
         async with turn:
-            agent = Agent(address, port, version=Snmp.V1, community=community, seconds=_PATIENCE, guard=guard)
+            agent = Agent(address, port, version=Snmp.V1, community=community, seconds=seconds, guard=guard)
             asking = _Asking(address, agent, pace)
             if (values := await asking.first()) is not None:
                 found.append(await asking.heard(values))
