@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial, wraps
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +13,8 @@ import typer
 from appliance import opened, shell
 from appliance.policy import parse_rule
 from mailstore.directory.entry import with_limits
-from mailstore.directory.records import Body, Language, Printer, PrintLimits, Raw, WhenUncertain
+from mailstore.directory.records import Body, Hold, Language, Printer, PrintLimits, Raw, Snmp, WhenUncertain
+from mailstore.directory.serving import PERIODS, USUAL, read_period
 from mailstore.directory.values import LIMITS, check, read_limit, read_own_address, read_ticket
 
 Limits = Annotated[
@@ -100,6 +101,66 @@ OPTIONS: Mapping[str, Any] = {
     "tell_printed": Annotated[
         _Flag, typer.Option("--tell-printed/--no-tell-printed", help="Tell senders that their jobs were printed.")
     ],
+    "hold": Annotated[
+        Hold | None,
+        typer.Option("--hold", help="Jobs wait until somebody releases them, or until their sender types in a code."),
+    ],
+    "hold_expiry": Annotated[
+        _Text, typer.Option("--hold-expiry", help="When a job that nobody released is given up, like 8h or 3d.")
+    ],
+    "expiry": Annotated[
+        _Text, typer.Option("--expiry", help="When a job that cannot be printed is given up, like 7d.")
+    ],
+    "half_close": Annotated[
+        _Flag,
+        typer.Option(
+            "--half-close/--no-half-close",
+            help="Our side of its connection is closed behind the document; some take this for a broken one.",
+        ),
+    ],
+    "end_wait": Annotated[
+        _Text, typer.Option("--end-wait", help="How long to wait for its end since it was last heard of, like 90s.")
+    ],
+    "stall_limit": Annotated[
+        _Text, typer.Option("--stall-limit", help="When a job that does not get on is given up, like 1d.")
+    ],
+    "pjl_one_option": Annotated[
+        _Flag, typer.Option("--pjl-one-option/--no-pjl-one-option", help="Its PJL takes one option a line.")
+    ],
+    "ps_echo": Annotated[
+        _Flag,
+        typer.Option(
+            "--ps-echo/--no-ps-echo", help="Its PostScript answers at its port, and is asked when it is done."
+        ),
+    ],
+    "count_pages": Annotated[
+        _Flag,
+        typer.Option(
+            "--count-pages/--no-count-pages",
+            help="Count its pages by SNMP where nothing better tells that a job is out.",
+        ),
+    ],
+    "snmp": Annotated[Snmp | None, typer.Option("--snmp", help="In which version of SNMP it is asked how it fares.")],
+    "snmp_community": Annotated[
+        _Text,
+        typer.Option(
+            "--snmp-community",
+            metavar="WORD",
+            help='The community by which it answers; "-" reads it from standard input, "" is public again.',
+        ),
+    ],
+    "snmp_port": Annotated[_Number, typer.Option("--snmp-port", help="The UDP port of its SNMP agent.")],
+    "status_interval": Annotated[
+        _Text, typer.Option("--status-interval", help="How often it is asked how it fares, like 60s or 5m.")
+    ],
+    "quiet_hours": Annotated[
+        _Several,
+        typer.Option(
+            "--quiet-hours",
+            metavar="SPAN",
+            help='When it is left alone, like 22:00-06:00 or "sat,sun 00:00-24:00"; may be repeated, "" for never.',
+        ),
+    ],
     "location": Annotated[_Text, typer.Option("--location", help="Where it stands.")],
     "model": Annotated[_Text, typer.Option("--model", help="What it is.")],
     "network_address": Annotated[_Text, typer.Option("--network-address", help="Its IP address.")],
@@ -118,7 +179,7 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     """`command` as Typer shall see it: with each of `OPTIONS` where it has `options`, a dictionary of them."""
     signature = inspect.signature(command, eval_str=True)
 
-    @functools.wraps(command)
+    @wraps(command)
     def run(**given: Any) -> None:
         command(options={name: given.pop(name) for name in OPTIONS}, **given)
 
@@ -134,7 +195,10 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def given(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that were given, as fields of a `Printer`.  Raises `PermanentFailure` for what is no ticket."""
+    """The options that were given, as fields of a `Printer`.
+
+    Raises `PermanentFailure` for what is no ticket or no period.
+    """
     changes: dict[str, Any] = {
         name: tuple(item for item in value if item) if isinstance(value, list) else value
         for name, value in options.items()
@@ -142,6 +206,11 @@ def given(options: Mapping[str, Any]) -> dict[str, Any]:
     }
     if "ticket" in changes:
         changes["ticket"] = check(changes["ticket"], read_ticket)
+    for name in PERIODS.keys() & changes.keys():
+        changes[name] = check(changes[name], partial(read_period, name=name))
+    if "snmp_community" in changes:
+        word = changes["snmp_community"]
+        changes["snmp_community"] = shell.read_password("community") if word == "-" else word or USUAL["snmp_community"]
     return changes
 
 

@@ -125,9 +125,9 @@ def as_dict(record: Any) -> dict[str, Any]:
     return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
 
 
-def read_password() -> str:
-    """The first line of standard input."""
+def read_password(what: str = "password") -> str:
+    """The next line of standard input."""
     password = sys.stdin.readline().rstrip("\r\n")
     if not password:
-        fail("no password came on standard input; pipe it in, as in: echo SECRET | printpost ...", os.EX_DATAERR)
+        fail(f"no {what} came on standard input; pipe it in, as in: echo SECRET | printpost ...", os.EX_DATAERR)
     return password

@@ -16,9 +16,10 @@ from enum import StrEnum
 from typing import Any
 
 from appliance import policy
-from mailstore.directory import values
+from mailstore import hours
+from mailstore.directory import serving, values
 from mailstore.directory.entry import named_limits, with_limits
-from mailstore.directory.records import NO_LIMITS, Body, Language, Printer, PrintLimits, Raw, WhenUncertain
+from mailstore.directory.records import NO_LIMITS, Body, Hold, Language, Printer, PrintLimits, Raw, Snmp, WhenUncertain
 from mailstore.failure import PermanentFailure
 from mailstore.ticket_words import to_words
 
@@ -173,6 +174,10 @@ def _number(read_one: Callable[[str], int]) -> Callable[[str], int]:
     return lambda text: read_one(text.strip())
 
 
+def _period(label: str, name: str) -> Field:
+    return Field(label=label, read=lambda text: serving.read_period(text, name), show=serving.show_period)
+
+
 def _read_netmask(changes: dict[str, Any], errors: dict[str, str], printer: Printer) -> None:
     """A netmask is read by the address that it belongs to."""
     address = changes.get("network_address", printer.network_address)
@@ -267,6 +272,20 @@ FIELDS: Mapping[str, Field] = {
     "raw": Field(label="As it came", read=_choice(Raw), show=_show_choice),
     "unfiltered": Field(label="Every command", read=_choice(Raw), show=_show_choice),
     "when_uncertain": Field(label="When a delivery is uncertain", read=_choice(WhenUncertain), show=_show_choice),
+    "half_close": Field(label="Our side is closed behind the document", read=bool, show=_show_flag),
+    "end_wait": _period("Waits for its end", "end_wait"),
+    "stall_limit": _period("Given up when it stalls for", "stall_limit"),
+    "pjl_one_option": Field(label="One option a line of PJL", read=bool, show=_show_flag),
+    "ps_echo": Field(label="Its PostScript answers", read=bool, show=_show_flag),
+    "count_pages": Field(label="Pages are counted by SNMP", read=bool, show=_show_flag),
+    "snmp": Field(label="SNMP", read=_choice(Snmp), show=_show_choice),
+    "snmp_community": Field(label="SNMP community", read=lambda text: serving.read_community(text.strip() or "public")),
+    "snmp_port": Field(label="SNMP port", read=_number(serving.read_snmp_port)),
+    "status_interval": _period("Asked every", "status_interval"),
+    "quiet_hours": Field(label="Quiet hours", read=_each(hours.read_span), show=_show_lines),
+    "hold": Field(label="Jobs wait to be released", read=_choice(Hold), show=_show_choice),
+    "hold_expiry": _period("Held jobs are given up after", "hold_expiry"),
+    "expiry": _period("Jobs are given up after", "expiry"),
     "quota": Field(label="Room for waiting jobs", read=read_size, show=show_size),
     "addresses": Field(
         label="Addresses",

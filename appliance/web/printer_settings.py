@@ -21,7 +21,7 @@ from appliance.web.printer_form import Difference
 from appliance.web.site import Here, Site
 from mailstore.config_values import split_endpoint
 from mailstore.directory import values
-from mailstore.directory.records import Body, Language, Person, Printer, Raw, WhenUncertain
+from mailstore.directory.records import Body, Hold, Language, Person, Printer, Raw, Snmp, WhenUncertain
 from mailstore.failure import Failure, TransientFailure
 
 router = APIRouter(include_in_schema=False)
@@ -38,6 +38,7 @@ LANGUAGES: dict[Language, str] = {
 UNCERTAIN: dict[WhenUncertain, str] = {
     WhenUncertain.HOLD: "hold it until somebody looks and decides",
     WhenUncertain.REPRINT: "print it again under a banner that says so",
+    WhenUncertain.RESUME: "go on behind the last page that the printer confirmed; hold it where it confirmed none",
     WhenUncertain.PRINTED: "count it as printed",
 }
 RAW: dict[Raw, str] = {
@@ -56,6 +57,17 @@ BODY: dict[Body, str] = {
     Body.ALONE: "if nothing that can be printed is attached",
     Body.ALWAYS: "always, before what is attached",
     Body.NEVER: "never",
+}
+
+HOLD: dict[Hold, str] = {
+    Hold.NONE: "no: they print as they come",
+    Hold.ALL: "until somebody who looks after the printer releases them",
+    Hold.CODE: "until their sender types in the code that he is told by mail",
+}
+SNMP: dict[Snmp, str] = {
+    Snmp.V1: "by SNMP, version 1",
+    Snmp.V2C: "by SNMP, version 2c",
+    Snmp.OFF: "never",
 }
 
 
@@ -209,6 +221,8 @@ async def _form(
         "uncertain": _choices(UNCERTAIN),
         "body": _choices(BODY),
         "unfiltered": _choices(UNFILTERED),
+        "hold": _choices(HOLD),
+        "snmp": _choices(SNMP),
         "raw": [one for one in _choices(RAW) if not (printer.polls and one[0] == Raw.NOBODY)],
         "silent": await site.reach.silent(),
     }
