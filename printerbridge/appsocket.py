@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from mailstore.job import DeliveryProof
 from printerbridge.dialing import dial
 from printerbridge.guard import Guard
+from printerbridge.patience import Patience as Patience
 from printerbridge.pjl import OK, Conversation
 
 SEND_BUFFER = 192 << 10  # fixed, so that the kernel does not let it grow and hide what the printer has taken
@@ -44,17 +45,6 @@ _LINGER_NONE = struct.pack("ii", 1, 0)
 
 Stalled = Callable[[bool], Awaitable[None]]
 """Awaited with True when the printer has taken nothing for a while, with False when it goes on."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How long to wait for a printer, in seconds."""
-
-    connect: float = 30.0
-    stall: float = 30.0  # without an acknowledged octet, before it is reported
-    give_up: float = 86400.0  # the same, before the job is given up
-    end: float = 90.0  # for the printer's closing, or its word that the job ended, since its last sign of life
-    answer: float = 10.0  # for any word from a printer that should speak PJL, and for its closing after the last word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

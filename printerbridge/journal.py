@@ -18,6 +18,7 @@ from mailstore.directory.records import Printer, PrintLimits, WhenUncertain
 from mailstore.failure import Failure, PermanentFailure, TransientFailure
 from mailstore.job import REPRINTS, DeliveryProof, Event, Job, JobState
 from mailstore.store.contract import Lease, Store
+from printerbridge.conditions import WELL, Condition, Conditions, Source
 from printerbridge.pjl import CANCELED
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -54,11 +55,11 @@ def again(job: Job) -> bool:
 class Journal:
     """The jobs of one device.  `lease` is the device's, set by the line; every call may raise `LeaseLost`."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, conditions: Conditions | None = None) -> None:
         self.lease: Lease | None = None
         self._store = store
         self._ending: _Ending | None = None
-        self._conditions: dict[str, tuple[str, str]] = {}  # printer -> what was last told of it
+        self._conditions = conditions or Conditions(store)
 
     @property
     def _held(self) -> Lease:
@@ -250,11 +251,8 @@ class Journal:
 
     async def fares(self, printers: Iterable[str], reason: str = "", text: str = "") -> None:
         """How the device fares, for all entries that name it: stopped for a `reason`, or well.  Told once."""
-        state, reasons = ("stopped", [reason]) if reason else ("idle", [])
-        for printer in printers:
-            if self._conditions.get(printer) != (reason, text):
-                self._conditions[printer] = (reason, text)
-                await self._store.set_condition(printer, state, reasons, text)
+        told = Condition(state="stopped", reasons=(reason,), text=text) if reason else WELL
+        await self._conditions.tell(printers, Source.LINE, told)
 
     # -- when nobody knows
 

@@ -114,7 +114,7 @@ HOUSE: Final = (
     Defence(
         name="the printer counts too",
         why="A program that passes as it came can print more on the printer than where it was counted.",
-        file="printerbridge/line.py",
+        file="printerbridge/sending.py",
         text="tally.senders if prepared.passed else 0",
         instead="0",
         test="tests/test_bridge_ticket.py::test_a_program_that_hid_pages_has_them_counted_by_the_printer",
