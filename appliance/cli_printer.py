@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Annotated, Any, TypeVar
@@ -13,11 +14,15 @@ import typer
 
 from appliance import cli_settings, shell
 from appliance.described import DescribedPrinterFile, printer_file
-from appliance.desk import COMMAND_LINE, Desk, Missing
+from appliance.desk import COMMAND_LINE, Desk, Missing, Standing
 from appliance.supposing import Supposed
+from appliance.web import levels
+from mailstore import condition
 from mailstore.config import Settings
 from mailstore.directory.records import Printer
 from mailstore.directory.serving import SERVING
+from mailstore.header import clean
+from mailstore.job import JobState
 
 T = TypeVar("T")
 
@@ -108,16 +113,16 @@ def set_(
 @app.command("list")
 def list_(context: typer.Context, as_json: Json = False) -> None:
     """Show all printers."""
-    found = _at_desk(context.obj.settings(), lambda desk: desk.printers(COMMAND_LINE))
+    found = _at_desk(context.obj.settings(), lambda desk: desk.printers(COMMAND_LINE, reports=as_json))
     printers = [printer_file(one, community=True) for one in found]
     if as_json:
         shell.show_json(printers)
         return
     shell.show_table(
-        ("NAME", "ADDRESS", "DEVICE", "LANGUAGES", "STATE", "WAITING"),
+        ("NAME", "ADDRESS", "DEVICE", "LANGUAGES", "STATE", "WHY", "WAITING"),
         [
-            (p["name"], p["addresses"][0], _device(p), ",".join(p["languages"]), p["state"], p["waiting"])
-            for p in printers
+            (p["name"], p["addresses"][0], _device(p), ",".join(p["languages"]), _state(p), why_so(one), p["waiting"])
+            for p, one in zip(printers, found, strict=True)
         ],
         "There is no printer yet; make one: printpost printer add NAME --uri socket://HOST:9100 --allow ADDRESS",
     )
@@ -132,8 +137,44 @@ def show(context: typer.Context, name: Name, as_json: Json = False) -> None:
         shell.show_json(printer)
     else:
         shown = printer | {"limits": [f"{limit}={number}" for limit, number in printer["limits"].items()]}
-        absent = _NOT_OF_A_GROUP if printer["members"] else ()
-        shell.show_fields([(key.replace("_", " "), value) for key, value in shown.items() if key not in absent])
+        absent = {"report", "quiet_until", *(_NOT_OF_A_GROUP if printer["members"] else ())}
+        fields = [(key.replace("_", " "), value) for key, value in shown.items() if key not in absent]
+        shell.show_fields([*fields, *_told(standing)])
+
+
+def _told(standing: Standing) -> list[tuple[str, object]]:
+    """How it fares in words, and what it says of itself; nothing of a group."""
+    printer, report = standing.printer, standing.report
+    if printer.is_group:
+        return []
+    asked = printer.drained_by_bridge or report is not None
+    told: list[tuple[str, object]] = [("why", why_so(standing))]
+    told.append(("status", " ".join(levels.answers(printer, report, time.time())) if asked else ""))
+    stopped = standing.waiting.states.get(JobState.PROCESSING_STOPPED, 0) if standing.waiting else 0
+    if stopped:
+        told.append(("stopped jobs", f"{stopped}, see printpost job list --printer {printer.name}"))
+    if report is not None:
+        told += [
+            ("panel", levels.console(report)),
+            ("calls itself", levels.itself(report)),
+            ("page counter", report.pages),
+            *(("supply", line) for line in levels.in_lines(levels.supplies(report))),
+            *(("paper", line) for line in levels.in_lines(levels.trays(report))),
+        ]
+    return told
+
+
+def why_so(standing: Standing) -> str:
+    """Why it fares as it does, in words; "" where nothing is wrong."""
+    state = standing.state
+    paused = "paused by somebody" if state.paused else ""
+    refuses = "" if state.accepting else "takes no mail"
+    words = condition.all_in_words(state.state_reasons)
+    return "; ".join(part for part in (paused, refuses, words, clean(state.detail, 200)) if part)
+
+
+def _state(printer: DescribedPrinterFile) -> str:
+    return "-" if printer["members"] else printer["state"]
 
 
 def _device(printer: DescribedPrinterFile) -> str:

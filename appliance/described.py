@@ -1,4 +1,4 @@
-"""Printers, jobs and people as scripts see them: one shape for `--json` and for the API.
+"""Printers and people as scripts see them: one shape for `--json` and for the API.  Jobs: `described_job`.
 
 Fields are added, never renamed.  Times are RFC 3339 in UTC, None where not reached; sizes octets; periods seconds;
 states and reasons the keywords of RFC 8011.
@@ -6,79 +6,52 @@ states and reasons the keywords of RFC 8011.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from typing_extensions import TypedDict
 
+from appliance.described_job import moment
 from appliance.desk import Standing
-from appliance.job_file import JobFile
 from mailstore.condition import PRINTER_STATES
 from mailstore.directory.entry import named_limits
 from mailstore.directory.records import Person
-from mailstore.job import Job
+from mailstore.hours import quiet_until
+from mailstore.report import PrinterReport
 from mailstore.store.outbox import OutgoingStanding
-from mailstore.store.papers import DocumentRecord
 from mailstore.ticket_words import to_words
 
 
-class DescribedJob(TypedDict):
-    """A job in a list."""
+class DescribedSupply(TypedDict):
+    """Something that is used up, or fills up."""
 
-    id: int
-    printer: str
-    state: str  # job-state
-    reasons: list[str]  # job-state-reasons
-    detail: str
-    sender: str  # reverse-path, "" for the null one
-    recipient: str  # the address to which it came, a group's too, without a token
     name: str
-    octets: int
-    documents: int
-    pages: int
-    attempts: int
-    delivery_proof: str
-    trust: str
-    proof: str  # what proved the sender, "" for nothing
-    proved: str  # the address that it proved
-    login: str
-    received_at: str | None
-    completed_at: str | None
+    kind: str  # prtMarkerSuppliesType of RFC 3805, like toner or waste-toner, "" if unknown
+    color: str
+    level: float | None  # what is left, from 0 to 1, of a waste box the room in it; None if it is not measured
 
 
-class DescribedEvent(TypedDict):
-    """A line of a job's trace."""
+class DescribedTray(TypedDict):
+    """Where paper comes from."""
 
-    at: str | None
-    text: str
-
-
-class DescribedPicture(TypedDict):
-    """A picture of a page, as PNG."""
-
-    page: int  # from 1
-    href: str  # where the API gives it
+    name: str
+    media: str
+    level: float | None  # as of a supply
 
 
-class DescribedPart(TypedDict):
-    """A document of a job, or a part of its mail that was left out."""
+class DescribedReport(TypedDict):
+    """What a printer says of itself."""
 
-    number: int  # from 1, in the order of the mail
-    name: str  # file name, "" for none
-    format: str  # document-format
-    pages: int  # of one copy, 0 where nobody can tell
-    fate: str  # ready, printed, left-out or failed
-    detail: str  # how it was made ready, or why it was left out or failed
-    pictures: list[DescribedPicture]
-
-
-class DescribedJobFile(DescribedJob):
-    """A job with all that is known of it."""
-
-    kept_until: str | None  # until when it can be printed again
-    parts: list[DescribedPart]  # none before it was made ready
-    trace: list[DescribedEvent]
+    up: bool  # it answered when it was asked last
+    asked_at: str | None
+    answered_at: str | None
+    model: str
+    serial: str
+    console: str  # what its panel shows
+    pages: int | None  # that it has printed in its life
+    supplies: list[DescribedSupply]
+    trays: list[DescribedTray]
 
 
 class DescribedPrinter(TypedDict):
@@ -102,6 +75,8 @@ class DescribedPrinter(TypedDict):
     last_poll: str | None
     poll_gap: float  # seconds between its polls of late, 0 if it did not
     poll_clear: bool  # its last login sent the password over the network in clear
+    quiet_until: str | None  # when the present quiet hours end
+    report: DescribedReport | None  # None for one that was never asked
 
 
 class DescribedPrinterFile(DescribedPrinter):
@@ -188,65 +163,6 @@ class DescribedStatus(TypedDict):
     room: int  # octets on the disk until mail is refused; negative: it is
 
 
-def moment(seconds: float) -> str | None:
-    """RFC 3339 in UTC, None where it is not reached."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds") if seconds else None
-
-
-def job(one: Job) -> DescribedJob:
-    return DescribedJob(
-        id=one.id,
-        printer=one.printer,
-        state=one.state.value,
-        reasons=list(one.reasons),
-        detail=one.detail,
-        sender=one.sender,
-        recipient=one.recipient,
-        name=one.name,
-        octets=one.octets,
-        documents=one.documents,
-        pages=one.pages,
-        attempts=one.attempts,
-        delivery_proof=one.delivery_proof.value,
-        trust=one.trust,
-        proof=one.proof.value,
-        proved=one.proved,
-        login=one.login,
-        received_at=moment(one.received_at),
-        completed_at=moment(one.completed_at),
-    )
-
-
-def job_file(file: JobFile) -> DescribedJobFile:
-    return DescribedJobFile(
-        **job(file.job),
-        kept_until=moment(file.kept_until),
-        parts=[_part(file, record) for record in file.documents],
-        trace=[DescribedEvent(at=moment(event.at), text=event.text) for event in file.trace],
-    )
-
-
-def _part(file: JobFile, record: DocumentRecord) -> DescribedPart:
-    return DescribedPart(
-        number=record.number,
-        name=record.name,
-        format=record.format,
-        pages=record.pages,
-        fate=record.fate.value,
-        detail=record.detail,
-        pictures=[
-            DescribedPicture(page=page, href=picture(file.job.id, document, page))
-            for document, page in file.pictures
-            if document == record.number
-        ],
-    )
-
-
-def picture(job_id: int, document: int, page: int) -> str:
-    """Where a picture of a page is, within the page's address."""
-    return f"/api/v1/jobs/{job_id}/pictures/{document}/{page}"
-
-
 def printer(standing: Standing) -> DescribedPrinter:
     one, state, waiting = standing.printer, standing.state, standing.waiting
     return DescribedPrinter(
@@ -268,6 +184,22 @@ def printer(standing: Standing) -> DescribedPrinter:
         last_poll=moment(state.last_poll),
         poll_gap=round(state.poll_gap, 1),
         poll_clear=state.poll_clear,
+        quiet_until=moment(quiet_until(one.quiet_hours, time.time())),
+        report=report(standing.report) if standing.report else None,
+    )
+
+
+def report(one: PrinterReport) -> DescribedReport:
+    return DescribedReport(
+        up=one.up,
+        asked_at=moment(one.asked_at),
+        answered_at=moment(one.answered_at),
+        model=one.model,
+        serial=one.serial,
+        console=one.console,
+        pages=one.pages,
+        supplies=[DescribedSupply(name=s.name, kind=s.kind, color=s.color, level=s.level) for s in one.supplies],
+        trays=[DescribedTray(name=tray.name, media=tray.media, level=tray.level) for tray in one.trays],
     )
 
 
