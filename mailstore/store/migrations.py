@@ -112,9 +112,9 @@ _FOLLOWING = (
     "CREATE UNIQUE INDEX job_code ON job (release_code) WHERE release_code <> ''",
     "ALTER TABLE split ADD COLUMN hold TEXT NOT NULL DEFAULT 'none'",
     (
-        "CREATE TABLE progress (job_id INTEGER NOT NULL REFERENCES job (id), document INTEGER NOT NULL,"
-        " octets BIGINT NOT NULL, octets_total BIGINT NOT NULL, pages INTEGER NOT NULL, pages_total INTEGER NOT NULL,"
-        " pages_before INTEGER NOT NULL, pages_all INTEGER NOT NULL, PRIMARY KEY (job_id))"
+        "CREATE TABLE progress (job_id INTEGER NOT NULL REFERENCES job (id), document BIGINT NOT NULL,"
+        " octets BIGINT NOT NULL, octets_total BIGINT NOT NULL, pages BIGINT NOT NULL, pages_total BIGINT NOT NULL,"
+        " pages_before BIGINT NOT NULL, pages_all BIGINT NOT NULL, PRIMARY KEY (job_id))"
     ),
     (
         "CREATE TABLE report (printer TEXT NOT NULL, asked_at DOUBLE NOT NULL, answered_at DOUBLE NOT NULL,"

@@ -294,13 +294,10 @@ PROGRESS = sa.Table(
     "progress",
     METADATA,
     sa.Column("job_id", _KEY, sa.ForeignKey("job.id"), primary_key=True, autoincrement=False),
-    _column("document", sa.Integer),
-    _column("octets", sa.BigInteger),
-    _column("octets_total", sa.BigInteger),
-    _column("pages", sa.Integer),
-    _column("pages_total", sa.Integer),
-    _column("pages_before", sa.Integer),
-    _column("pages_all", sa.Integer),
+    *(
+        _column(name, sa.BigInteger)
+        for name in ("document", "octets", "octets_total", "pages", "pages_total", "pages_before", "pages_all")
+    ),
 )
 
 REPORT = sa.Table(

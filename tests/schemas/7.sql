@@ -220,13 +220,13 @@ CREATE TABLE part (
  WITHOUT ROWID;
 CREATE TABLE progress (
 	job_id INTEGER NOT NULL, 
-	document INTEGER NOT NULL, 
+	document BIGINT NOT NULL, 
 	octets BIGINT NOT NULL, 
 	octets_total BIGINT NOT NULL, 
-	pages INTEGER NOT NULL, 
-	pages_total INTEGER NOT NULL, 
-	pages_before INTEGER NOT NULL, 
-	pages_all INTEGER NOT NULL, 
+	pages BIGINT NOT NULL, 
+	pages_total BIGINT NOT NULL, 
+	pages_before BIGINT NOT NULL, 
+	pages_all BIGINT NOT NULL, 
 	PRIMARY KEY (job_id), 
 	FOREIGN KEY(job_id) REFERENCES job (id)
 );
