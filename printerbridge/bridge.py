@@ -202,8 +202,9 @@ class Bridge:
         for entry in entries:
             self._seat(entry)
         for line in self._lines.values():
-            line.printers = self._entries.get(line.device, {})
-            line.wake()  # it lets go of the maildrops that are no longer its own
+            before, line.printers = line.printers, self._entries.get(line.device, {})
+            if line.printers != before:
+                line.wake()  # it lets go of the maildrops that are no longer its own
 
     def _seat(self, entry: Printer) -> None:
         where = _device_of(entry)
@@ -220,6 +221,10 @@ class Bridge:
         if self._stopping or where is None:
             return
         line = self._lines.get(where)
+        if line is None:
+            if (await self._store.printer_state(name)).paused:
+                return  # whoever lets it go on rings
+            line = self._lines.get(where)
         if line is None:
             owner = f"{self._owner}:{where.uri}"
             line = Line(where, self._store, self._spool, owner=owner, timing=self._timing, guard=self._guard)

@@ -48,6 +48,8 @@ class WebHouse:
     certificate: Certificate
     web: WebServer
     client: httpx2.AsyncClient
+    bridges: Directory  # as the bridge sees it
+    runtime: Path  # where its doorbell is
 
     @property
     def origin(self) -> str:
@@ -120,7 +122,8 @@ async def web_house(
     async with contextlib.AsyncExitStack() as stack:
         server = await stack.enter_async_context(running_directory(folder))
         people = await stack.enter_async_context(server.people())
-        store = await open_store(folder, role=Role.APPLIANCE, runtime=stack.enter_context(short_folder()))
+        runtime = stack.enter_context(short_folder())
+        store = await open_store(folder, role=Role.APPLIANCE, runtime=runtime)
         stack.push_async_callback(store.close)
         await people.add(GRACE, GRACE_PASSWORD)
         await people.add(ADA, ADA_PASSWORD)
@@ -143,6 +146,8 @@ async def web_house(
             certificate=certificate,
             web=web,
             client=client,
+            bridges=server.bridge,
+            runtime=runtime,
         )
         await house.add(*printers)
         yield house

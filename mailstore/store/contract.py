@@ -181,7 +181,7 @@ class Store(Admission, SplitMails, Papers, Following, Waits, Outbox, Sessions, P
     async def release(self, lease: Lease) -> None: ...
 
     async def printers_waiting(self) -> Collection[str]:
-        """The printers that have a job in `pending`."""
+        """The printers that have a job in `pending` and are not paused."""
 
     async def pending(self, printers: Collection[str], limit: int) -> Sequence[Job]:
         """The oldest jobs of these printers in `pending`, by number, those that must still back off included."""

@@ -26,6 +26,7 @@ PRINTERS_WAITING = Statement(  # one look at each maildrop, however many jobs wa
         sa.exists().where(
             JOB.c.printer == MAILDROP.c.name, JOB.c.state == word(JobState.PENDING), JOB.c.completed_at == number(0)
         ),
+        ~sa.exists().where(PRINTER_STATE.c.printer == MAILDROP.c.name, PRINTER_STATE.c.paused != number(0)),
     )
 )
 TRACE = Statement(sa.select(EVENT.c.at, EVENT.c.text).where(EVENT.c.job_id == given("job")).order_by(EVENT.c.id))

@@ -229,6 +229,10 @@ async def test_pending_is_oldest_first_over_several_printers(opened: Opener) -> 
     assert [job.id for job in await store.pending(["a", "b"], 10)] == [numbers[0], numbers[1], numbers[3], numbers[4]]
     assert [job.id for job in await store.pending(["b", "a"], 2)] == numbers[:2]
     assert sorted(await store.printers_waiting()) == ["a", "b", "c"]
+    await store.set_paused("b", paused=True)
+    assert sorted(await store.printers_waiting()) == ["a", "c"]
+    await store.set_paused("b", paused=False)
+    assert sorted(await store.printers_waiting()) == ["a", "b", "c"]
 
 
 async def test_one_job_from_claim_to_end(opened: Opener) -> None:
