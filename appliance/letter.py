@@ -10,7 +10,10 @@ from __future__ import annotations
 import base64
 import quopri
 import re
+import textwrap
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.header import Header
 from email.utils import formataddr, formatdate
 
@@ -90,3 +93,35 @@ def _body(text: str) -> tuple[str, bytes]:
         ("base64", base64.encodebytes(plain.replace(b"\n", b"\r\n"))),
         key=lambda encoded: len(encoded[1]),
     )
+
+
+def laid_out(said: str, facts: Iterable[tuple[str, str]], to_do: Iterable[str]) -> str:
+    """What is said, a table of facts, and paragraphs on what is to be done; what is empty is left out."""
+    lines = [*textwrap.wrap(said, 76), ""]
+    for name, value in facts:
+        if value:
+            lines += textwrap.wrap(
+                value, 76, initial_indent=f"  {name:<10}", subsequent_indent=" " * 12, break_long_words=False
+            )
+    paragraphs = [textwrap.fill(one, 76, break_long_words=False) for one in to_do if one]
+    return "\n".join([*lines, "", "\n\n".join(paragraphs)]).rstrip() + "\n"
+
+
+def cut(text: str, limit: int = 300) -> str:
+    """A stranger's text, fit to be shown."""
+    return clean(text, limit)
+
+
+def moment(at: float) -> str:
+    """A time in the house's own zone."""
+    return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M %Z")
+
+
+def lasting(seconds: float) -> str:
+    """A length of time in words, roughly."""
+    for unit, name in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= 2 * unit or (unit == 60 and seconds >= 60):
+            count = round(seconds / unit)
+            return f"{count} {name}{'s' * (count != 1)}"
+    count = max(1, round(seconds))
+    return f"{count} second{'s' * (count != 1)}"

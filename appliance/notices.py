@@ -2,8 +2,9 @@
 
 PhaserLink's notices: *On Error* (aborted, uncertain, not all of its documents printed) for the Service person and for
 the sender, *Job Printed* for the sender where the printer's entry says so, and a printer's conditions with their
-all-clear for Service and Key User.  A job that is held for a limit is the sender's and the Key User's, whom the sender
-is told to ask.
+all-clear for Service and Key User; what only warns is the Key User's alone.  A job that is held for a limit is the
+sender's and the Key User's, whom the sender is told to ask; of one that waits to be released only the sender hears,
+with the code if there is one.
 SysAdmin stands in where an entry names no Service person, and postmaster where it names nobody.  Everybody gets a mail
 of his own, in which else no other recipient is named, and at most one of each occurrence.
 
@@ -17,19 +18,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 
-from appliance.episodes import News
-from appliance.letter import Letter, octets
+from appliance.episodes import Kind
+from appliance.letter import Letter, cut, laid_out, moment, octets
 from mailstore import header
 from mailstore.address import canonical
-from mailstore.condition import in_words
 from mailstore.directory.records import Printer, WhenUncertain
 from mailstore.job import REASONS, REPRINTS, Job, JobState
+from mailstore.store.following import Progress
 from mailstore.store.outbox import Occasion, Occurrence, OutgoingMail
 from mailstore.store.papers import DocumentRecord, Fate
 
@@ -40,10 +39,11 @@ KEPT = {
     Occasion.ABORTED: 3 * DAY,
     Occasion.UNCERTAIN: 3 * DAY,
     Occasion.HELD: 3 * DAY,
+    Occasion.TO_RELEASE: DAY,
     Occasion.STOPPED: 3 * DAY,
     Occasion.CLEAR: DAY,
 }
-"""Seconds for which a notice is worth delivering."""
+"""Seconds for which a notice is worth delivering; what only warns as long as an all-clear."""
 
 
 class Audience(StrEnum):
@@ -63,38 +63,6 @@ class Letterhead:
     page: str = ""  # "https://HOST:PORT" of the page, "" if people elsewhere cannot open it
 
 
-_REMEDIES: dict[str, str] = {
-    "connecting-to-device": "See whether it is switched on and connected.",
-    "timed-out": "See what its panel says: it may want paper, or a cover may be open.",
-    "media-empty": "Load paper.",
-    "media-needed": "Load the paper that its panel asks for.",
-    "media-low": "Load paper soon.",
-    "media-jam": "Clear the paper path.",
-    "door-open": "Close it.",
-    "cover-open": "Close it.",
-    "interlock-open": "Close its covers.",
-    "input-tray-missing": "Put the tray in.",
-    "output-tray-missing": "Put the tray in.",
-    "output-area-full": "Take the paper away.",
-    "output-area-almost-full": "Take the paper away soon.",
-    "marker-supply-empty": "Replace it.",
-    "marker-supply-low": "Have a new one at hand.",
-    "marker-supply-missing": "Put it in.",
-    "toner-empty": "Replace the cartridge.",
-    "toner-low": "Have a new cartridge at hand.",
-    "developer-empty": "Replace it.",
-    "developer-low": "Have a new one at hand.",
-    "marker-waste-full": "Replace the waste container.",
-    "marker-waste-almost-full": "Have a new waste container at hand.",
-    "fuser-over-temp": "Let it cool down; call for service if it happens again.",
-    "fuser-under-temp": "Let it warm up; call for service if it happens again.",
-    "opc-life-over": "Replace the drum.",
-    "opc-near-eol": "Have a new drum at hand.",
-    "offline": "Put it on line at its panel.",
-    "shutdown": "Switch it on.",
-}
-"""What to do about a `printer-state-reasons` keyword; of any other, its panel says."""
-
 _ADVICE = {
     "document-password-error": "Save the document without a password and send it again.",
     "document-format-error": "Make the document anew, best as PDF, and send it again.",
@@ -105,11 +73,13 @@ _ADVICE = {
 _ERRORS = (Occasion.ABORTED, Occasion.INCOMPLETE, Occasion.UNCERTAIN)
 _NAMED = 5
 """The most documents of a job that are named."""
+_TOO_LATE = "job-canceled-after-timeout"
 _VAGUE = ("aborted-by-system", "job-suspended", "job-completed-with-warnings")
 _SUBJECTS = {
     Occasion.ABORTED: "Not printed on {printer}: {name}",
     Occasion.UNCERTAIN: "Perhaps not printed on {printer}: {name}",
     Occasion.HELD: "Held on {printer}: {name}",
+    Occasion.TO_RELEASE: "Waits to be released on {printer}: {name}",
     Occasion.INCOMPLETE: "Not all printed on {printer}: {name}",
     Occasion.COMPLETED: "Printed on {printer}: {name}",
 }
@@ -131,18 +101,21 @@ def answerable(job: Job) -> bool:
     return bool(job.answerable and sender and sender.isascii() and not _MACHINES.fullmatch(sender.lower()))
 
 
-def audience(occasion: Occasion, printer: Printer, postmaster: str, sender: str) -> dict[str, Audience]:
-    """Who hears of it, by address; `sender` is "" unless he may be answered."""
+def audience(
+    occasion: Occasion, printer: Printer, postmaster: str, sender: str, kind: Kind = Kind.TROUBLE
+) -> dict[str, Audience]:
+    """Who hears of it, by address; `sender` is "" unless he may be answered, `kind` is of a printer's condition."""
     responsible = _responsible(printer, postmaster)
     staff: tuple[str, ...] = ()
-    if occasion in (Occasion.STOPPED, Occasion.CLEAR):
+    if kind is Kind.WARNING or occasion is Occasion.HELD:
+        staff = printer.key_user or responsible
+    elif occasion in (Occasion.STOPPED, Occasion.CLEAR):
         staff = (*responsible, *printer.key_user)
     elif occasion in _ERRORS:
         staff = responsible
-    elif occasion is Occasion.HELD:
-        staff = printer.key_user or responsible
     found = dict.fromkeys(_once(staff), Audience.STAFF)
-    wanted = occasion in (*_ERRORS, Occasion.HELD) or (occasion is Occasion.COMPLETED and printer.tell_printed)
+    always = occasion in (*_ERRORS, Occasion.HELD, Occasion.TO_RELEASE)
+    wanted = always or (occasion is Occasion.COMPLETED and printer.tell_printed)
     if sender and wanted and canonical(sender) not in map(canonical, found):
         found[sender] = Audience.SENDER
     return found
@@ -156,10 +129,10 @@ def _once(addresses: Iterable[str]) -> Iterable[str]:
     return {canonical(address): address for address in reversed([*addresses])}.values()
 
 
-def message_id(head: Letterhead, occurrence: Occurrence, to: str) -> str:
-    """The Message-ID of a notice; the same for the same notice."""
+def message_id(head: Letterhead, occurrence: Occurrence, to: str, part: str = "") -> str:
+    """The Message-ID of a notice; the same for the same notice.  `part`: of what is told of one occurrence apart."""
     who = hashlib.sha256(canonical(to).encode()).hexdigest()[:12]
-    return f"<notice.{occurrence.id}.{int(occurrence.at * 1000):x}.{who}@{head.hostname}>"
+    return f"<notice.{occurrence.id}.{int(occurrence.at * 1000):x}.{who}{part}@{head.hostname}>"
 
 
 def is_notice(head: Letterhead, job: Job) -> bool:
@@ -182,24 +155,27 @@ def about_job(
     kept_until: float = 0.0,
     more: int = 0,
     documents: Sequence[DocumentRecord] = (),
+    progress: Progress | None = None,
 ) -> OutgoingMail:
     """What happened to a job, for one recipient; `kept_until` is 0.0 if it cannot be printed again.
 
-    `more`: so many other jobs of the printer failed, or were held, of which he was not told.  `documents`: of the job.
+    `more`: so many other jobs of the printer failed, or were held, of which he was not told.  `documents`: of the job;
+    `progress`: how far a job in doubt came.
     """
     name = header.clean(job.name, 80) or f"job {job.id}"
     facts = [
         ("Job", f'{job.id}, "{header.clean(job.name, 200)}"' if job.name else str(job.id)),
-        ("Received", f"{_time(job.received_at)} from {header.clean(job.sender, 254) or 'nobody'}"),
-        ("Printer", _described(printer)),
-        ("Reason", _cut(", ".join(occurrence.reasons))),
-        *(_lost(documents) or [("Details", _cut(occurrence.detail or job.detail))]),
+        ("Received", f"{moment(job.received_at)} from {header.clean(job.sender, 254) or 'nobody'}"),
+        ("Printer", described(printer)),
+        *(_wait(job, printer) if occurrence.occasion is Occasion.TO_RELEASE else [reasons_of(occurrence)]),
+        *(_lost(documents) or [("Details", cut(occurrence.detail or job.detail))]),
+        ("Known", _known(progress) if occurrence.occasion is Occasion.UNCERTAIN else ""),
     ]
-    text = _text(
+    text = laid_out(
         _happened(occurrence, job),
         facts,
         [
-            *_to_do(head, occurrence, job, printer, audience),
+            *_to_do(head, occurrence, job, printer, audience, progress),
             _again(occurrence, job, kept_until, audience),
             *_rest(occurrence, printer, more),
         ],
@@ -215,45 +191,16 @@ def about_job(
         thread=(job.header_message_id,) if job.header_message_id else (),
         replied=audience is Audience.SENDER,
     )
-    return _mail(letter, occurrence, now)
+    return queued(letter, occurrence, now, KEPT[occurrence.occasion])
 
 
-def about_printer(head: Letterhead, news: News, printer: Printer, *, to: str, now: float) -> OutgoingMail:
-    """STOPPED or CLEAR, for one recipient; all of one trouble are one thread for each."""
-    occurrence = news.occurrence
-    reasons = news.reasons[:5]
-    facts = [("Printer", _described(printer)), ("Reason", _cut(", ".join(occurrence.reasons)))]
-    if occurrence.occasion is Occasion.CLEAR:
-        lasted = f" after {_lasting(occurrence.at - news.began)}" if news.began else ""
-        subject, to_do = f"{printer.name}: works again", ["Nothing is to be done; jobs that waited go on."]
-        said = f"{printer.name} works again{lasted}."
-        facts.insert(0, ("Since", _time(occurrence.at)))
-    else:
-        trouble = " and ".join(dict.fromkeys(_cut(in_words(word), 60) for word in reasons))
-        remedies = dict.fromkeys(_REMEDIES.get(word, "See what its panel says.") for word in reasons)
-        subject, said = f"{printer.name}: {trouble}", f"{printer.name} needs a hand: {trouble}."
-        to_do = [" ".join(remedies), "Jobs wait meanwhile and go on by themselves."]
-        facts.insert(0, ("Since", _time(news.began or occurrence.at)))
-        facts.append(("Details", _cut(occurrence.detail)))
-    letter = Letter(
-        name=f"Printpost on {head.hostname}",
-        sender=head.sender,
-        to=to,
-        subject=subject,
-        text=_text(said, facts, [*to_do, _link(head, f"/printers/{printer.name}")]),
-        at=now,
-        message_id=message_id(head, occurrence, to),
-        thread=(news.told[to],) if to in news.told else (),
-    )
-    return _mail(letter, occurrence, now)
-
-
-def _mail(letter: Letter, occurrence: Occurrence, now: float) -> OutgoingMail:
+def queued(letter: Letter, occurrence: Occurrence, now: float, kept: float) -> OutgoingMail:
+    """The mail as it goes into the queue, worth delivering for `kept` seconds."""
     return OutgoingMail(
         recipient=letter.to,
         octets=octets(letter),
         job_id=occurrence.job_id,
-        expires_at=now + KEPT[occurrence.occasion],
+        expires_at=now + kept,
     )
 
 
@@ -264,6 +211,8 @@ def _happened(occurrence: Occurrence, job: Job) -> str:
             return f"Job {job.id} could not be printed: {REASONS.get(telling, 'it was given up')}."
         case Occasion.HELD:
             return f"Job {job.id} is held: it would pass a limit of pages."
+        case Occasion.TO_RELEASE:
+            return f"Job {job.id} waits at the printer's mailbox until it is released."
         case Occasion.INCOMPLETE:
             return f"Job {job.id} was printed, but not all of its documents."
         case Occasion.UNCERTAIN:
@@ -274,10 +223,15 @@ def _happened(occurrence: Occurrence, job: Job) -> str:
             return f"Job {job.id} was printed{pages}{', with a warning' * warned}."
 
 
-def _to_do(head: Letterhead, occurrence: Occurrence, job: Job, printer: Printer, audience: Audience) -> list[str]:
+def _to_do(
+    head: Letterhead, occurrence: Occurrence, job: Job, printer: Printer, audience: Audience, progress: Progress | None
+) -> list[str]:
     staff = audience is Audience.STAFF
-    links = [_link(head, f"/jobs/{job.id}"), f"What happened to it: printpost job show {job.id}"] if staff else []
+    links = [link(head, f"/jobs/{job.id}"), f"What happened to it: printpost job show {job.id}"] if staff else []
+    whom = (printer.key_user or _responsible(printer, head.postmaster))[0]
     match occurrence.occasion:
+        case Occasion.ABORTED if _TOO_LATE in occurrence.reasons:
+            return ["Send it again if it is still wanted.", *links]
         case Occasion.ABORTED:
             advice = [_ADVICE[word] for word in occurrence.reasons if word in _ADVICE]
             return [*(advice or ["Send it again later."]), *links]
@@ -291,29 +245,77 @@ def _to_do(head: Letterhead, occurrence: Occurrence, job: Job, printer: Printer,
                 *links,
             ]
         case Occasion.HELD:
-            whom = (printer.key_user or _responsible(printer, head.postmaster))[0]
             return [f"It waits until somebody releases it. Ask {whom}, or send fewer pages."]
-        case Occasion.UNCERTAIN if printer.when_uncertain is WhenUncertain.REPRINT and job.attempts < REPRINTS:
-            return ["It is printed again under a page that says POSSIBLE DUPLICATE.", *links]
-        case Occasion.UNCERTAIN if printer.when_uncertain is WhenUncertain.PRINTED:
-            return ["It counts as printed; send it again if nothing lies at the printer.", *links]
-        case Occasion.UNCERTAIN if staff:
-            return [
-                "See what lies at the printer. The job is held until somebody decides; jobs behind it go on.",
-                f"It was printed: printpost job printed {job.id}",
-                f"Print it again: printpost job retry {job.id}",
-                *links,
-            ]
+        case Occasion.TO_RELEASE:
+            return _to_release(head, job, whom)
         case Occasion.UNCERTAIN:
-            return ["See what lies at the printer. The job is held until somebody at the printer decides."]
+            return [*_doubt(job, printer, progress, staff=staff), *links]
         case _:
             return links
+
+
+def _to_release(head: Letterhead, job: Job, whom: str) -> list[str]:
+    end = "If nobody has released it by then, it is given up."
+    if not job.release_code:
+        return [f"Whoever runs the printer releases it: ask {whom}.", end]
+    if not head.page:
+        return [f"Go to the printer, and tell the code to whoever runs it, {whom}. It prints then.", end]
+    return [
+        "Go to the printer, open this page there, on your telephone say, and type the code. It prints then.",
+        link(head, "/release"),
+        f"Whoever knows the code can let it print, and nobody else but those who run the printer. {end}",
+    ]
+
+
+def _doubt(job: Job, printer: Printer, progress: Progress | None, *, staff: bool) -> list[str]:
+    """What becomes of a job in doubt, or what can be decided of it."""
+    decides = printer.when_uncertain
+    resumable = progress is not None and progress.resumable
+    if decides is WhenUncertain.REPRINT and job.attempts < REPRINTS:
+        return ["It is printed again under a page that says POSSIBLE DUPLICATE."]
+    if decides is WhenUncertain.RESUME and resumable and job.attempts < REPRINTS:
+        return ["It goes on behind the last page that the printer confirmed, under a page that says so."]
+    if decides is WhenUncertain.PRINTED:
+        return ["It counts as printed; send it again if nothing lies at the printer."]
+    if not staff:
+        return ["See what lies at the printer. The job is held until somebody at the printer decides."]
+    return [
+        "See what lies at the printer. The job is held until somebody decides; jobs behind it go on.",
+        f"It was printed: printpost job printed {job.id}",
+        f"Print all of it again: printpost job retry {job.id}",
+        f"Print only what the printer did not confirm: printpost job retry --resume {job.id}" if resumable else "",
+    ]
+
+
+def reasons_of(occurrence: Occurrence) -> tuple[str, str]:
+    """Its keywords, as a fact."""
+    return "Reason", cut(", ".join(occurrence.reasons))
+
+
+def _wait(job: Job, printer: Printer) -> list[tuple[str, str]]:
+    """How a job is released, and until when."""
+    code = job.release_code
+    half = len(code) // 2
+    return [("Code", f"{code[:half]} {code[half:]}".strip()), ("Until", moment(job.received_at + printer.hold_expiry))]
+
+
+def _known(progress: Progress | None) -> str:
+    """What the printer confirmed of a job in doubt."""
+    if progress is None:
+        return ""
+    if not progress.confirmed:
+        return "the printer confirmed none of its pages"
+    known, total = progress.confirmed, progress.pages_all
+    many = total if total >= known else known
+    of = f" of {total}" if total >= known else ""
+    lie = "is" if known == 1 else "are"
+    return f"{known}{of} page{'s' * (many != 1)} {lie} in the tray, by the printer's own word"
 
 
 def _lost(documents: Iterable[DocumentRecord]) -> list[tuple[str, str]]:
     """Which documents did not print, and why."""
     lost = [one for one in documents if one.fate is Fate.FAILED]
-    named = [("Document", f"{_named(one)}: {_cut(one.detail, 200)}") for one in lost[:_NAMED]]
+    named = [("Document", f"{_named(one)}: {cut(one.detail, 200)}") for one in lost[:_NAMED]]
     return [*named, ("", f"and {len(lost) - _NAMED} more")] if len(lost) > _NAMED else named
 
 
@@ -327,7 +329,7 @@ def _again(occurrence: Occurrence, job: Job, kept_until: float, audience: Audien
     if in_vain or not kept_until:
         return ""
     how = f": printpost job retry {job.id}" if audience is Audience.STAFF else "."
-    return f"It can be printed again until {_time(kept_until)}{how}"
+    return f"It can be printed again until {moment(kept_until)}{how}"
 
 
 def _and_more(more: int) -> str:
@@ -344,39 +346,12 @@ def _rest(occurrence: Occurrence, printer: Printer, more: int) -> list[str]:
     return [f"{jobs} {happened} there within the hour before: printpost job list --printer {printer.name}{only}"]
 
 
-def _link(head: Letterhead, path: str) -> str:
+def link(head: Letterhead, path: str) -> str:
+    """A page of ours, "" if people elsewhere cannot open it."""
     return f"{head.page}{path}" if head.page else ""
 
 
-def _described(printer: Printer) -> str:
+def described(printer: Printer) -> str:
+    """Which printer, and where."""
     more = [header.clean(one, 100) for one in (printer.location, printer.model)]
     return ", ".join([printer.name, *filter(None, more)])
-
-
-def _text(said: str, facts: Iterable[tuple[str, str]], to_do: Iterable[str]) -> str:
-    lines = [*textwrap.wrap(said, 76), ""]
-    for name, value in facts:
-        if value:
-            lines += textwrap.wrap(
-                value, 76, initial_indent=f"  {name:<10}", subsequent_indent=" " * 12, break_long_words=False
-            )
-    paragraphs = [textwrap.fill(one, 76, break_long_words=False) for one in to_do if one]
-    return "\n".join([*lines, "", "\n\n".join(paragraphs)]).rstrip() + "\n"
-
-
-def _cut(text: str, limit: int = 300) -> str:
-    return header.clean(text, limit)
-
-
-def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M %Z")
-
-
-def _lasting(seconds: float) -> str:
-    """In words, roughly."""
-    for unit, name in ((86400, "day"), (3600, "hour"), (60, "minute")):
-        if seconds >= 2 * unit or (unit == 60 and seconds >= 60):
-            count = round(seconds / unit)
-            return f"{count} {name}{'s' * (count != 1)}"
-    count = max(1, round(seconds))
-    return f"{count} second{'s' * (count != 1)}"

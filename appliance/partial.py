@@ -276,6 +276,7 @@ class Assembler:
             reason="job-queued" if printer.drained_by_bridge else "job-fetchable",
             notify=job.notify,
             orcpt=job.orcpt,
+            hold=printer.hold,
         )
 
 

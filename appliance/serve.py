@@ -15,6 +15,7 @@ from typing import Protocol
 
 import structlog
 
+from appliance.expiry import Expiry
 from appliance.gauges import StoreGauges
 from appliance.guessing import Guesses
 from appliance.mailauth import MailAuth
@@ -92,6 +93,7 @@ async def serve(settings: Settings) -> None:
             work: dict[str, Callable[[], Awaitable[None]]] = {
                 "heed": lambda: _heed(kept, relay.ring, teller.ring, assembler.ring),
                 "sweep": lambda: _sweep(kept.store),
+                "expiry": Expiry(kept.store, kept.directory).run,
                 "welcome": lambda: _welcome(settings, kept, web.url),
                 "certificate": certificate.watch,
                 "notices": teller.run,

@@ -22,8 +22,8 @@ from functools import partial
 import structlog
 from prometheus_client import Counter
 
-from appliance import episodes, notices
-from appliance.episodes import Failures, Standing
+from appliance import episodes, notices, printer_notices
+from appliance.episodes import Failures, Kind, News, Standing
 from appliance.notices import Audience, Letterhead
 from mailstore.address import parse_path, split_subaddress
 from mailstore.config import ConfigError, Settings
@@ -207,7 +207,7 @@ class Teller:
         job = await self._store.job(one.job_id)
         if job is None or notices.is_notice(self._head, job):  # its record may have outlived its keep
             return
-        if one.occasion is Occasion.HELD and job.state is not JobState.PENDING_HELD:
+        if one.occasion in (Occasion.HELD, Occasion.TO_RELEASE) and job.state is not JobState.PENDING_HELD:
             return  # somebody was quicker
         sender = job.sender if notices.answerable(job) else ""
         audience = notices.audience(one.occasion, printer, self._head.postmaster, sender)
@@ -241,11 +241,13 @@ class Teller:
             return
         kept_until = await self._store.kept_until(job.id)
         documents = await self._store.documents(job.id) if one.occasion is Occasion.INCOMPLETE else ()
+        progress = await self._store.progress(job.id) if one.occasion is Occasion.UNCERTAIN else None
         now = self._clock()
         for to, part in audience.items():
             if not await self._is_printer(to):
                 compose = partial(notices.about_job, self._head, one, job, printer, to=to, audience=part, now=now)
-                self._add(made, one, partial(compose, kept_until=kept_until, more=more, documents=documents))
+                written = partial(compose, kept_until=kept_until, more=more, documents=documents, progress=progress)
+                self._add(made, one, written, one.occasion.value)
 
     async def _machine_made(self, job: Job) -> bool:
         """Of mail that cannot be read nobody can tell, so it is not answered.
@@ -270,19 +272,19 @@ class Teller:
 
     async def _of_conditions(self, made: _Round, occurrences: Sequence[Occurrence], printer: Printer) -> None:
         now = self._clock()
-        verdict = episodes.judge(self._standings.get(printer.name, Standing()), occurrences, now)
-        standing = verdict.standing
+        verdict = episodes.judge(self._standings.get(printer.name, {}), occurrences, now)
+        standing = dict(verdict.standing)
         for news in verdict.news:
             occurrence = news.occurrence
-            again = occurrence.occasion is Occasion.CLEAR and news.told
-            audience = notices.audience(occurrence.occasion, printer, self._head.postmaster, "")
-            for to in [*news.told] if again else [*audience]:
+            audience = notices.audience(occurrence.occasion, printer, self._head.postmaster, "", news.kind)
+            for to in [*news.told] if news.over and news.told else [*audience]:
                 if await self._is_printer(to):
                     continue
-                self._add(made, occurrence, partial(notices.about_printer, self._head, news, printer, to=to, now=now))
-                if occurrence.occasion is Occasion.STOPPED:
-                    first = {to: notices.message_id(self._head, occurrence, to)}
-                    standing = replace(standing, told=first | dict(standing.told))
+                written = partial(printer_notices.about_printer, self._head, news, printer, to=to, now=now)
+                self._add(made, occurrence, written, _word(news))
+                if not news.over:
+                    first, episode = {to: printer_notices.of_news(self._head, news, to)}, standing[news.kind]
+                    standing[news.kind] = replace(episode, told=first | dict(episode.told))
         made.told += verdict.done
         made.standings[printer.name] = standing
         made.due = min(made.due, verdict.due)
@@ -293,10 +295,17 @@ class Teller:
         """A notice to a printer would be printed."""
         return await self._directory.printer_by_address(split_subaddress(address)[0]) is not None
 
-    def _add(self, made: _Round, one: Occurrence, compose: Callable[[], OutgoingMail]) -> None:
+    def _add(self, made: _Round, one: Occurrence, compose: Callable[[], OutgoingMail], word: str) -> None:
         try:
             made.mails.append(compose())
         except ValueError as error:  # an address that the directory should not have taken: the others are told
-            log.warning("somebody could not be told", occasion=one.occasion.value, printer=one.printer, why=str(error))
+            log.warning("somebody could not be told", occasion=word, printer=one.printer, why=str(error))
         else:
-            made.kinds.append(one.occasion.value)
+            made.kinds.append(word)
+
+
+def _word(news: News) -> str:
+    """As which the metric counts it."""
+    if news.kind is Kind.WARNING:
+        return "warning-over" if news.over else "warning"
+    return (Occasion.CLEAR if news.over else Occasion.STOPPED).value

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from appliance import letter, notices
+from appliance import letter, notices, printer_notices
 from appliance.episodes import News
 from appliance.notices import Audience, Letterhead
 from mailstore import header
@@ -345,7 +345,7 @@ def test_of_many_lost_documents_a_few_are_named_and_none_outgrows_the_mail() -> 
 def test_trouble_and_its_all_clear_are_one_thread() -> None:
     stopped = occurrence(Occasion.STOPPED, "media-empty-error", detail="tray 1")
     news = News(occurrence=stopped, reasons=("media-empty",), began=NOW - 5, told={})
-    first = parsed(notices.about_printer(PAGE, news, PRINTER, to="sam@example.com", now=NOW))
+    first = parsed(printer_notices.about_printer(PAGE, news, PRINTER, to="sam@example.com", now=NOW))
     assert first["subject"] == "phaser360: the paper is used up"
     text = text_of(first)
     assert text.startswith("phaser360 needs a hand: the paper is used up.\n")
@@ -354,8 +354,8 @@ def test_trouble_and_its_all_clear_are_one_thread() -> None:
     assert first["in-reply-to"] is None
     clear = occurrence(Occasion.CLEAR, "media-empty-error", id=6, at=NOW + 755)
     known = {"sam@example.com": str(first["message-id"])}
-    news = News(occurrence=clear, reasons=("media-empty",), began=NOW - 5, told=known)
-    second = parsed(notices.about_printer(HEAD, news, PRINTER, to="sam@example.com", now=NOW))
+    news = News(occurrence=clear, reasons=("media-empty",), began=NOW - 5, told=known, over=True)
+    second = parsed(printer_notices.about_printer(HEAD, news, PRINTER, to="sam@example.com", now=NOW))
     assert second["subject"] == "phaser360: works again"
     assert text_of(second).startswith("phaser360 works again after 13 minutes.\n")
     assert second["in-reply-to"] == second["references"] == first["message-id"]
@@ -366,7 +366,7 @@ def test_trouble_and_its_all_clear_are_one_thread() -> None:
 def test_an_unknown_reason_speaks_for_itself() -> None:
     stopped = occurrence(Occasion.STOPPED, "x-gnomes-asleep")
     news = News(occurrence=stopped, reasons=("x-gnomes-asleep",), began=NOW, told={})
-    message = parsed(notices.about_printer(HEAD, news, PRINTER, to="sam@example.com", now=NOW))
+    message = parsed(printer_notices.about_printer(HEAD, news, PRINTER, to="sam@example.com", now=NOW))
     assert message["subject"] == "phaser360: gnomes asleep"
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from appliance import episodes, telling
-from appliance.episodes import Failures, Standing
+from appliance.episodes import Episode, Failures, Kind, Standing
 from appliance.relay import Relay
 from appliance.telling import Teller, letterhead
 from mailstore.config import ConfigError, Settings
@@ -53,15 +53,25 @@ def clear(number: int, at: float, *reasons: str) -> Occurrence:
     return replace(stopped(number, at, *reasons), occasion=Occasion.CLEAR)
 
 
+NOBODY_TOLD: Standing = {}
+_WORDS = {
+    (Kind.TROUBLE, False): "stopped",
+    (Kind.TROUBLE, True): "clear",
+    (Kind.WARNING, False): "warning",
+    (Kind.WARNING, True): "warning over",
+}
+
+
 def look(
     standing: Standing, occurrences: Sequence[Occurrence], now: float
 ) -> tuple[Standing, list[tuple[str, tuple[str, ...]]], list[int], float]:
     """A look that tells sam@example.com: the standing after it, what was told, what is done, and when the next is."""
     verdict = episodes.judge(standing, occurrences, now)
-    after = verdict.standing
-    if any(news.occurrence.occasion is Occasion.STOPPED for news in verdict.news):
-        after = replace(after, told={"sam@example.com": "<1@x>"})
-    told = [(news.occurrence.occasion.value, news.reasons) for news in verdict.news]
+    after = dict(verdict.standing)
+    for news in verdict.news:
+        if not news.over:
+            after[news.kind] = replace(after[news.kind], told={"sam@example.com": "<1@x>"})
+    told = [(_WORDS[news.kind, news.over], news.reasons) for news in verdict.news]
     return after, told, [one.id for one in verdict.done], verdict.due
 
 
@@ -70,25 +80,24 @@ def look(
     [
         ("media-empty-error", 5.0),
         ("media-jam", 5.0),
-        ("toner-low-warning", 5.0),
         ("connecting-to-device", 120.0),
         ("timed-out", 120.0),
     ],
 )
 def test_trouble_must_last(reason: str, patience: float) -> None:
     events = [stopped(1, 1000.0, reason)]
-    standing, told, done, due = look(Standing(), events, 1000.0 + patience - 0.1)
+    standing, told, done, due = look(NOBODY_TOLD, events, 1000.0 + patience - 0.1)
     assert (told, done, due) == ([], [], 1000.0 + patience)
     _, told, done, due = look(standing, events, 1000.0 + patience)
     assert (told, done, due) == ([("stopped", episodes.keywords([reason]))], [1], float("inf"))
 
 
 def test_trouble_that_is_over_before_that_is_told_to_nobody() -> None:
-    assert look(Standing(), [stopped(1, 1000.0, "media-empty"), clear(2, 1004.0, "media-empty")], 1100.0)[1:3] == (
+    assert look(NOBODY_TOLD, [stopped(1, 1000.0, "media-empty"), clear(2, 1004.0, "media-empty")], 1100.0)[1:3] == (
         [],
         [1, 2],
     )
-    standing = look(Standing(), [stopped(1, 1000.0, "media-empty")], 1001.0)[0]
+    standing = look(NOBODY_TOLD, [stopped(1, 1000.0, "media-empty")], 1001.0)[0]
     assert look(standing, [stopped(1, 1000.0, "media-empty"), clear(2, 1004.0, "media-empty")], 1004.0)[1:3] == (
         [],
         [1, 2],
@@ -97,27 +106,27 @@ def test_trouble_that_is_over_before_that_is_told_to_nobody() -> None:
 
 @pytest.mark.parametrize("reason", ["paused", "none", "toner-low-report", "spool-area-full"])
 def test_what_is_no_trouble_is_done_with_at_once(reason: str) -> None:
-    standing, told, done, _ = look(Standing(), [stopped(1, 1000.0, reason)], 1000.0)
+    standing, told, done, _ = look(NOBODY_TOLD, [stopped(1, 1000.0, reason)], 1000.0)
     assert (told, done) == ([], [1])
     assert look(standing, [clear(2, 2000.0, reason)], 2000.0)[1:3] == ([], [2])
-    assert look(Standing(), [clear(2, 2000.0, reason)], 2000.0)[1:3] == ([], [2])
+    assert look(NOBODY_TOLD, [clear(2, 2000.0, reason)], 2000.0)[1:3] == ([], [2])
 
 
 def test_the_all_clear_goes_to_whoever_heard_of_it() -> None:
-    standing, *_ = look(Standing(), [stopped(1, 1000.0, "media-empty")], 1010.0)
+    standing, *_ = look(NOBODY_TOLD, [stopped(1, 1000.0, "media-empty")], 1010.0)
     verdict = episodes.judge(standing, [clear(2, 1300.0, "media-empty")], 1300.0)
     (news,) = verdict.news
     assert (news.told, news.began) == ({"sam@example.com": "<1@x>"}, 1000.0)
-    assert verdict.standing == Standing(last={"media-empty": 1010.0})
+    assert verdict.standing == {Kind.TROUBLE: Episode(last={"media-empty": 1010.0}), Kind.WARNING: Episode()}
 
 
 def test_an_all_clear_whose_trouble_was_told_before_a_restart_is_told() -> None:
-    (news,) = episodes.judge(Standing(), [clear(2, 1300.0, "media-empty")], 1300.0).news
+    (news,) = episodes.judge(NOBODY_TOLD, [clear(2, 1300.0, "media-empty")], 1300.0).news
     assert (news.told, news.began) == ({}, 0.0)
 
 
 def test_a_further_reason_is_told_and_the_old_one_not_again() -> None:
-    standing, *_ = look(Standing(), [stopped(1, 1000.0, "media-empty")], 1010.0)
+    standing, *_ = look(NOBODY_TOLD, [stopped(1, 1000.0, "media-empty")], 1010.0)
     more = [stopped(2, 1020.0, "media-empty", "door-open")]
     standing, told, done, due = look(standing, more, 1021.0)
     assert (told, done, due) == ([], [], 1025.0)
@@ -128,13 +137,13 @@ def test_a_further_reason_is_told_and_the_old_one_not_again() -> None:
 
 def test_a_reason_that_lasts_counts_from_its_first_moment() -> None:
     events = [stopped(1, 1000.0, "media-empty"), stopped(2, 1004.0, "media-empty", "timed-out")]
-    standing, told, done, due = look(Standing(), events, 1006.0)
+    standing, told, done, due = look(NOBODY_TOLD, events, 1006.0)
     assert (told, done, due) == ([("stopped", ("media-empty",))], [1], 1124.0)
     assert look(standing, events[1:], 1124.0)[1:3] == ([("stopped", ("timed-out",))], [2])
 
 
 def test_a_printer_that_falters_is_told_of_once_an_hour() -> None:
-    standing, mails = Standing(), 0
+    standing, mails = NOBODY_TOLD, 0
     for minute in range(0, 180, 2):
         at = 1000.0 + 60 * minute
         events = [stopped(minute, at, "door-open")]
@@ -147,7 +156,7 @@ def test_a_printer_that_falters_is_told_of_once_an_hour() -> None:
 
 
 def test_trouble_that_comes_again_and_stays_is_told_after_the_hour() -> None:
-    standing, *_ = look(Standing(), [stopped(1, 1000.0, "door-open")], 1010.0)
+    standing, *_ = look(NOBODY_TOLD, [stopped(1, 1000.0, "door-open")], 1010.0)
     standing, *_ = look(standing, [clear(2, 1100.0, "door-open")], 1100.0)
     again = [stopped(3, 1200.0, "door-open")]
     standing, told, done, due = look(standing, again, 1300.0)
@@ -157,12 +166,59 @@ def test_trouble_that_comes_again_and_stays_is_told_after_the_hour() -> None:
 
 def test_a_clock_that_was_wrong_silences_nobody() -> None:
     future = 1000.0 + 365 * 86400
-    standing, *_ = look(Standing(), [stopped(1, future, "door-open")], future + 10)
+    standing, *_ = look(NOBODY_TOLD, [stopped(1, future, "door-open")], future + 10)
     standing, *_ = look(standing, [clear(2, future + 20, "door-open")], future + 20)
     again = [stopped(3, future + 30, "door-open")]  # the clock is put right now
     standing, told, done, due = look(standing, again, 1000.0)
     assert (told, done, due) == ([], [], 1005.0)
     assert look(standing, again, 1005.0)[1] == [("stopped", ("door-open",))]
+
+
+LOW = "toner-low-warning"
+
+
+def test_what_only_warns_is_told_once_a_day_and_never_as_trouble() -> None:
+    standing, told, done, due = look(NOBODY_TOLD, [stopped(1, 1000.0, LOW)], 1059.0)
+    assert (told, done, due) == ([], [], 1060.0)
+    standing, told, done, due = look(standing, [stopped(1, 1000.0, LOW)], due)
+    assert (told, done, due) == ([("warning", ("toner-low",))], [1], float("inf"))
+    standing, told, *_ = look(standing, [clear(2, 2000.0, LOW)], 2000.0)
+    assert told == [("warning over", ("toner-low",))]
+    again = [stopped(3, 3000.0, LOW)]
+    standing, told, done, due = look(standing, again, 4000.0)
+    assert (told, done, due) == ([], [], 1060.0 + 86400)
+    assert look(standing, again, due)[1:3] == ([("warning", ("toner-low",))], [3])
+    assert look(standing, [*again, clear(4, 5000.0, LOW)], 5000.0)[1:3] == ([], [3, 4])  # nobody heard of this one
+
+
+def test_trouble_that_ends_is_told_though_a_warning_stays() -> None:
+    both = [stopped(1, 1000.0, "media-empty", LOW)]
+    standing, told, done, due = look(NOBODY_TOLD, both, 1010.0)
+    assert (told, done, due) == ([("stopped", ("media-empty",))], [], 1060.0)
+    standing, told, done, _ = look(standing, both, 1060.0)
+    assert (told, done) == ([("warning", ("toner-low",))], [1])
+    standing, told, done, _ = look(standing, [stopped(2, 1100.0, LOW)], 1100.0)
+    assert (told, done) == ([("clear", ("media-empty",))], [2])
+    assert look(standing, [clear(3, 1200.0, LOW)], 1200.0)[1] == [("warning over", ("toner-low",))]
+
+
+def test_in_quiet_hours_nothing_begins_and_nothing_ends() -> None:
+    standing, *_ = look(NOBODY_TOLD, [stopped(1, 1000.0, "media-empty", LOW)], 1100.0)
+    quiet = stopped(2, 2000.0, "shutdown-report")
+    standing, told, done, due = look(standing, [quiet], 2000.0)
+    assert (told, done, due) == ([], [2], float("inf"))
+    odd = stopped(3, 2100.0, "shutdown-report", "door-open")
+    standing, told, done, _ = look(standing, [odd], 9000.0)
+    assert (told, done) == ([], [3])
+    _, told, *_ = look(standing, [stopped(4, 40000.0, "media-empty", LOW)], 41000.0)
+    assert told == []  # as before the night
+    _, told, *_ = look(standing, [clear(4, 40000.0, "shutdown-report")], 40000.0)
+    assert told == [("clear", ("media-empty",)), ("warning over", ("toner-low",))]
+
+
+def test_a_night_that_nobody_was_told_of_ends_without_a_word() -> None:
+    standing, *_ = look(NOBODY_TOLD, [stopped(1, 1000.0, "shutdown-report")], 1000.0)
+    assert look(standing, [clear(2, 2000.0, "shutdown-report")], 2000.0)[1:3] == ([], [2])
 
 
 def test_of_many_failed_jobs_the_first_few_are_told_and_then_the_rest() -> None:

@@ -12,7 +12,7 @@ from typing import Final
 
 from appliance.policy import Verdict
 from appliance.smtp.reply import Reply
-from mailstore.directory.records import NO_LIMITS, Person, Printer
+from mailstore.directory.records import NO_LIMITS, Hold, Person, Printer
 from mailstore.parameters import RcptParameters
 from mailstore.store.contract import Recipient
 from mailstore.ticket import NO_TICKET, Ticket
@@ -65,7 +65,8 @@ class Destination:
 def maildrops(recipients: Iterable[Destination], fields: Callable[[Destination], bytes]) -> list[Recipient]:
     """Who gets the message, each once: one printer may be reached by several addresses and groups.
 
-    `fields` are those that stand before what is kept.
+    `fields` are those that stand before what is kept.  Whether a job waits to be released each printer's own entry
+    says, whichever group or capability it came by.
     """
     made: dict[str, Recipient] = {}
     for recipient in recipients:
@@ -86,6 +87,7 @@ def maildrops(recipients: Iterable[Destination], fields: Callable[[Destination],
                     group=group.name if group else "",
                     group_limits=group.limits if group else NO_LIMITS,
                     capability=recipient.capability,
+                    hold=owner.hold if isinstance(owner, Printer) else Hold.NONE,
                 )
     return list(made.values())
 

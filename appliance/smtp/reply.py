@@ -7,7 +7,7 @@ and never passes 512 octets (RFC 5321 section 4.5.3.1.5).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -16,6 +16,8 @@ from mailstore.failure import Failure, TransientFailure
 from mailstore.store.admission import Accepted
 from mailstore.store.splitting import Part, SplitMail
 
+_NAMED = 12
+"""The most jobs that a reply names one by one."""
 _UNSAYABLE = re.compile(r"[^ -~\u00a0-\U0010ffff]|[\ud800-\udfff]")
 
 REASONS = (
@@ -108,19 +110,32 @@ def refusal(failure: Failure, *, permanent: int = 554, reason: str = "") -> Repl
     )
 
 
-def accepted(jobs: Sequence[Accepted]) -> Reply:
-    """The one reply that makes us answerable for a message."""
+def accepted(jobs: Sequence[Accepted], held: Collection[int] = ()) -> Reply:
+    """The one reply that makes us answerable for a message; `held`: those of the new jobs that wait to be released.
+
+    Never with a code that releases one: relays log what they are told, and pass it on.
+    """
     new = [int(job) for job in jobs if not job.earlier]
     earlier = [int(job) for job in jobs if job.earlier]
     said = [f"as {_jobs(new)}"] if new else []
     said += [f"before as {_jobs(earlier)}"] if earlier else []
-    return Reply(code=250, status="2.0.0", text=" and ".join(["accepted", *said]).replace(" and", "", 1))
+    text = " and ".join(["accepted", *said]).replace(" and", "", 1)
+    waiting = [number for number in new if number in held]
+    return Reply(code=250, status="2.0.0", text=text + (f"; {_waits(waiting, jobs)} to be released" if waiting else ""))
+
+
+def _waits(waiting: list[int], jobs: Sequence[Accepted]) -> str:
+    if len(waiting) == len(jobs):
+        return "it waits" if len(jobs) == 1 else "they wait"
+    if len(waiting) > _NAMED:
+        return f"{len(waiting)} of them wait"
+    return f"{_jobs(waiting)} {'waits' if len(waiting) == 1 else 'wait'}"
 
 
 def _jobs(numbers: list[int]) -> str:
     if len(numbers) == 1:
         return f"job {numbers[0]}"
-    if len(numbers) <= 12:
+    if len(numbers) <= _NAMED:
         return f"jobs {', '.join(map(str, numbers))}"
     return f"{len(numbers)} jobs, {min(numbers)} to {max(numbers)}"
 

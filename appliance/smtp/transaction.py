@@ -31,6 +31,7 @@ from appliance.smtp.intake import Intake, Onlooker
 from appliance.smtp.recipients import allowance
 from appliance.smtp.reply import REASONS, Reply, accepted, refusal, taken_as_part
 from appliance.smtp.site import Site
+from mailstore.directory.records import Hold
 from mailstore.documents import Survey
 from mailstore.failure import Failure, PermanentFailure
 from mailstore.passage import selected
@@ -282,7 +283,8 @@ class Transaction:
             octets=octets,
             documents=envelope.documents,
         )
-        return accepted([number for number, _ in made])
+        held = {recipient.maildrop for recipient in recipients if recipient.hold is not Hold.NONE}
+        return accepted([number for number, _ in made], {int(number) for number, where in made if where in held})
 
     async def _keep_part(self, intake: Intake, envelope: Envelope, recipients: Sequence[Recipient]) -> Reply:
         """Instant 1 of a part of a split mail: nobody has judged the whole yet, and nothing of it prints."""

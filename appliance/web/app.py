@@ -1,7 +1,7 @@
 """The page as an ASGI application: which pages there are, and what becomes of failures.
 
-Security: a router in `PAGES` is behind the login as a whole, so that no page can forget it; `login` alone stands before
-it.  What went wrong is told in a sentence that a stranger may read, and a bug only to the log.
+Security: a router in `PAGES` is behind the login as a whole, so that no page can forget it; `login` and `release` alone
+stand before it.  What went wrong is told in a sentence that a stranger may read, and a bug only to the log.
 """
 
 from __future__ import annotations
@@ -28,14 +28,17 @@ from appliance.web import (
     api,
     api_addresses,
     api_jobs,
+    api_moving,
     api_people,
     api_printers,
     jobs,
     login,
+    moving,
     overview,
     people,
     printer,
     printer_settings,
+    release,
     stream,
 )
 from appliance.web.guard import Guard
@@ -50,6 +53,7 @@ PAGES: tuple[APIRouter, ...] = (
     printer_settings.router,
     addresses.router,
     printer.router,
+    moving.router,  # before the jobs, whose wishes are any word
     jobs.router,
     account.router,
     people.router,
@@ -57,6 +61,7 @@ PAGES: tuple[APIRouter, ...] = (
     api_printers.router,
     api_addresses.router,
     api_jobs.router,
+    api_moving.router,
     api_people.router,
     stream.router,
 )
@@ -91,7 +96,8 @@ def make_app(site: Site) -> FastAPI:
         },
     )
     app.state.site = site
-    app.include_router(login.router, include_in_schema=False)
+    for open_to_all in (login.router, release.router):
+        app.include_router(open_to_all, include_in_schema=False)
     for router in PAGES:
         app.include_router(router, dependencies=[Depends(current_person)])
     app.mount("/static", _Static(directory=STATIC), name="static")

@@ -14,7 +14,9 @@ from ipaddress import ip_address
 from appliance.desk import Desk
 from appliance.guessing import Guesses
 from appliance.mailauth import MailAuth
+from appliance.moving import Moves
 from appliance.register import Register
+from appliance.releasing import Releases
 from appliance.tls import Certificate
 from appliance.web.app import make_app
 from appliance.web.live import Live
@@ -77,19 +79,23 @@ async def start_web(
     listener = bind(settings.web.listen, "[web] listen")
     secure = not _on_loopback(listener)
     own = None if mailauth else MailAuth(settings)
+    desk = Desk(settings, store, directory, people, mailauth or own)
+    known = guesses or Guesses(settings.limits.password_guesses)
     site = Site(
         settings=settings,
         store=store,
         directory=directory,
         people=people,
-        desk=Desk(settings, store, directory, people, mailauth or own),
+        desk=desk,
         register=Register(settings, store, people),
+        moves=Moves(store, directory, desk),
+        releases=Releases(store, directory, known, settings.site.networks),
         live=Live(store),
         reach=Reach(directory),
         secure=secure,
         self_signed=certificate.self_signed,
         refresh=refresh,
-        guesses=guesses or Guesses(settings.limits.password_guesses),
+        guesses=known,
     )
     app = make_app(site)
     if secure:

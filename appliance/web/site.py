@@ -15,7 +15,9 @@ from fastapi import Depends, Request
 
 from appliance.desk import Desk
 from appliance.guessing import Guesses
+from appliance.moving import Moves
 from appliance.register import Register
+from appliance.releasing import Releases
 from appliance.web.live import Live
 from appliance.web.reach import Reach
 from mailstore.config import Settings
@@ -35,6 +37,8 @@ class Site:
     people: People
     desk: Desk
     register: Register
+    moves: Moves
+    releases: Releases
     live: Live
     reach: Reach
     secure: bool  # browsers come by HTTPS
