@@ -16,7 +16,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from appliance import cli_address, cli_job, cli_printer, cli_user, shell
+from appliance import cli_address, cli_dhcp, cli_discover, cli_job, cli_printer, cli_user, shell
 from mailstore import config, logs
 from mailstore.config_values import bracketed, reached_at
 from mailstore.failure import Failure, TransientFailure
@@ -28,6 +28,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+cli_printer.app.command()(cli_discover.discover)
+cli_printer.app.command()(cli_dhcp.dhcp_config)
 app.add_typer(cli_printer.app, name="printer")
 app.add_typer(cli_job.app, name="job")
 app.add_typer(cli_user.app, name="user")

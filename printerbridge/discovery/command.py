@@ -26,12 +26,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--seconds", type=float, default=5.0, help="how long to listen for announcements; 0: not at all"
     )
     parser.add_argument("--interface", action="append", default=[], metavar="ADDRESS", help="listen only there")
-    parser.add_argument("--snmp-community", default="public", metavar="NAME")
+    parser.add_argument(
+        "--snmp-community", default="public", metavar="NAME", help="-: the first line of standard input"
+    )
     parser.add_argument("--snmp-port", type=int, default=161, metavar="PORT")
 
 
 def run(given: argparse.Namespace, guard: Guard) -> int:
     """The exit status."""
+    if given.snmp_community == "-":
+        given.snmp_community = sys.stdin.readline().rstrip("\r\n")
     logging.getLogger("zeroconf").setLevel(logging.CRITICAL)  # what is wrong with strangers' datagrams is their affair
     try:
         for line in loop.run(_discover(given, guard)):
