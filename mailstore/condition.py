@@ -52,8 +52,10 @@ PRINTER_REASONS: dict[str, str] = {
     "timed-out": "the printer does not answer in time",
     "toner-empty": "the toner is used up",
     "toner-low": "the toner is low",
+    "x-maintenance-due": "maintenance is overdue",
+    "x-service-requested": "the printer asks for service",
 }
-"""Every `printer-state-reasons` keyword of RFC 8011 section 5.4.12, and those of PWG 5100.9 that printers tell."""
+"""Every `printer-state-reasons` keyword of RFC 8011 section 5.4.12, those of PWG 5100.9 that printers tell, and ours."""
 
 _SEVERITIES = ("-error", "-warning", "-report")
 

@@ -33,24 +33,50 @@ class Condition:
 
 
 WELL: Final = Condition()
-_VAGUE: Final = frozenset({"timed-out", "other", "printer-stopped"})  # where another reason says why
+# How trouble shows from outside: not told where somebody knows what the trouble is.
+_VAGUE: Final = frozenset({"connecting-to-device", "offline", "other", "printer-stopped", "timed-out"})
+_SEVERITY: Final = ("-report", "-warning", "-error")
 
 
 def merged(told: Mapping[Source, Condition]) -> Condition:
-    """One condition of what several tell."""
+    """One condition of what several tell, in whatever order they told it.
+
+    Stopped if anybody says so.  Each keyword once, as severe as anybody says, the worst first and then the best
+    informed's; vague ones only where no error says why.  The text is that of the best informed who has something to
+    say about the worst.
+    """
     if Source.QUIET in told:  # whoever switched it off knows
         return told[Source.QUIET]
     ordered = [told[source] for source in Source if source in told]
-    stopped = [one for one in ordered if one.state == "stopped"]
-    reasons: dict[str, str] = {}
-    for one in (*stopped, *ordered):
-        for reason in one.reasons:
-            reasons.setdefault(keyword(reason), reason)
-    telling = [bare for bare, reason in reasons.items() if bare not in _VAGUE and bare == reason]
-    kept = tuple(reason for bare, reason in reasons.items() if not (telling and bare in _VAGUE))
-    state = "stopped" if stopped else "processing" if any(one.state == "processing" for one in ordered) else "idle"
-    said = [one.text for one in (*stopped, *ordered) if one.text and any(reason in kept for reason in one.reasons)]
-    return Condition(state=state, reasons=kept, text=said[0] if said else "")
+    found: dict[str, str] = {}
+    for reason in (reason for one in ordered for reason in one.reasons if keyword(reason) != "none"):
+        bare = keyword(reason)
+        if bare not in found or _severity(reason) > _severity(found[bare]):
+            found[bare] = reason
+    known = any(_is_error(reason) and bare not in _VAGUE for bare, reason in found.items())
+    kept = [reason for bare, reason in found.items() if not (known and bare in _VAGUE)]
+    reasons = tuple(sorted(kept, key=_severity, reverse=True))  # which keeps the order of equals
+    states = {one.state for one in ordered}
+    state = next((state for state in ("stopped", "processing") if state in states), "idle")
+    return Condition(state=state, reasons=reasons, text=_text(ordered, reasons))
+
+
+def _text(ordered: Iterable[Condition], reasons: tuple[str, ...]) -> str:
+    for reason in reasons:
+        for one in ordered:
+            if one.text and reason in one.reasons:
+                return one.text
+    return next((one.text for one in ordered if one.text), "") if not reasons else ""
+
+
+def _severity(reason: str) -> int:
+    """No suffix is an error (RFC 8011 section 5.4.12)."""
+    suffix = reason.removeprefix(keyword(reason))
+    return _SEVERITY.index(suffix or "-error")
+
+
+def _is_error(reason: str) -> bool:
+    return _severity(reason) == len(_SEVERITY) - 1
 
 
 class Conditions:
@@ -62,17 +88,30 @@ class Conditions:
         self._written: dict[str, Condition] = {}
 
     async def tell(self, printers: Iterable[str], source: Source, condition: Condition = WELL) -> None:
-        """`source` says how these printers fare now.  Written once."""
-        for printer in printers:
+        """`source` says how these printers fare now.  Written where that changes anything.
+
+        Raises `TransientFailure`: then it is known (`of`), and written when somebody tells next.
+        """
+        names = tuple(printers)
+        for printer in names:  # all are known before anything is waited for
             told = self._told.setdefault(printer, {})
             if condition == WELL:
                 told.pop(source, None)
             else:
                 told[source] = condition
-            now = merged(told)
-            if self._written.get(printer) != now:
-                self._written[printer] = now
-                await self._store.set_condition(printer, now.state, now.reasons, now.text)
+        for printer in names:
+            await self._write(printer)
+
+    async def _write(self, printer: str) -> None:
+        now = self.of(printer)
+        if self._written.get(printer) == now:
+            return
+        self._written[printer] = now
+        try:
+            await self._store.set_condition(printer, now.state, now.reasons, now.text)
+        except BaseException:
+            self._written.pop(printer, None)
+            raise
 
     def of(self, printer: str) -> Condition:
         """What all tell of it together."""

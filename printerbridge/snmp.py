@@ -71,7 +71,7 @@ class Agent:
 
     async def get(self, oids: Sequence[str], *, seconds: float = 0.0) -> dict[str, Value | None]:
         """The values by object identifier ("1.3.6..."), None for what the agent does not have.  Raises `NoAnswer`."""
-        return await self._within(seconds or self.seconds, lambda session: self._get(session, oids))
+        return await self._within(seconds or self.seconds, lambda exchange: self._get(exchange, oids))
 
     async def walk(self, prefix: str, most: int, *, seconds: float = 0.0) -> list[tuple[str, Value]]:
         """The objects below `prefix` in the agent's order, at most so many; fewer if they are long or it is slow.
@@ -80,40 +80,36 @@ class Agent:
         """
         found: list[tuple[str, Value]] = []
         try:
-            await self._within(seconds or self.seconds, lambda session: _walk(session, prefix, most, found))
+            await self._within(seconds or self.seconds, lambda exchange: exchange.walk(prefix, most, found))
         except NoAnswer:
             if not found:
                 raise
         return found
 
-    async def _get(self, session: SnmpSession, oids: Sequence[str]) -> dict[str, Value | None]:
+    async def _get(self, exchange: _Exchange, oids: Sequence[str]) -> dict[str, Value | None]:
         wanted = [oid for oid in oids if oid not in self._missing] or list(oids[:1])
         found: dict[str, Value] = {}
         for start in range(0, len(wanted), _AT_ONCE):
-            found |= await self._several(session, wanted[start : start + _AT_ONCE])
+            found |= await self._several(exchange, wanted[start : start + _AT_ONCE])
         return {oid: found.get(oid) for oid in oids}
 
-    async def _several(self, session: SnmpSession, oids: Sequence[str]) -> dict[str, Value]:
-        told = await _tried(lambda: session.get_many(oids))
-        found = {oid: value for oid in oids if (value := _value(told.get(oid))) is not None}
+    async def _several(self, exchange: _Exchange, oids: Sequence[str]) -> dict[str, Value]:
+        found = await exchange.get(oids)
         if found or len(oids) == 1:
             return found
         # The whole request failed (noSuchName, tooBig, genErr): only one by one can tell which objects are there.
         for oid in oids:
-            told = await _tried(lambda oid=oid: session.get_many([oid]))  # type: ignore[misc]
-            if (value := _value(told.get(oid))) is not None:
-                found[oid] = value
+            found |= await exchange.get([oid])
         if found:  # else it may be out of sorts
             self._missing |= set(oids) - found.keys()
         return found
 
-    async def _within(self, seconds: float, ask: Callable[[SnmpSession], Awaitable[T]]) -> T:
+    async def _within(self, seconds: float, ask: Callable[[_Exchange], Awaitable[T]]) -> T:
         from gufo.snmp import SnmpError
 
         try:
             async with asyncio.timeout(seconds):
-                session = await self._session(seconds)
-                answer = await ask(session)
+                answer = await ask(await self._exchange(seconds / _TRIES))
         except TimeoutError:
             result, why = "silent", f"it does not answer SNMP within {seconds:g} s"
         except NotConnected as error:
@@ -133,42 +129,61 @@ class Agent:
         REQUESTS.labels(result).inc()
         raise NoAnswer(why) from None
 
-    async def _session(self, seconds: float) -> SnmpSession:
+    async def _exchange(self, patience: float) -> _Exchange:
         from gufo.snmp import SnmpVersion
         from gufo.snmp.aio import SnmpSession
 
         if not self._address:
             self._address = str((await addresses(self._host, self._port, self._guard))[0][1][0])
         version = SnmpVersion.v1 if self._version is Snmp.V1 else SnmpVersion.v2c
-        return SnmpSession(
-            self._address, self._port, self._community, version=version, timeout=seconds / _TRIES, allow_bulk=False
-        )
+        session = SnmpSession(self._address, self._port, self._community, version=version, timeout=patience)
+        return _Exchange(session, patience)
 
 
-async def _walk(session: SnmpSession, prefix: str, most: int, found: list[tuple[str, Value]]) -> None:
-    steps = session.getnext(prefix)
-    room, last = _OCTETS, _numbers(prefix)
-    while len(found) < most and room > 0:
-        try:
-            oid, told = await _tried(steps.__anext__)
-        except StopAsyncIteration:
-            return
-        numbers = _numbers(oid)
-        if numbers <= last:  # else it could lead us in circles
-            return
-        last = numbers
-        if (value := _value(told)) is not None:
-            found.append((oid, value))
-        room -= len(oid) + (len(value) if isinstance(value, bytes | str) else 8)
+class _Exchange:
+    """Questions and answers over one socket, which closes when nobody holds this any more.
 
+    `patience`: seconds that each question waits for its answer, twice.
+    """
 
-async def _tried(ask: Callable[[], Awaitable[T]]) -> T:
-    for _ in range(_TRIES - 1):
-        try:
-            return await ask()
-        except TimeoutError:
-            pass
-    return await ask()
+    __slots__ = ("_patience", "_session")
+
+    def __init__(self, session: SnmpSession, patience: float) -> None:
+        self._session = session
+        self._patience = patience
+
+    async def get(self, oids: Sequence[str]) -> dict[str, Value]:
+        """What there is of it; nothing if the agent refuses the request as a whole."""
+        told = await self._tried(lambda: self._session.get_many(oids))
+        return {oid: value for oid in oids if (value := _value(told.get(oid))) is not None}
+
+    async def walk(self, prefix: str, most: int, found: list[tuple[str, Value]]) -> None:
+        """Into `found`, as it comes."""
+        steps = self._session.getnext(prefix)
+        room, last = _OCTETS, _numbers(prefix)
+        while len(found) < most and room > 0:
+            try:
+                oid, told = await self._tried(steps.__anext__)
+            except StopAsyncIteration:
+                return
+            numbers = _numbers(oid)
+            if numbers <= last:  # else it could lead us in circles
+                return
+            last = numbers
+            if (value := _value(told)) is not None:
+                found.append((oid, value))
+            room -= len(oid) + (len(value) if isinstance(value, bytes | str) else 8)
+
+    async def _tried(self, ask: Callable[[], Awaitable[T]]) -> T:
+        time = asyncio.get_running_loop().time
+        began = time()
+        for _ in range(_TRIES - 1):
+            try:
+                return await ask()
+            except TimeoutError:
+                if time() - began < self._patience / 2:  # so the library tells of a closed port, too
+                    raise ConnectionRefusedError("nothing listens there") from None
+        return await ask()
 
 
 def _value(told: object) -> Value | None:

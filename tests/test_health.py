@@ -1,0 +1,290 @@
+"""Looking after printers: who is asked when, what is told and written of it, and what is not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mailstore.directory.records import Printer, Snmp
+from mailstore.report import PrinterReport
+from mailstore.store.contract import PrinterState, Role, Store
+from mailstore.store.sql import open_store
+from printerbridge import health as module
+from printerbridge.conditions import Conditions
+from printerbridge.health import Health
+from printerbridge.mib import STATUS
+from tests import snmp_agent
+from tests.directory_server import short_folder
+from tests.snmp_agent import HR, PRT, agent, integer, octets, printer
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    with short_folder() as runtime:
+        opened = await open_store(tmp_path, role=Role.BRIDGE, reserve=0, runtime=runtime)
+        try:
+            yield opened
+        finally:
+            await opened.close()
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """First looks are not spread over a minute, and looks follow each other quickly."""
+    monkeypatch.setattr(module, "_SPREAD_SECONDS", 0.0)
+    monkeypatch.setattr(module, "_SHORTEST_SECONDS", 0.05)
+
+
+def entry(other: snmp_agent.Agent | int, name: str = "phaser", **more: Any) -> Printer:
+    port = other if isinstance(other, int) else other.port
+    settings = {"uri": "socket://127.0.0.1:9100", "snmp_port": port, "status_interval": 0, **more}
+    return Printer(name=name, addresses=(f"{name}@example.com",), **settings)
+
+
+@contextlib.asynccontextmanager
+async def looking(store: Store, *entries: Printer, seconds: float = 0.5, at_once: int = 64) -> AsyncIterator[Health]:
+    health = Health(store, Conditions(store), seconds=seconds, at_once=at_once)
+    health.printers(entries)
+    running = asyncio.create_task(health.run())
+    try:
+        yield health
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+
+async def reported(store: Store, wanted: Callable[[PrinterReport], object], name: str = "phaser") -> PrinterReport:
+    async with asyncio.timeout(10):
+        while True:
+            report = await store.report(name)
+            if report is not None and wanted(report):
+                return report
+            await asyncio.sleep(0.01)
+
+
+async def fares(store: Store, wanted: Callable[[PrinterState], object], name: str = "phaser") -> PrinterState:
+    async with asyncio.timeout(10):
+        while True:
+            state = await store.printer_state(name)
+            if wanted(state):
+                return state
+            await asyncio.sleep(0.01)
+
+
+async def test_a_printer_that_answers_is_known_with_all_that_it_has(store: Store) -> None:
+    async with agent(printer(errors=b"\x40", status=5, doing=1)) as other, looking(store, entry(other)):
+        report = await reported(store, lambda report: report.trays)
+        assert report.up
+        assert (report.model, report.serial, report.console, report.pages) == (
+            "Example Laser 7",
+            "EX-0007",
+            "Ready",
+            100,
+        )
+        assert [(one.name, one.kind, one.color, one.level) for one in report.supplies] == [
+            ("Toner cartridge", "toner", "black", 0.4),
+            ("Waste box", "waste-toner", "", 0.25),
+        ]
+        assert [(one.name, one.media, one.level) for one in report.trays] == [("Tray 1", "iso_a4_210x297mm", 0.5)]
+        state = await fares(store, lambda state: state.state == "stopped")
+        assert state.state_reasons == ("media-empty",)
+        other.objects |= printer(doing=4)
+        await fares(store, lambda state: (state.state, state.state_reasons) == ("processing", ()))
+        assert other.requests[0].oids == STATUS
+
+
+async def test_a_printer_that_is_not_the_first_device_is_found(store: Store) -> None:
+    objects = {**printer(5), f"{HR}.2.1.5.1": integer(2), f"{HR}.2.1.3.1": octets(b"a processor")}
+    async with agent(objects) as other, looking(store, entry(other)):
+        report = await reported(store, lambda report: report.supplies)
+        assert (report.model, report.pages) == ("Example Laser 7", 100)
+
+
+async def test_silence_is_no_trouble_but_withdraws_what_was_said(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LONGEST_SECONDS", 0.0)
+    jammed = printer(errors=b"\x04", status=5, doing=1)
+    async with agent(jammed) as other, looking(store, entry(other), seconds=0.05):
+        await fares(store, lambda state: state.state_reasons == ("media-jam",))
+        before = await reported(store, lambda report: report.supplies)
+        other.answering = lambda request: []
+        down = await reported(store, lambda report: not report.up)
+        assert dataclasses.replace(down, asked_at=before.asked_at, answered_at=before.answered_at) == before
+        asked = len(other.requests)
+        state = await fares(store, lambda state: not state.state_reasons)
+        assert state.state == "idle"
+        assert len(other.requests) - asked <= 2 * 3
+        other.answering = None
+        await reported(store, lambda report: report.up)
+        await fares(store, lambda state: state.state_reasons == ("media-jam",))
+
+
+async def test_what_was_known_before_a_restart_is_kept(store: Store) -> None:
+    async with agent(printer()) as other:
+        async with looking(store, entry(other)):
+            before = await reported(store, lambda report: report.supplies)
+        other.answering = lambda request: []
+        async with looking(store, entry(other), seconds=0.05):
+            down = await reported(store, lambda report: not report.up)
+        assert (down.supplies, down.model, down.answered_at) == (before.supplies, before.model, before.answered_at)
+
+
+async def test_an_agent_that_is_no_printer_is_asked_less_often(store: Store) -> None:
+    objects = {f"{HR}.2.1.5.1": integer(2), "1.3.6.1.2.1.1.1.0": octets(b"a file server")}
+    async with agent(objects) as other, looking(store, entry(other)) as health:
+        assert not (await reported(store, lambda report: report)).up
+        assert await health.look(entry(other)) is None
+        other.objects = {}
+        assert await health.look(entry(other)) is None
+
+
+async def test_two_entries_of_one_printer_are_asked_once(store: Store) -> None:
+    async with agent(printer(errors=b"\x04", status=5, doing=1)) as other:
+        named = {"uri": "socket://127.0.0.1:9101", "status_interval": 600}
+        two = (entry(other, status_interval=600), entry(other, "duplex", **named))
+        async with looking(store, *two):
+            for name in ("phaser", "duplex"):
+                assert (await reported(store, lambda report: report.supplies, name)).printer == name
+                await fares(store, lambda state: state.state == "stopped", name)
+        assert sum(request.oids == STATUS for request in other.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"snmp": Snmp.OFF},
+        {"uri": ""},
+        {"uri": "socket://224.0.0.1"},
+        {"quiet_hours": ("00:00-24:00",)},
+    ],
+)
+async def test_who_is_not_to_be_asked_is_not(store: Store, more: dict[str, Any]) -> None:
+    async with agent(printer()) as other, agent(printer()) as asked:
+        alone = entry(other, **more)
+        async with looking(store, alone, entry(asked, "second")) as health:
+            await reported(store, lambda report: report.supplies, "second")
+            assert await health.look(alone) is None
+        assert other.requests == []
+        assert await store.report("phaser") is None
+
+
+async def test_asking_ends_with_the_setting_and_what_was_said_goes(store: Store) -> None:
+    async with agent(printer(errors=b"\x04", status=5, doing=1)) as other, looking(store, entry(other)) as health:
+        await fares(store, lambda state: state.state_reasons == ("media-jam",))
+        health.printers([entry(other, snmp=Snmp.OFF)])
+        await fares(store, lambda state: not state.state_reasons)
+        health.printers([entry(other, snmp_community="other")])
+        other.community = b"other"
+        await fares(store, lambda state: state.state_reasons == ("media-jam",))
+        assert other.requests[-1].community == b"other"
+        health.printers([])
+        asked = len(other.requests)
+        assert await health.look(entry(other, snmp_community="other"))
+        assert len(other.requests) == asked + 1
+
+
+async def test_a_change_of_the_interval_counts_at_once(store: Store) -> None:
+    async with agent(printer()) as other, looking(store, entry(other, status_interval=86400)) as health:
+        await reported(store, lambda report: report.supplies)
+        other.asked.clear()
+        asked = len(other.requests)
+        health.printers([entry(other, status_interval=0)])
+        async with asyncio.timeout(5):
+            await other.asked.wait()
+        assert other.requests[asked].oids == STATUS
+
+
+async def test_a_look_now_tells_all(store: Store) -> None:
+    async with agent(printer(doing=4, pages=123)) as other:
+        asked = entry(other, status_interval=86400)
+        async with looking(store, asked) as health:
+            await reported(store, lambda report: report.supplies)
+            look = await health.look(asked)
+            assert look is not None
+            assert (look.state, look.reasons, look.pages, look.console) == ("processing", (), 123, "Ready")
+            other.objects |= printer(errors=b"\x08", doing=1, status=5)
+            look = await health.look(asked)
+            assert look is not None
+            assert (look.state, look.reasons) == ("stopped", ("door-open",))
+            await fares(store, lambda state: state.state_reasons == ("door-open",))
+
+
+async def test_whoever_waits_for_pages_waits_in_vain_only_so_often(store: Store) -> None:
+    async with agent() as other:
+        other.answering = lambda request: []
+        health = Health(store, Conditions(store))
+        asked = entry(other)
+        health.printers([asked])
+        for _ in range(3):
+            began = time.monotonic()
+            assert await health.look(asked, seconds=0.05) is None
+            assert time.monotonic() - began < 0.5
+        requests = len(other.requests)
+        assert await health.look(asked, seconds=30) is None
+        assert len(other.requests) == requests
+
+
+async def test_only_what_changed_is_written(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[PrinterReport] = []
+    writing = store.set_report
+
+    async def counting(report: PrinterReport) -> None:
+        written.append(report)
+        await writing(report)
+
+    monkeypatch.setattr(store, "set_report", counting)
+    async with agent(printer()) as other:
+        asked = entry(other, status_interval=86400)
+        async with looking(store, asked) as health:
+            await reported(store, lambda report: report.supplies)
+            so_far = len(written)
+            for pages in range(100, 120):
+                other.objects |= {f"{PRT}.10.2.1.4.1.1": integer(pages)}
+                assert await health.look(asked)
+            assert len(written) == so_far <= 3
+            monkeypatch.setattr(module, "_PAGES_SECONDS", 0.0)
+            assert await health.look(asked)
+            assert [report.pages for report in written[so_far:]] == []  # as many as last time
+            other.objects |= {f"{PRT}.10.2.1.4.1.1": integer(121)}
+            assert await health.look(asked)
+            assert [report.pages for report in written[so_far:]] == [121]
+
+
+async def test_looks_at_once_are_bounded_and_the_silent_ones_hold_nobody_up_for_ever(store: Store) -> None:
+    async with agent(printer()) as well, agent() as other:
+        other.answering = lambda request: []
+        silent = [entry(other, f"silent{number}", snmp_community=f"c{number}") for number in range(20)]
+        async with looking(store, *silent, entry(well), seconds=0.1, at_once=4) as health:
+            await reported(store, lambda report: report.up)
+            for number in range(20):
+                assert not (await reported(store, lambda report: report, f"silent{number}")).up
+            assert health._places._value <= 4
+
+
+async def test_first_looks_are_spread(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_SPREAD_SECONDS", 60.0)
+    health = Health(store, Conditions(store))
+    health.printers(entry(161, f"p{number}", snmp_community=f"c{number}", status_interval=60) for number in range(1000))
+    now = asyncio.get_running_loop().time()
+    due = sorted(seat.due - now for seat in health._seats.values())
+    assert max(sum(second <= one < second + 1 for one in due) for second in range(60)) < 60
+    assert -1 < due[0] < 2
+    assert 58 < due[-1] < 61
+
+
+async def test_a_quiet_printer_is_asked_when_its_quiet_time_is_over(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = time.time() + 0.3
+    monkeypatch.setattr(module, "quiet_until", lambda spans, now: ends if spans and now < ends else 0.0)
+    async with agent(printer()) as other, looking(store, entry(other, quiet_hours=("22:00-06:00",))):
+        report = await reported(store, lambda report: report.up)
+        assert report.asked_at >= ends
+        assert report.asked_at < ends + 2
