@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from appliance import facts, opened, policy
+from appliance.doctor.delivery import doubts, off_duty, reported, rests, served, silent, span
 from appliance.doctor.finding import Finding, note, ok, warning
 from appliance.doctor.house import House
 from appliance.doctor.network import own_interfaces, resolved
@@ -45,15 +46,20 @@ async def printers(house: House) -> AsyncIterator[Finding]:
     store = house.store
     states = {state.printer: state for state in await store.printer_states()} if store else {}
     waiting = {row.printer: row for row in await store.waiting()} if store else {}
+    reports = {one.printer: one for one in await store.reports()} if store else {}
     lost = await _unresolved(house.printers)
     for printer in house.printers:
-        subject = f"printer {printer.name}"
+        subject, report = f"printer {printer.name}", reports.get(printer.name)
+        state, row = states.get(printer.name, PrinterState(printer=printer.name)), waiting.get(printer.name)
         troubles = [
             *settings(printer),
             *passing(printer),
+            *served(printer, now),
             *members(printer, house.printers),
-            *(fares(printer, states.get(printer.name, PrinterState(printer=printer.name)), now) if store else ()),
-            *(waits(printer, waiting[printer.name], now) if printer.name in waiting else ()),
+            *(fares(printer, state, now, report.console if report and report.up else "") if store else ()),
+            *reported(printer, report, now),
+            *(waits(printer, row, now) if row else ()),
+            *(await doubts(store, printer) if store and row and JobState.PROCESSING_STOPPED in row.states else ()),
             *facts.warnings(printer, own),
             *([lost[printer.uri]] if printer.uri in lost else ()),
         ]
@@ -65,6 +71,8 @@ async def printers(house: House) -> AsyncIterator[Finding]:
                 "it names nobody who answers for it, so its trouble is told to administrators:"
                 f" printpost printer set {printer.name} --service-person ada@example.com",
             )
+        if idle := silent(printer, report, now):
+            yield note(subject, idle)
         if not troubles:
             yield ok(subject, "nothing is wrong as far as can be seen from here")
 
@@ -173,8 +181,8 @@ def _everywhere(networks: Iterable[str]) -> bool:
     return bool(facts.everywhere(read))
 
 
-def fares(printer: Printer, state: PrinterState, now: float) -> list[str]:
-    """What is wrong by what the store knows; of a group it knows nothing."""
+def fares(printer: Printer, state: PrinterState, now: float, console: str = "") -> list[str]:
+    """What is wrong by what the store knows; of a group it knows nothing.  `console`: what its panel shows."""
     if printer.is_group:
         return []
     name, found = printer.name, []
@@ -183,15 +191,17 @@ def fares(printer: Printer, state: PrinterState, now: float) -> list[str]:
     if not state.accepting:
         found.append(f"mail for it is refused: printpost printer accept {name}")
     if printer.drained_by_bridge:
-        if state.state == "stopped":
-            found.append(f"it is stopped: {clean(state.detail, 200) or ', '.join(state.state_reasons)}")
+        if state.state == "stopped" and not off_duty(printer, state.state_reasons, now):
+            detail, panel = clean(state.detail, 200), clean(console, 200)
+            shown = f"; its panel shows: {panel}" if panel and panel not in detail else ""
+            found.append(f"it is stopped: {detail or ', '.join(state.state_reasons)}{shown}")
     elif not state.last_poll:
         found.append(
             "it never polled: enter this server, its name and its password at the printer"
             + ("" if printer.plain_from else f"; if it cannot do TLS, printpost printer set {name} --plain-from too")
         )
     elif now - state.last_poll > 3 * printer.poll_interval + 60:
-        found.append(f"it did not poll for {_span(now - state.last_poll)}: is it switched on and on the network?")
+        found.append(f"it did not poll for {span(now - state.last_poll)}: is it switched on and on the network?")
     return found
 
 
@@ -201,23 +211,17 @@ def waits(printer: Printer, waiting: Waiting, now: float) -> list[str]:
     if stopped := waiting.states.get(JobState.PROCESSING_STOPPED, 0):
         found.append(f"{_jobs(stopped)} for somebody to decide or help: printpost job list --printer {name}")
     queued = waiting.states.get(JobState.PENDING, 0)
-    if queued and waiting.oldest and now - max(waiting.oldest, waiting.last_completed) > _LONG:
+    idle = now - max(waiting.oldest, waiting.last_completed)
+    if queued and waiting.oldest and idle > _LONG and not rests(printer, now, _LONG):
         found.append(
-            f"{_jobs(queued)}, and nothing was printed for {_span(now - max(waiting.oldest, waiting.last_completed))}:"
-            f" printpost job list --printer {name} says what each waits for"
+            f"{_jobs(queued)}, and nothing was printed for {span(idle)}: printpost job list --printer {name} says what"
+            " each waits for"
         )
     return found
 
 
 def _jobs(count: int) -> str:
     return "1 job waits" if count == 1 else f"{count} jobs wait"
-
-
-def _span(seconds: float) -> str:
-    for size, word in ((86400, "days"), (3600, "hours"), (60, "minutes")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {word}"
-    return f"{seconds:.0f} seconds"
 
 
 async def _unresolved(printers: Sequence[Printer]) -> Mapping[str, str]:
