@@ -19,15 +19,17 @@ from sqlalchemy import schema as ddl
 from sqlalchemy.dialects import postgresql
 
 from mailstore.abilities import UNKNOWN
-from mailstore.directory.records import PrintLimits
+from mailstore.directory.records import Hold, PrintLimits
 from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.job import JobState
+from mailstore.report import PrinterReport
 from mailstore.store import (
     capabilities,
     counting,
     documented,
     drafts,
     fetching,
+    followed,
     holding,
     jobs,
     keeping,
@@ -38,12 +40,14 @@ from mailstore.store import (
     outgoing,
     parts,
     place,
+    releasing,
     repeated,
     schema,
     seen,
     segments,
     splits,
     tracing,
+    waited,
     worker,
 )
 from mailstore.store.admission import Accepted
@@ -51,11 +55,13 @@ from mailstore.store.committer import Wanted
 from mailstore.store.contract import Recipient, Role, StoreUnusable
 from mailstore.store.sql import SqlStore, open_store
 from tests.contracts.admission import *  # noqa: F403 - the suites are collected here
+from tests.contracts.following import *  # noqa: F403
 from tests.contracts.outbox import *  # noqa: F403
 from tests.contracts.papers import *  # noqa: F403
 from tests.contracts.splitting import *  # noqa: F403
 from tests.contracts.store import *  # noqa: F403
 from tests.contracts.store import accept, envelope, octets_of, recipient
+from tests.contracts.waits import *  # noqa: F403
 from tests.contracts.wishes import *  # noqa: F403
 
 FROZEN = Path(__file__).parent / "schemas"
@@ -303,6 +309,12 @@ def test_the_waiting_line_is_found_by_its_index(tmp_path: Path) -> None:
         (repeated._COUNT, "COVERING INDEX picture_last"),
         (repeated._OLDEST, "picture_last"),
         (holding._PAGES_OF, "USING INTEGER PRIMARY KEY (rowid=?)"),
+        (releasing.BY_CODE, "COVERING INDEX job_code (release_code=?)"),
+        (waited._ALL_OVER, "job_unended (printer=?)"),
+        (waited._STILL_OVER, "USING INTEGER PRIMARY KEY (rowid=?)"),
+        (followed._PROGRESS, "USING INTEGER PRIMARY KEY (rowid=?)"),
+        (followed._SET_PROGRESS, "USING INTEGER PRIMARY KEY (rowid=?)"),
+        (followed._REPORT, "sqlite_autoindex_report_1 (printer=?)"),
     ]:
         plan = connection.execute(f"EXPLAIN QUERY PLAN {statement.text}", [1] * len(statement.names)).fetchall()
         assert any(index in row[3] for row in plan), plan
@@ -376,6 +388,13 @@ async def by_pop3(store: SqlStore) -> list[tuple[int, int, bytes]]:
     return served
 
 
+def put(old: sqlite3.Connection, table: str, row: dict[str, Any]) -> None:
+    """What it does not say is empty."""
+    columns = old.execute(f"PRAGMA table_info({table})").fetchall()
+    row = {column[1]: "" if column[2] == "TEXT" else 0 for column in columns} | row
+    old.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", [*row.values()])
+
+
 @pytest.mark.parametrize("version", range(2, len(migrations.MIGRATIONS) + 1))
 async def test_a_store_of_a_later_version_goes_on(tmp_path: Path, version: int) -> None:
     (tmp_path / "store").mkdir()
@@ -435,9 +454,7 @@ async def test_a_store_of_a_later_version_goes_on(tmp_path: Path, version: int) 
         *[("message", message), ("content", content), ("job", job), ("entry", entry)],
         *[("maildrop", maildrop), ("printer_state", state)],
     ]:
-        columns = old.execute(f"PRAGMA table_info({table})").fetchall()  # those that version 2 did not have are empty
-        row = {column[1]: "" if column[2] == "TEXT" else 0 for column in columns} | row
-        old.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", [*row.values()])
+        put(old, table, row)
     old.close()
     store = await open_at(tmp_path)
     kept = await store.job(9)
@@ -461,6 +478,43 @@ async def test_a_store_of_a_later_version_goes_on(tmp_path: Path, version: int) 
     assert list(await store.documents(10)) + list(await store.thumbnails(10)) == []
     assert await store.repeated(10, "ada@example.com", [b"digest"]) == frozenset()
     assert await store.abilities() == UNKNOWN
+    assert (kept.release_code, await store.progress(10), await store.reports()) == ("", None, [])
+    assert await store.job_by_code("00000000") is None
+    await store.set_report(PrinterReport(printer="phaser", asked_at=1.0))
+    assert await store.move_job(10, recipient("other"), "ada")
+    assert await store.expire_jobs("other", received=4_000_000_000.0, held=0.0) == 1
+    await store.close()
+
+
+@pytest.mark.parametrize("version", range(5, len(migrations.MIGRATIONS) + 1))
+@pytest.mark.parametrize("hold", list(Hold))
+async def test_a_split_mail_of_an_older_version_is_put_together(tmp_path: Path, version: int, hold: Hold) -> None:
+    """Nobody was told then that it is held; it is if its printer holds now."""
+    (tmp_path / "store").mkdir()
+    old = frozen(tmp_path / "store" / "store.sqlite", version)
+    put(old, "message", {"id": 5, "place": "gone", "octets": 7, "waiting": 1})
+    put(old, "message", {"id": 6, "place": "inline", "octets": 7, "waiting": 1})
+    put(old, "content", {"message_id": 6, "data": b"hello\r\n"})
+    incoming = {"state": "pending-held", "reasons": "job-incoming", "delivery_proof": "none", "document": -1}
+    put(old, "job", {"id": 9, "message_id": 5, "printer": "phaser", **incoming})
+    split = {"job_id": 9, "printer": "phaser", "sender": "ada@example.com", "part_id": "id", "total": 1, "octets": 7}
+    put(old, "split", split | {"until": 4e9})
+    put(old, "part", {"job_id": 9, "number": 1, "message_id": 6})
+    put(old, "maildrop", {"name": "phaser", "octets": 7})
+    old.close()
+    store = await open_at(tmp_path)
+    (found,) = await store.split_mails()
+    assert (found.job_id, found.complete) == (9, True)
+    draft = await store.draft(7)
+    draft.write(b"hello\r\n")
+    assert await store.put_together(9, draft, envelope(), replace(recipient("phaser"), hold=hold))
+    job = await store.job(9)
+    assert job is not None
+    assert (job.state, bool(job.release_code)) == (
+        "pending" if hold is Hold.NONE else "pending-held",
+        hold is Hold.CODE,
+    )
+    assert await octets_of(store, 9) == b"hello\r\n"
     await store.close()
 
 
@@ -615,7 +669,7 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 SMALL_DISK = """
 import asyncio, os, sys
 from pathlib import Path
-from mailstore.directory.records import PrintLimits
+from mailstore.directory.records import Hold, PrintLimits
 from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.job import DeliveryProof, Event
 from mailstore.store.contract import Role
