@@ -21,9 +21,11 @@ from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.job import JobState
 from mailstore.store.contract import LeaseLost, Store
 from printerbridge import device, sandbox
+from printerbridge.conditions import Conditions
 from printerbridge.converters import office
 from printerbridge.device import Device
 from printerbridge.guard import Guard
+from printerbridge.health import Health
 from printerbridge.journal import UNKNOWN
 from printerbridge.line import Line, Timing
 from printerbridge.slots import Slots
@@ -62,6 +64,8 @@ class Bridge:
         self._directory = directory
         self._timing = timing or Timing()
         self._guard = guard or Guard()
+        self._conditions = Conditions(store)
+        self._health = Health(store, self._conditions, self._guard)
         self._folder = spool
         self._spool = Spool(store, spool, media=media, slots=Slots(converters, memory))
         self._risky = risky
@@ -98,6 +102,7 @@ class Bridge:
             asyncio.create_task(self._spool.previews.run(), name="previews"),
             asyncio.create_task(self._listen(), name="doorbell"),
             asyncio.create_task(self._look(), name="look"),
+            asyncio.create_task(self._health.run(), name="health"),
         ]
 
     async def stop(self, grace: float = 20.0) -> None:
@@ -201,6 +206,9 @@ class Bridge:
         self._others.clear()
         for entry in entries:
             self._seat(entry)
+        served = [entry for entry in entries if entry.name in self._seats]
+        self._conditions.forget_but(self._seats)
+        self._health.printers(served)
         for line in self._lines.values():
             before, line.printers = line.printers, self._entries.get(line.device, {})
             if line.printers != before:
@@ -227,7 +235,16 @@ class Bridge:
             line = self._lines.get(where)
         if line is None:
             owner = f"{self._owner}:{where.uri}"
-            line = Line(where, self._store, self._spool, owner=owner, timing=self._timing, guard=self._guard)
+            line = Line(
+                where,
+                self._store,
+                self._spool,
+                owner=owner,
+                timing=self._timing,
+                guard=self._guard,
+                conditions=self._conditions,
+                health=self._health,
+            )
             self._lines[where] = line
             self._running[where] = asyncio.create_task(self._run(line), name=where.uri)
         line.printers = self._entries[where]
