@@ -426,3 +426,129 @@ def test_what_prints_and_how_by_command(command: Command) -> None:
     back = ("--body", "alone", "--no-color", "--max-copies", "0", "--media", "", "--no-confidential", "--ticket", "")
     assert command(*settings, *back).status == 0
     assert shown(command, "printer", "show", "laser") == plain
+
+
+def test_how_it_is_served_by_command(command: Command) -> None:
+    assert command("printer", "add", "laser", "--uri", "socket://192.0.2.7", "--allow", "*").status == 0
+    settings = ("printer", "set", "laser")
+    plain = shown(command, "printer", "show", "laser")
+    usual = {
+        "half_close": True,
+        "end_wait": 90,
+        "stall_limit": 86400,
+        "pjl_one_option": False,
+        "ps_echo": False,
+        "count_pages": True,
+        "snmp": "1",
+        "snmp_community": "public",
+        "snmp_port": 161,
+        "status_interval": 60,
+        "quiet_hours": [],
+        "hold": "none",
+        "hold_expiry": 3 * 86400,
+        "expiry": 7 * 86400,
+        "when_uncertain": "hold",
+    }
+    assert plain.items() >= usual.items()
+    words = [
+        *(
+            "--no-half-close",
+            "--end-wait",
+            "10m",
+            "--stall-limit",
+            "7d",
+            "--pjl-one-option",
+            "--ps-echo",
+            "--no-count-pages",
+        ),
+        *(
+            "--snmp",
+            "2c",
+            "--snmp-port",
+            "1161",
+            "--status-interval",
+            "300",
+            "--hold",
+            "code",
+        ),
+        *(
+            "--hold-expiry",
+            "8h",
+            "--expiry",
+            "90s",
+            "--when-uncertain",
+            "resume",
+        ),
+    ]
+    hours = ("--quiet-hours", "mon-fri 18:00-7:00", "--quiet-hours", "sat,sun 0:00-24:00")
+    assert command(*settings, *words, *hours, "--snmp-community", "-", stdin="sesame\n").status == 0
+    wanted = {
+        "half_close": False,
+        "end_wait": 600,
+        "stall_limit": 7 * 86400,
+        "pjl_one_option": True,
+        "ps_echo": True,
+        "count_pages": False,
+        "snmp": "2c",
+        "snmp_community": "sesame",
+        "snmp_port": 1161,
+        "status_interval": 300,
+        "quiet_hours": ["mon,tue,wed,thu,fri 18:00-07:00", "sat,sun 00:00-24:00"],
+        "hold": "code",
+        "hold_expiry": 8 * 3600,
+        "expiry": 90,
+        "when_uncertain": "resume",
+    }
+    assert wanted.keys() == usual.keys()
+    assert shown(command, "printer", "show", "laser").items() >= wanted.items()
+    for wrong, why in (
+        (("--end-wait", "2h"), "give 1 second to 1 hour, like 90s, 15m, 8h or 7d"),
+        (("--stall-limit", "soon"), "'soon' is not a limit of a stall"),
+        (("--snmp-port", "0"), "is no UDP port: give 1 to 65535"),
+        (("--snmp-community", "open sesame"), "that is no SNMP community"),
+        (("--quiet-hours", "at night"), "write it like 22:00-06:00 or sat,sun 00:00-24:00"),
+        (("--quiet-hours", "8:00-8:00"), "a whole day is 00:00-24:00"),
+    ):
+        failure = command(*settings, *wrong).failure
+        assert failure, wrong
+        assert why in failure.text
+        assert "open sesame" not in failure.text
+    assert command(*settings, "--snmp", "3").status == 2
+    nothing = command(*settings, "--snmp-community", "-", stdin="")
+    assert (nothing.status, "no community came on standard input" in nothing.err) == (65, True)
+    assert shown(command, "printer", "show", "laser").items() >= wanted.items()
+    back = [
+        *(
+            "--half-close",
+            "--end-wait",
+            "90",
+            "--stall-limit",
+            "1d",
+            "--no-pjl-one-option",
+            "--no-ps-echo",
+            "--count-pages",
+        ),
+        *(
+            "--snmp",
+            "1",
+            "--snmp-port",
+            "161",
+            "--status-interval",
+            "60s",
+            "--hold",
+            "none",
+        ),
+        *(
+            "--hold-expiry",
+            "3d",
+            "--expiry",
+            "7d",
+            "--when-uncertain",
+            "hold",
+        ),
+    ]
+    assert command(*settings, *back, "--snmp-community", "", "--quiet-hours", "").status == 0
+    assert shown(command, "printer", "show", "laser") == plain
+    group = command("printer", "add", "all", "--member", "laser", "--hold", "all", "--end-wait", "7")
+    assert group.failure
+    assert "is a group: give --end-wait, --hold to its members" in group.failure.text

@@ -10,9 +10,14 @@ from hypothesis import strategies as st
 
 from appliance.web.printer_form import FIELDS, filled, marks, merge, read, read_size, show_size, texts
 from mailstore.directory.entry import checked
-from mailstore.directory.records import Body, Language, Printer, PrintLimits, Raw, WhenUncertain
+from mailstore.directory.records import Body, Hold, Language, Printer, PrintLimits, Raw, Snmp, WhenUncertain
+from mailstore.directory.serving import PERIODS
 from mailstore.ticket import NO_TICKET, ColorMode, Sides, Ticket
 
+BOXES = frozenset({
+    "languages", "pjl", "tell_printed", "color", "confidential", "half_close", "pjl_one_option", "ps_echo",
+    "count_pages",
+})  # fmt: skip
 PRINTER = Printer(name="phaser360", addresses=("phaser360@example.com",))
 
 words = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
@@ -64,6 +69,16 @@ printers = st.builds(
     when_uncertain=st.sampled_from(WhenUncertain),
     tell_printed=st.booleans(),
     pjl=st.booleans(),
+    half_close=st.booleans(),
+    pjl_one_option=st.booleans(),
+    ps_echo=st.booleans(),
+    count_pages=st.booleans(),
+    snmp=st.sampled_from(Snmp),
+    snmp_community=st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=255),
+    snmp_port=st.integers(1, 65535),
+    quiet_hours=several(st.sampled_from(["22:00-6:00", "sat-sun 0:00-24:00", "mon 7:30-07:45"])),
+    hold=st.sampled_from(Hold),
+    **{name: st.integers(one.least, one.most) for name, one in PERIODS.items()},
     location=st.text(st.characters(categories=["L", "N", "P"]), max_size=30),
     model=st.text(st.characters(categories=["L", "N", "P"]), max_size=30),
     network_address=st.ip_addresses(v=4).map(str),
@@ -81,9 +96,7 @@ def test_a_form_sent_back_as_it_was_offered_changes_nothing(printer: Printer) ->
     pairs = [
         (name, line.replace("\n", "\r\n"))
         for name, text in texts(stored).items()
-        for line in (
-            ["", *text.split("\n")] if name in ("languages", "pjl", "tell_printed", "color", "confidential") else [text]
-        )
+        for line in (["", *text.split("\n")] if name in BOXES else [text])
     ]
     reading = read(filled(pairs), stored)
     assert reading.errors == {}
@@ -146,6 +159,21 @@ def test_a_box_that_is_not_ticked_is_a_no_only_where_the_form_had_it() -> None:
         ("netmask", "255.0.255.0", "is not the netmask"),
         ("gateway", "gw", "is not an IP address"),
         ("hardware_address", "00:11", "is not a hardware address"),
+        ("end_wait", "2 hours", "is not a wait for the end: give 1 second to 1 hour, like 90s, 15m, 8h or 7d"),
+        ("stall_limit", "", "is not a limit of a stall: give 1 minute to 30 days"),
+        ("status_interval", "9", "is not a status interval: give 10 seconds to 1 day"),
+        ("hold_expiry", "soon", "is not an expiry of held jobs: give 1 minute to 365 days"),
+        ("expiry", "0", "is not an expiry of jobs"),
+        ("snmp", "3", "choose one of those that are offered"),
+        ("snmp_community", "two words", "without spaces$"),
+        ("snmp_port", "", "is no UDP port: give 1 to 65535; an SNMP agent has 161"),
+        (
+            "quiet_hours",
+            "22:00-06:00\nnights",
+            "^'nights' is not a span of hours: write it like 22:00-06:00 or sat,sun",
+        ),
+        ("quiet_hours", "08:00-08:00", "a whole day is 00:00-24:00"),
+        ("hold", "", "choose one of those that are offered"),
     ],
 )
 def test_a_field_that_cannot_be_meant_says_why(name: str, text: str, told: str) -> None:
@@ -169,6 +197,28 @@ def test_what_prints_and_how_is_written_as_people_say_it() -> None:
     assert (shown["ticket"], shown["max_copies"]) == ("copies=2 sides=two-sided-long-edge", "")
     assert read({"ticket": ""}, PRINTER).changes == {"ticket": NO_TICKET}
     assert read({"max_copies": "7"}, PRINTER).changes == {"max_copies": 7}
+
+
+def test_how_it_is_served_is_written_as_people_say_it() -> None:
+    form = {
+        "end_wait": "10 min",
+        "expiry": " 2D ",
+        "quiet_hours": "mon-fri 18:00-7:00\n\nsat,sun 0:00-24:00",
+        "snmp_community": " ",
+        "half_close": "",
+    }
+    changes = read(form, replace(PRINTER, snmp_community="sesame")).changes
+    assert changes == {
+        "end_wait": 600,
+        "expiry": 2 * 86400,
+        "quiet_hours": ("mon,tue,wed,thu,fri 18:00-07:00", "sat,sun 00:00-24:00"),
+        "snmp_community": "public",
+        "half_close": False,
+    }
+    shown = texts(replace(PRINTER, **changes))
+    assert [shown[name] for name in ("end_wait", "expiry", "stall_limit", "hold", "snmp", "half_close")] == [
+        "10 minutes", "2 days", "1 day", "none", "1", "",
+    ]  # fmt: skip
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
