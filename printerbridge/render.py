@@ -14,7 +14,7 @@ import asyncio
 import re
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,7 @@ from printerbridge import sandbox
 
 PREFIX_OCTETS: Final = 1024
 IMAGE_DPI: Final = 150
+ALL_PAGES: Final = 1 << 30
 IMAGES: Final = 500
 """The most page images of one document."""
 
@@ -43,6 +44,7 @@ class Rendering:
     text: Path | None = None
     output: bytes = b""
     error: str = ""
+    skipped: int = 0  # pages before the first one that was wanted
 
 
 def sniff_language(prefix: bytes) -> str:
@@ -69,13 +71,22 @@ _TEXT: Final = re.compile(rb"[\x04\x08-\x0d\x20-\x7e\x80-\xff]+")
 
 
 async def render(
-    source: Path, *, start: int, end: int, language: str, stem: Path, first_page: int, timeout: float
+    source: Path,
+    *,
+    start: int,
+    end: int,
+    language: str,
+    stem: Path,
+    first_page: int,
+    timeout: float,
+    wanted: tuple[int, int] = (1, ALL_PAGES),
 ) -> Rendering:
     """Draw the octets `start` to `end` of `source`, within `timeout` seconds for each child.
 
     `language` is what PJL named, or "".  Files are `stem` with ".pdf", ".txt" and "-N.png", N from `first_page`; an
     existing PDF or text is never overwritten (a second document of a job is `stem`.2.pdf).  Raises nothing that the
-    document can cause: its failure is the rendering's `error`.
+    document can cause: its failure is the rendering's `error`.  Of the pages only those from `wanted[0]` to `wanted[1]`
+    come out.
     """
     with tempfile.TemporaryDirectory(prefix=".render-", dir=stem.parent) as name:
         folder = Path(name)
@@ -93,7 +104,8 @@ async def render(
             else:
                 document.rename(folder / "printed.pdf")
                 error = ""
-            return await _draw(folder, language, stem, first_page, timeout, output, error)
+            drawn = Rendering(language=language, output=output, error=error)
+            return await _draw(folder, drawn, stem, first_page, timeout, wanted)
         except Failure as failure:
             return Rendering(language=language, output=output, error=failure.text)
 
@@ -147,25 +159,39 @@ def postscript_errors(output: bytes) -> tuple[bytes, str]:
 
 
 async def _draw(
-    folder: Path, language: str, stem: Path, first_page: int, timeout: float, output: bytes, error: str
+    folder: Path, drawn: Rendering, stem: Path, first_page: int, timeout: float, wanted: tuple[int, int]
 ) -> Rendering:
     printed = folder / "printed.pdf"
     if not sandbox.regular_file(printed):
-        return Rendering(language=language, output=output, error=error)
+        return drawn
     info = await sandbox.run(["pdfinfo", "printed.pdf"], folder=folder, timeout=timeout)
     count = re.search(rb"^Pages:\s+(\d{1,9})$", info.stdout, re.MULTILINE)
     if count is None:
-        return Rendering(language=language, output=output, error=error or "the PDF cannot be read")
+        return replace(drawn, error=drawn.error or "the PDF cannot be read")
+    first, last = wanted[0], min(wanted[1], int(count[1]))
+    drawn = replace(drawn, skipped=min(first - 1, int(count[1])), pages=max(0, last - first + 1))
+    if not drawn.pages:
+        return drawn
+    if drawn.pages < int(count[1]):
+        await _cut_pages(folder, first, last, timeout)
     draw = ["pdftocairo", "-png", "-r", str(IMAGE_DPI), "-l", str(IMAGES), "printed.pdf", "image"]
-    drawn = await sandbox.run(draw, folder=folder, timeout=timeout)
-    if drawn.returncode != 0:
-        error = error or "the pages could not be drawn"
+    if (await sandbox.run(draw, folder=folder, timeout=timeout)).returncode != 0:
+        drawn = replace(drawn, error=drawn.error or "the pages could not be drawn")
     images = []
     for number, image in enumerate(_numbered(folder, "image-", ".png"), first_page):
         images.append(image.rename(stem.with_name(f"{stem.name}-{number}.png")))
-    pdf = _keep(printed, stem, ".pdf")
-    pages = int(count[1])
-    return Rendering(language=language, pages=pages, pdf=pdf, images=tuple(images), output=output, error=error)
+    return replace(drawn, pdf=_keep(printed, stem, ".pdf"), images=tuple(images))
+
+
+async def _cut_pages(folder: Path, first: int, last: int, timeout: float) -> None:
+    """Leave only these pages in `printed.pdf`."""
+    cut = ["pdfseparate", "-f", str(first), "-l", str(last), "printed.pdf", "wanted-%d.pdf"]
+    if (await sandbox.run(cut, folder=folder, timeout=timeout)).returncode == 0:
+        pages = [page.name for page in _numbered(folder, "wanted-", ".pdf")]
+        unite = ["pdfunite", *pages, "printed.pdf"] if len(pages) > 1 else ["cp", *pages, "printed.pdf"]
+        if (await sandbox.run(unite, folder=folder, timeout=timeout)).returncode == 0:
+            return
+    raise PermanentFailure("5.6.5", "the wanted pages could not be cut out")
 
 
 def _numbered(folder: Path, before: str, after: str) -> list[Path]:

@@ -35,8 +35,10 @@ from mailstore.config_values import split_endpoint
 from mailstore.failure import PermanentFailure
 from mailstore.notify import notify
 from printerbridge.virtual_connection import BUFFER_OCTETS, Ended, Reception
+from printerbridge.virtual_device import Device
 from printerbridge.virtual_faults import CONNECT, Fault, FaultScript, parse_fault
 from printerbridge.virtual_job import PrintedJob, Session, describe
+from printerbridge.virtual_personality import personality as find_personality
 from printerbridge.virtual_press import Press
 from printerbridge.virtual_sockets import Port
 
@@ -69,12 +71,22 @@ class VirtualPrinter:
         render_timeout: float = 60.0,
         faults: Sequence[Fault | str] = (),
         tell: Callable[[PrintedJob], object] | None = None,
+        personality: str = "plain",
+        page_seconds: float = 0.0,
     ) -> None:
+        self.device = Device()
         self.jobs: list[PrintedJob] = []
         self._output = output
-        self._wait_for_paper = wait_for_paper
+        self._kind = find_personality(personality)
+        self._wait_for_paper = wait_for_paper or self._kind.waits
         self._idle_timeout = idle_timeout
-        self._press = Press(render=render and output is not None, timeout=render_timeout)
+        self._press = Press(
+            self.device,
+            self._kind,
+            render=render and output is not None,
+            timeout=render_timeout,
+            page_seconds=page_seconds,
+        )
         self._tell = tell
         self._script = _script(faults)
         self._buffer = bytearray(BUFFER_OCTETS)
@@ -91,7 +103,7 @@ class VirtualPrinter:
 
     @property
     def pages(self) -> int:
-        return self._press.pages
+        return self.device.pages
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
         """Listen; return the address.  Raises `PermanentFailure` ("5.3.5") if that cannot be."""
@@ -143,6 +155,7 @@ class VirtualPrinter:
     def resume(self) -> None:
         """Load paper, end a stall, plug the cable in.  Such a fault without a count is over, for later jobs too."""
         self._script.mend()
+        self.device.fare("")
         self._dark = False
         for reception in (self._current, *self._vanished):
             if reception is not None:
@@ -152,6 +165,11 @@ class VirtualPrinter:
     def take_paper(self) -> None:
         """Take the paper out: jobs that come from now on find none, until `resume`."""
         self.set_fault("media-empty")
+        self.device.fare("media-empty")
+
+    def set_condition(self, reason: str) -> None:
+        """Fare so (`virtual_device.CONDITIONS`; "" is well): what stops a printer lets no page out until it is over."""
+        self.device.fare(reason)
 
     def _listen_anew(self) -> None:
         """Be as the script says, if nobody is served."""
@@ -204,6 +222,7 @@ class VirtualPrinter:
         reception = Reception(
             sock,
             fault=session.fault,
+            kind=self._kind,
             spool=session.stem.with_name(f"{session.stem.name}.prn") if session.stem is not None else None,
             idle_timeout=self._idle_timeout,
             found=session.take,
@@ -249,7 +268,7 @@ class VirtualPrinter:
         await session.found.put(None)
         if reception.ended is not Ended.EOF:
             return
-        if self._wait_for_paper or session.must_answer or len(self._tasks) > BACKLOG:
+        if self._wait_for_paper or session.must_answer or reception.asks or len(self._tasks) > BACKLOG:
             await asyncio.wait((printing,))
         if session.fault is not None and session.fault.name == "never-close":
             await reception.stall()

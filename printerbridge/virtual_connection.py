@@ -19,17 +19,20 @@ from pathlib import Path
 from typing import Final
 
 from printerbridge.virtual_faults import CONNECT, EOF, Fault
-from printerbridge.virtual_pjl import LOAD_PAPER, READY, Broken, Command, Document, Found, JobStream
+from printerbridge.virtual_personality import Personality
+from printerbridge.virtual_pjl import Broken, Command, Document, Fares, Found, JobStream
 from printerbridge.virtual_sockets import darken, gone, lighten, reset_at_close, shut
 
 BUFFER_OCTETS: Final = 256 << 10
 HEAD_OCTETS: Final = 4096
 SEND_SECONDS: Final = 10.0
 _SLOW_STEPS: Final = 10  # reads a second
+_CTRL_T: Final = b"\x14"  # asks a PostScript printer for its status, beside the job
+_BUSY: Final = b"%%[ status: busy; source: AppSocket ]%%\r\n"
 _CHATTER: Final = b"%%[ status: busy; source: Printpost virtual printer ]%%\r\n" * 16
 _CHATTER_SECONDS: Final = 0.01
 _NOWHERE: Final = 1 << 62
-_TAIL_OCTETS: Final = 64
+_TAIL_OCTETS: Final = 256
 
 
 class Ended(StrEnum):
@@ -45,7 +48,7 @@ class Ended(StrEnum):
 class Reception:
     """Reads one job.
 
-    `found` is awaited for every PJL command and document, for what the panel shows and for what breaks the job when a
+    `found` is awaited for every PJL command and document, for how the printer fares and what breaks the job when a
     fault strikes, in order; it may hold up the reading.  `dark` is called when the printer vanishes.
 
     Attributes: `dropped`, nothing of it is to be printed; `whole`, the job's end was seen, the connection's or the
@@ -57,6 +60,7 @@ class Reception:
         sock: socket.socket,
         *,
         fault: Fault | None,
+        kind: Personality,
         spool: Path | None,
         idle_timeout: float,
         found: Callable[[Found], Awaitable[None]],
@@ -87,7 +91,13 @@ class Reception:
         self._cut: int | None = None  # where somebody or something broke the job
         self._chatter: asyncio.Task[None] | None = None
         self._resumed = asyncio.Event()
-        self._deaf = self.dropped
+        self._kind = kind
+        self._deaf = self.dropped or not kind.answers
+
+    @property
+    def asks(self) -> bool:
+        """Whether a PostScript program has something to say at its end."""
+        return b"flush" in self._tail
 
     def resume(self) -> None:
         """Somebody loaded paper, or mended what stalled."""
@@ -132,6 +142,9 @@ class Reception:
                 return Ended.RESET
             if count == 0:
                 return await self._seen_off()
+            if self._kind.postscript and not bytes(buffer[:count]).strip(_CTRL_T):
+                await self.say(_BUSY)
+                continue
             await self._take(buffer[:count], write)
 
     async def _seen_off(self) -> Ended:
@@ -213,11 +226,11 @@ class Reception:
         await self._found(item)
 
     async def _out_of_paper(self) -> Ended | None:
-        await self._found(LOAD_PAPER)
-        if not await self.stall():
-            return Ended.RESET
-        await self._found(READY)
-        return None
+        await self._found(Fares(condition="media-empty"))
+        loaded = await self.stall()
+        # Whoever gives up leaves the printer to the next one, with paper: what it has comes out.
+        await self._found(Fares(condition=""))
+        return None if loaded else Ended.RESET
 
     async def _pause(self) -> Ended:
         """Read nothing, and take the silence for the client's."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from printerbridge.render import Rendering
 from printerbridge.virtual_connection import Ended, Reception
 from printerbridge.virtual_faults import Fault
 from printerbridge.virtual_pages import COUNTED
-from printerbridge.virtual_pjl import Command, Document, Found, wants_answer, wants_job_status
+from printerbridge.virtual_pjl import Broken, Command, Document, Found, wants_answer, wants_job_status
 
 PENDING: Final = 64
 """Commands and documents that a connection may be read ahead of their turn."""
@@ -55,8 +56,23 @@ class Session:
         self.found: asyncio.Queue[Found | None] = asyncio.Queue(PENDING)
         self.documents = 0
         self.must_answer = False
+        self.broken: Broken | None = None
+        self.clock: asyncio.Task[None] | None = None  # of USTATUS TIMED
+        self._ahead: list[Found | None] = []
         self.counting = stem is not None
         self.drawn: list[Rendering] = []
+
+    async def next(self) -> Found | None:
+        """What comes next; None at the end."""
+        return self._ahead.pop() if self._ahead else await self.found.get()
+
+    async def peek(self, seconds: float) -> Found | None:
+        """What would come next, if it comes within `seconds`."""
+        if not self._ahead:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    self._ahead.append(await self.found.get())
+        return self._ahead[0] if self._ahead else None
 
     async def take(self, item: Found) -> None:
         if isinstance(item, Document):
@@ -72,7 +88,7 @@ class Session:
     def _outcome(self, reception: Reception) -> str:
         if not self.drawn:
             return "nothing"
-        whole = reception.whole and not any(one.error for one in self.drawn)
+        whole = reception.whole and not reception.dropped and not any(one.error for one in self.drawn)
         if not self.pages:
             counted = self.counting and all(one.language in COUNTED for one in self.drawn)
             return "nothing" if counted else "printed" if whole else "part"

@@ -1,12 +1,11 @@
-"""The virtual printer's PJL: where documents begin and end in a job, and what the panel answers.  No I/O.
+"""The virtual printer's PJL: where documents begin and end in a job.  No I/O.
 
 PJL (HP's Printer Job Language) stands around documents: the Universal Exit Language sequence opens a section of
-`@PJL` lines, `@PJL ENTER LANGUAGE = X` starts a document, the next UEL ends it.  Replies on the back channel are lines
-ended by CR LF, closed by a form feed.
+`@PJL` lines, `@PJL ENTER LANGUAGE = X` starts a document, the next UEL ends it.  What the printer answers:
+`printerbridge.virtual_panel`.
 
 Security: reads strangers' octets.  A line is kept to `LINE_OCTETS` and cut beyond, whatever its length; nothing is
-looked up, run or stored by what a line says (no file system, no settings, no firmware); text that comes back in replies
-is stripped of control characters, so that one client cannot forge another reply's end.
+looked up, run or stored by what a line says: no file system, no settings, no firmware.
 """
 
 from __future__ import annotations
@@ -52,7 +51,14 @@ class Broken:
     result: str
 
 
-Found = Command | Document | Display | Broken
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fares:
+    """The printer fares so from now on: a `printer-state-reasons` keyword, "" if it is well again."""
+
+    condition: str
+
+
+Found = Command | Document | Fares | Broken
 """What a connection brings, or meets."""
 
 READY: Final = Display(code=10001, text="READY")
@@ -206,81 +212,6 @@ def _possible_uel(piece: bytes | bytearray, at: int) -> int:
 _LANGUAGE: Final = re.compile(r"LANGUAGE\s*=\s*([A-Za-z0-9]+)", re.IGNORECASE)
 
 
-class Panel:
-    """What the printer says on the back channel.  One per connection; `pages` is the printer's own counter.
-
-    Replies are as in HP's PJL reference: the echoed request, lines of KEY=value, a form feed.
-    """
-
-    __slots__ = ("_device", "_job", "_name", "_pages_before", "_result", "display", "pages")
-
-    def __init__(self, *, pages: int) -> None:
-        self.pages = pages
-        self.display = READY
-        self._job = False  # USTATUS JOB=ON
-        self._device = False
-        self._name: str | None = None  # the running job's, as sent
-        self._pages_before = pages
-        self._result = "OK"  # of the running job
-
-    def answer(self, command: Command) -> bytes:
-        """The reply to one command, b"" where PJL gives none."""
-        match command.verb:
-            case "INFO":
-                return self._info(command.rest.strip().upper())
-            case "ECHO":
-                return _reply(f"@PJL ECHO {command.rest}")
-            case "INQUIRE" | "DINQUIRE":
-                return _reply(f"@PJL {command.verb} {command.rest}", '"?"')
-            case "USTATUS":
-                self._subscribe(command.rest)
-            case "USTATUSOFF":
-                self._job = self._device = False
-            case "JOB":
-                self._name, self._pages_before, self._result = _job_name(command.rest), self.pages, "OK"
-                return self._job_status("START")
-            case "EOJ":
-                return self._job_status("END", f"PAGES={self.pages - self._pages_before}", f"RESULT={self._result}")
-        return b""
-
-    def break_off(self, broken: Broken) -> bytes:
-        """The running job is canceled; returns what is said of it."""
-        self._result = broken.result
-        told = self._job_status("CANCELED") if broken.result == "USER_CANCELED" else b""
-        return self.show(CANCELING) + told
-
-    def show(self, display: Display) -> bytes:
-        """Show something else; returns the unsolicited status, if it was asked for."""
-        self.display = display
-        return _reply("@PJL USTATUS DEVICE", *self._device_lines()) if self._device else b""
-
-    def _info(self, category: str) -> bytes:
-        lines = {
-            "ID": ('"PRINTPOST VIRTUAL PRINTER"',),
-            "STATUS": self._device_lines(),
-            "PAGECOUNT": (f"PAGECOUNT={self.pages}",),
-            "USTATUS": (f"DEVICE={_on(self._device)}", f"JOB={_on(self._job)}"),
-        }
-        return _reply(f"@PJL INFO {category}", *lines.get(category, ('"?"',)))
-
-    def _device_lines(self) -> tuple[str, ...]:
-        online = "TRUE" if self.display.code < 20000 else "FALSE"
-        return (f"CODE={self.display.code}", f'DISPLAY="{self.display.text}"', f"ONLINE={online}")
-
-    def _subscribe(self, rest: str) -> None:
-        name, _, value = (part.strip().upper() for part in rest.partition("="))
-        if name == "JOB":
-            self._job = value == "ON"
-        elif name == "DEVICE":
-            self._device = value in ("ON", "VERBOSE")
-
-    def _job_status(self, what: str, *lines: str) -> bytes:
-        if not self._job:
-            return b""
-        name = () if self._name is None else (f'NAME="{self._name}"',)
-        return _reply("@PJL USTATUS JOB", what, *name, *lines)
-
-
 def wants_answer(command: Command) -> bool:
     """Whether the sender will wait for what this command says after the document."""
     return command.verb in ("INFO", "ECHO", "INQUIRE", "DINQUIRE")
@@ -289,18 +220,3 @@ def wants_answer(command: Command) -> bool:
 def wants_job_status(command: Command) -> bool:
     """Whether the sender asks to be told when jobs end."""
     return command.verb == "USTATUS" and re.fullmatch(r"\s*JOB\s*=\s*ON\s*", command.rest, re.IGNORECASE) is not None
-
-
-def _job_name(rest: str) -> str | None:
-    match = re.search(r'NAME\s*=\s*"([^"]{0,80})', rest, re.IGNORECASE)
-    return match[1] if match else None
-
-
-def _on(value: bool) -> str:
-    return "ON" if value else "OFF"
-
-
-def _reply(*lines: str) -> bytes:
-    """Lines with CR LF and the closing form feed; nothing that a client sent can end a line."""
-    clean = ("".join(letter for letter in line if letter.isprintable()) for line in lines)
-    return "".join(f"{line}\r\n" for line in clean).encode("latin-1", "replace") + b"\x0c"

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import select
 import socket
 import struct
+from array import array
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -26,8 +26,9 @@ _CARD_OCTETS: Final = 32 << 10  # a faulty card's receive buffer, so that a stal
 
 def darken(sock: socket.socket) -> None:
     """Let no packet reach this socket any more: what comes is not even acknowledged."""
-    program = ctypes.create_string_buffer(struct.pack("=HBBI", _BPF_RET, 0, 0, 0))
-    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", 1, ctypes.addressof(program)))
+    program = array("B", struct.pack("=HBBI", _BPF_RET, 0, 0, 0))
+    address, _ = program.buffer_info()  # the kernel copies what stands there
+    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", 1, address))
 
 
 def lighten(sock: socket.socket) -> None:

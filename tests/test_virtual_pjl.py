@@ -5,12 +5,10 @@ from hypothesis import strategies as st
 
 from printerbridge.virtual_pjl import (
     LINE_OCTETS,
-    LOAD_PAPER,
     UEL,
     Command,
     Document,
     JobStream,
-    Panel,
     wants_answer,
     wants_job_status,
 )
@@ -127,43 +125,6 @@ def test_every_document_comes_out_as_it_went_in(bodies: list[bytes], data: st.Da
     head = UEL + b'@PJL JOB NAME="j"\r\n@PJL ENTER LANGUAGE=PCL\r\n'
     job = b"".join(head + body + UEL + b"@PJL EOJ\r\n" for body in bodies) + UEL
     assert documents(job) == [("PCL", body) for body in bodies]
-
-
-def talk(panel: Panel, *lines: str) -> str:
-    return b"".join(panel.answer(Command(verb=line.split()[0], rest=line.partition(" ")[2])) for line in lines).decode()
-
-
-def test_the_panel_answers() -> None:
-    panel = Panel(pages=7)
-    assert talk(panel, "ECHO one two") == "@PJL ECHO one two\r\n\f"
-    assert talk(panel, "INFO ID") == '@PJL INFO ID\r\n"PRINTPOST VIRTUAL PRINTER"\r\n\f'
-    assert talk(panel, "INFO STATUS") == '@PJL INFO STATUS\r\nCODE=10001\r\nDISPLAY="READY"\r\nONLINE=TRUE\r\n\f'
-    assert talk(panel, "INFO PAGECOUNT") == "@PJL INFO PAGECOUNT\r\nPAGECOUNT=7\r\n\f"
-    assert talk(panel, "INFO FILESYS") == '@PJL INFO FILESYS\r\n"?"\r\n\f'
-    assert talk(panel, "SET COPIES=2", "COMMENT hello", "FSDELETE NAME=x") == ""
-
-
-def test_job_status_only_while_asked_for() -> None:
-    panel = Panel(pages=0)
-    assert talk(panel, 'JOB NAME="quiet"', "EOJ") == ""
-    assert talk(panel, "USTATUS JOB = ON", 'JOB NAME = "a"') == '@PJL USTATUS JOB\r\nSTART\r\nNAME="a"\r\n\f'
-    panel.pages = 3
-    assert talk(panel, "EOJ") == '@PJL USTATUS JOB\r\nEND\r\nNAME="a"\r\nPAGES=3\r\nRESULT=OK\r\n\f'
-    assert talk(panel, "USTATUSOFF", 'JOB NAME="b"', "EOJ") == ""
-
-
-def test_device_status_only_while_asked_for() -> None:
-    panel = Panel(pages=0)
-    assert panel.show(LOAD_PAPER) == b""
-    talk(panel, "USTATUS DEVICE=VERBOSE")
-    told = b'@PJL USTATUS DEVICE\r\nCODE=41213\r\nDISPLAY="LOAD PAPER"\r\nONLINE=FALSE\r\n\x0c'
-    assert panel.show(LOAD_PAPER) == told
-    assert "CODE=41213" in talk(panel, "INFO STATUS")
-
-
-def test_a_client_cannot_forge_the_end_of_a_reply() -> None:
-    panel = Panel(pages=0)
-    assert talk(panel, "ECHO a\x0c\r@PJL b\x1b") == "@PJL ECHO a@PJL b\r\n\f"
 
 
 def test_what_makes_the_sender_wait() -> None:

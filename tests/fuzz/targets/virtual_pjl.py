@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from printerbridge.virtual_pjl import LINE_OCTETS, UEL, Command, Document, JobStream, Panel
+from printerbridge.virtual_device import Device
+from printerbridge.virtual_panel import Panel
+from printerbridge.virtual_personality import PERSONALITIES
+from printerbridge.virtual_pjl import LINE_OCTETS, UEL, Command, Document, JobStream
 from tests.fuzz import pieces
 
 WORDS = (
@@ -24,7 +27,7 @@ def check(octets: bytes) -> None:
     assert found == _found([stream])
     assert found == _found([stream[at : at + 1] for at in range(len(stream))])
     at = 0
-    panel = Panel(pages=0)
+    panel = Panel(Device(), PERSONALITIES["plain"])
     for one in found:
         if isinstance(one, Document):
             assert at <= one.start <= one.end <= len(stream)
