@@ -6,16 +6,20 @@ They are read at each scrape, so a printer that was removed leaves no stale seri
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import REGISTRY, Collector, CollectorRegistry
 
+from appliance.report_gauges import answers, levels
 from mailstore.directory.contract import Directory
-from mailstore.directory.records import Printer
+from mailstore.directory.records import Printer, Snmp
 from mailstore.failure import TransientFailure
+from mailstore.hours import quiet_until
 from mailstore.job import ENDED, JobState
+from mailstore.report import PrinterReport
 from mailstore.store.contract import PrinterState, Store, Waiting
 from mailstore.store.outbox import OutgoingStanding
 
@@ -37,6 +41,8 @@ class StoreGauges(Collector):
         self._uncertain: Mapping[str, int] = {}
         self._outgoing = OutgoingStanding(waiting=0, oldest=0.0, last_error="")
         self._free = self._used = 0
+        self._reports: Sequence[PrinterReport] = ()
+        self._left_alone: frozenset[str] = frozenset()
         registry.register(self)
 
     async def refresh(self) -> None:
@@ -48,6 +54,11 @@ class StoreGauges(Collector):
         states = {state.printer: state for state in await self._store.printer_states()}
         names = (one.name for one in self._printers if not one.is_group)
         self._states = [states.get(name, PrinterState(printer=name)) for name in names]
+        reports = await self._store.reports()
+        asked = {one.name: one for one in self._printers if one.snmp is not Snmp.OFF and not one.is_group}
+        self._reports = [report for report in reports if report.printer in asked]
+        now = time.time()
+        self._left_alone = frozenset(name for name, one in asked.items() if quiet_until(one.quiet_hours, now))
         self._uncertain = await self._count_uncertain()
         self._outgoing = await self._store.outgoing()
         self._free, self._used = await self._store.free_octets(), await self._store.used_octets()
@@ -61,13 +72,15 @@ class StoreGauges(Collector):
     def close(self) -> None:
         self._registry.unregister(self)
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
         """One family after the other: with thousands of printers each is large, and need not outlive its lines."""
         yield from _jobs(self._waiting, self._uncertain)
         yield from _maildrops(self._waiting, self._printers)
         yield from _printers(self._printers)
         yield from _conditions(self._states, self._waiting)
         yield from _rhythm(self._states, self._printers)
+        yield from answers(self._reports, self._left_alone)
+        yield from levels(self._reports)
         yield from _outgoing(self._outgoing)
         yield _gauge(
             "printpost_spool_bytes", "Disk space in use, by whatever, where messages lie.", (), [((), self._used)]

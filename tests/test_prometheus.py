@@ -22,6 +22,7 @@ import pytest_asyncio
 
 from mailstore.directory.records import Language
 from mailstore.job import JobState
+from mailstore.report import PrinterReport, Supply, Tray
 from tests.dashboard import PROMETHEUS, Query, dashboard, named, queries
 from tests.documents import damaged_pdf, pdf, postscript
 from tests.house import GLANCE, PATIENCE, SECRET, House, free_ports, house, mail_of
@@ -36,6 +37,14 @@ pytestmark = [
 Sample = dict[str, Any]
 GRACE = "grace"
 ELSEWHERE = "service@elsewhere.example"
+REPORT = PrinterReport(
+    printer="hasty",
+    asked_at=1000.0,
+    answered_at=1000.0,
+    pages=4711,
+    supplies=(Supply(name="Toner", kind="toner", color="black", level=0.05),),
+    trays=(Tray(name="Tray 1", media="a4", level=0.5),),
+)
 MISTAKES = 3
 """Wrong passwords at the page, which soon takes no more of them."""
 
@@ -95,6 +104,7 @@ async def watched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Wat
         await system.add("empty", empty, pjl=True)
         await system.add("polls", plain_from=("127.0.0.0/8",), poll_interval=1)
         await system.add("hasty", plain_from=("127.0.0.0/8",), poll_interval=3600)
+        await system.store.set_report(REPORT)  # of a printer that the bridge does not ask, so it stays
         port = await stack.enter_async_context(prometheus(folder / "prometheus", system))
         uncertain = await system.mail("breaks", postscript() + b"%" * 300_000)
         await system.mail("gone", postscript())
@@ -272,6 +282,7 @@ async def test_what_is_wrong_is_seen(watched: Watched) -> None:
         'ALERTS{alertname="PrintpostPrinterStopped", printer="gone", reason="connecting-to-device"}',
         'ALERTS{alertname="PrintpostPrinterNeedsHand", printer="empty", reason="media-empty"}',
         'ALERTS{alertname="PrintpostUncertainJob", printer="breaks"}',
+        'ALERTS{alertname="PrintpostSupplyLow", printer="hasty", supply="Toner"}',
         'ALERTS{alertname="PrintpostJobFailures", printer="works"}',
         'printpost_printer_state{printer="gone", state="stopped"} == 1',
     ):

@@ -20,6 +20,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Itera
 import structlog
 from prometheus_client import Gauge
 
+from appliance.job_file import progresses
 from mailstore.failure import TransientFailure
 from mailstore.store.contract import Store
 
@@ -175,8 +176,11 @@ class Live:
     async def _fingerprints(self) -> Mapping[str, Hashable]:
         """How everything stands: equal as long as nobody could see a difference."""
         jobs: dict[str, int] = {}
-        for job in await self._store.jobs(limit=_JOBS):
-            jobs[job.printer] = hash((jobs.get(job.printer), job.id, job.state, job.reasons, job.detail, job.attempts))
+        newest = await self._store.jobs(limit=_JOBS)
+        far = await progresses(self._store, newest)
+        for job in newest:
+            seen = (job.id, job.state, job.reasons, job.detail, job.attempts, far.get(job.id))
+            jobs[job.printer] = hash((jobs.get(job.printer), *seen))
         waiting = {
             row.printer: (tuple(sorted(row.states.items())), row.messages, row.last_completed)
             for row in await self._store.waiting()

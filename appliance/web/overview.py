@@ -16,6 +16,7 @@ from appliance.web.login import Me
 from appliance.web.pages import page
 from appliance.web.site import Here
 from appliance.web.trouble import itself_stopped, trouble
+from mailstore import condition
 from mailstore.failure import TransientFailure
 
 router = APIRouter(include_in_schema=False)
@@ -23,6 +24,16 @@ router = APIRouter(include_in_schema=False)
 MOST = 200
 """Printers shown at once; the others are searched for."""
 _SEARCHED = 100  # characters
+_NOT_TROUBLE = frozenset({"none", "paused"})
+
+
+def needs_hand(standing: Standing) -> bool:
+    """Whether somebody should go there: it stands, or reports trouble that is more than a warning."""
+    reasons = standing.state.state_reasons
+    return itself_stopped(standing) or any(
+        not reason.endswith(("-warning", "-report")) and condition.keyword(reason) not in _NOT_TROUBLE
+        for reason in reasons
+    )
 
 
 @router.get("/")
@@ -35,8 +46,7 @@ async def overview(request: Request, site: Here, person: Me, find: str = "") -> 
         known = False  # nothing is remembered either
     searched = find.strip()[:_SEARCHED]
     found = [one for one in standings if _matches(one, searched.lower())]
-    if len(found) > MOST:
-        found.sort(key=lambda one: not itself_stopped(one))
+    found.sort(key=lambda one: not needs_hand(one))
     return page(
         request,
         "overview.html",

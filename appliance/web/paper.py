@@ -2,6 +2,9 @@
 
 What a printer confirmed is told, and no more: octets that its TCP acknowledged it has, whether or not they print; pages
 are those that it reported as lying in the tray.
+
+Security: all that is read here are numbers, which a printer may make up; what it says of itself proves no more than that
+it said so, and more pages than there are is not taken for a place to go on from.
 """
 
 from __future__ import annotations
