@@ -20,11 +20,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailstore.directory.records import PrintLimits
+from mailstore.directory.records import Hold, PrintLimits
 from mailstore.failure import Failure, PermanentFailure
 from mailstore.job import TRANSITIONS, DeliveryProof, Event, JobState
 from mailstore.store.admission import Accepted
 from mailstore.store.contract import Lease, Recipient, Role, Store
+from mailstore.store.following import Progress
 from mailstore.store.outbox import Occasion
 from tests.contracts.engines import ENGINES
 from tests.contracts.splitting import bring_part, said_by
@@ -96,7 +97,7 @@ class Run:
         self.by_token = replace(recipient("phaser"), capability=capability)
 
     async def step(self, name: str, number: int) -> None:
-        if name in ("receive", "twice", "limited", "by_a_token", "part"):
+        if name in ("receive", "receive_held", "twice", "limited", "by_a_token", "part"):
             await getattr(self, name)(number)
         elif name in ("fetch", "read", "sweep", "break_lease", "revoke"):
             await getattr(self, name)()
@@ -114,6 +115,12 @@ class Run:
                 self.model.mails[job_id] = self.messages
             else:
                 self.model.jobs[job_id] = Known(self.messages, name, answerable)
+
+    async def receive_held(self, number: int) -> None:
+        hold = Hold.CODE if number % 2 else Hold.ALL
+        found = await self.bring(replace(recipient("phaser"), hold=hold))
+        assert isinstance(found, Accepted)
+        self.model.jobs[found].state = JobState.PENDING_HELD
 
     async def twice(self, number: int) -> None:
         """One of two mails, that may have come before."""
@@ -244,6 +251,39 @@ class Run:
         may = self.model.jobs[job_id].doubt and self.model.may(job_id, Event.REPRINT)
         assert await self.appliance.decide(job_id, "ada", printed=False) == may
 
+    async def go_on(self, job_id: int) -> None:
+        await self.bridge.set_progress(job_id, Progress(document=1, octets=0, octets_total=1))
+        ended = self.model.jobs[job_id].state.ended
+        assert (await self.bridge.progress(job_id) is None) <= ended  # committed, so that the appliance sees it
+        may = self.model.jobs[job_id].doubt and self.model.may(job_id, Event.REPRINT)
+        assert await self.appliance.decide(job_id, "ada", printed=False, resume=True) == may
+
+    async def move_away(self, job_id: int) -> None:
+        job = self.model.jobs[job_id]
+        there = {"phaser": "polls", "polls": "phaser"}[job.printer]
+        may = job.doubt or (job.state in (JobState.PENDING, JobState.PENDING_HELD) and not job.parts)
+        to = replace(recipient(there), hold=list(Hold)[job_id % 3])
+        assert await self.appliance.move_job(job_id, to, "ada") == may
+        if may:
+            assert not job.doubt or self.model.may(job_id, Event.REPRINT)
+            assert not await self.bridge.claim(self.lease, job_id, ["job-transforming"], printer=job.printer)
+            job.printer = there
+
+    async def expire(self, job_id: int) -> None:
+        """All of its printer that nobody sends and no parts are missing of; or all that are held there."""
+        held, printer = job_id % 2, self.model.jobs[job_id].printer
+        over = [
+            number
+            for number, job in sorted(self.model.jobs.items())
+            if job.printer == printer
+            and not job.parts
+            and (job.state is JobState.PENDING_HELD if held else job.doubt or job.state is JobState.PENDING)
+        ]
+        far = time.time() + 100
+        found = await self.appliance.expire_jobs(printer, received=far * (1 - held), held=far * held)
+        assert found == len(over)
+        assert all(self.model.may(number, Event.ABORT) for number in over)
+
     async def again(self, job_id: int) -> None:
         job = self.model.jobs[job_id]
         if job.state.ended and job.message not in self.model.gone:
@@ -304,17 +344,22 @@ class Run:
             kept = await self.appliance.kept_until(job.id)
             assert (kept > 0) == (job.state.ended and self.model.jobs[job.id].message not in self.model.gone)
         waiting = {each.printer: sum(each.states.values()) for each in await self.appliance.waiting()}
-        counted = defaultdict[str, int](int)
+        counted = dict.fromkeys(waiting, 0)
         for known in self.model.jobs.values():
             counted[known.printer] += not known.state.ended
         assert waiting == counted
+        codes = [job.release_code for job in jobs if job.release_code]
+        assert len(set(codes)) == len(codes)
+        for job in jobs:
+            assert not job.release_code or job.state is JobState.PENDING_HELD
+            assert not job.release_code or await self.bridge.job_by_code(job.release_code) == job
 
 
 STEPS = [
     *("receive", "receive", "send", "send", "stop", "resume", "release", "doubt", "complete", "abort"),
     *("cancel", "hold", "unhold", "count_as_printed", "reprint", "again", "again", "fetch", "read", "sweep"),
     *("break_lease", "twice", "twice", "limited", "limited", "by_a_token", "part", "part", "give_up"),
-    *("hold_for_limit", "revoke"),
+    *("hold_for_limit", "revoke", "receive_held", "move_away", "move_away", "go_on", "expire"),
 ]
 
 

@@ -195,6 +195,37 @@ async def test_a_notice_waits_or_its_occurrence_does(
 
 
 @pytest.mark.parametrize("kind", SIZES)
+@pytest.mark.parametrize(
+    ("crash_at", "told", "printer", "occasions"),
+    [
+        ("1-before-sync", "accepting", "", []),
+        ("1-after-sync", "accepting", "phaser", [Occasion.TO_RELEASE]),
+        ("wish-before-sync", "held", "phaser", [Occasion.TO_RELEASE]),
+        ("wish-after-sync", "held", "other", [Occasion.TO_RELEASE]),
+        ("expired-before-sync", "moved", "other", [Occasion.TO_RELEASE]),
+        ("expired-after-sync", "moved", "", [Occasion.TO_RELEASE, Occasion.ABORTED]),
+    ],
+)
+async def test_what_waits_lies_in_one_maildrop_with_its_code_or_nowhere(
+    tmp_path: Path, kind: str, crash_at: str, told: str, printer: str, occasions: list[Occasion]
+) -> None:
+    size = SIZES[kind]
+    assert (await run_victim(tmp_path, size, crash_at, "waits"))[-1] == told
+    async with left(tmp_path) as now:
+        jobs = await now.appliance.jobs()
+        assert [job.state.value for job in jobs] == (["pending-held"] if printer else ["aborted"] * bool(occasions))
+        standing = {name: (await now.appliance.standing(name))[1] for name in ("phaser", "other")}
+        assert standing == {name: size * (name == printer) for name in standing}
+        assert await now.occasions() == occasions
+        for job in jobs:
+            assert bool(job.release_code) == bool(printer)
+            assert not printer or (job.printer, await now.appliance.job_by_code(job.release_code)) == (printer, job)
+            assert b"".join([block async for block in now.bridge.read(job.id)]) == b"x" * size
+            assert await now.appliance.unhold(job.id, "ada") == bool(printer)
+        assert list(await now.bridge.printers_waiting()) == [printer] * bool(printer)
+
+
+@pytest.mark.parametrize("kind", SIZES)
 @pytest.mark.parametrize("crash_at", ["wish-before-sync", "wish-after-sync"])
 async def test_a_wish_is_granted_or_was_never_wished(tmp_path: Path, kind: str, crash_at: str) -> None:
     assert (await run_victim(tmp_path, SIZES[kind], crash_at, "wishes"))[-1] == "wishing"

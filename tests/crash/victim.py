@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+from mailstore.directory.records import Hold
 from mailstore.job import DeliveryProof, Event
-from mailstore.store.contract import Envelope, Recipient, Role, Store
+from mailstore.store.contract import Draft, Envelope, Recipient, Role, Store
 from mailstore.store.outbox import OutgoingMail
 from mailstore.store.papers import DocumentRecord, Fate
 from mailstore.store.splitting import Part, SplitLimits, SplitMail
@@ -28,6 +30,9 @@ async def main(folder: Path, runtime: Path, size: int, way: str) -> None:
     draft.write(b"x" * size)
     print("accepting", flush=True)
     envelope = Envelope(reverse_path="", client_ip="192.0.2.1", helo="h", trust="insider", answerable=True)
+    if way == "waits":
+        await waits(appliance, draft, envelope)
+        return
     (job_id,) = await appliance.accept(draft, envelope, [RECIPIENT])
     print("accepted", flush=True)
     if way == "pop3":
@@ -60,6 +65,16 @@ async def main(folder: Path, runtime: Path, size: int, way: str) -> None:
         print("wishing", flush=True)
         await appliance.print_again(job_id, "ada")
         print("granted", flush=True)
+
+
+async def waits(appliance: Store, draft: Draft, envelope: Envelope) -> None:
+    """A job that is held when it comes, goes to another printer, and is given up there."""
+    (job_id,) = await appliance.accept(draft, envelope, [replace(RECIPIENT, hold=Hold.CODE)])
+    print("held", flush=True)
+    assert await appliance.move_job(job_id, replace(RECIPIENT, maildrop="other", hold=Hold.CODE), "ada")
+    print("moved", flush=True)
+    assert await appliance.expire_jobs("other", received=0.0, held=FAR) == 1
+    print("expired", flush=True)
 
 
 async def split(appliance: Store, size: int) -> None:
