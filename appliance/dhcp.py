@@ -77,7 +77,7 @@ def lacking(printer: Printer, style: Format) -> str:
     }
     missing = [f"{option} {example}" for option, (value, example) in wanted.items() if not value]
     if missing:
-        facts = " and ".join(word.partition(" ")[0][2:].replace("-", " ") for word in missing)
+        facts = ", ".join(word.partition(" ")[0][2:].replace("-", " ") for word in missing)
         return f"{printer.name} lacks its {facts}: printpost printer set {printer.name} {' '.join(missing)}"
     if printer.gateway and ipaddress.ip_address(printer.gateway).version != 4:
         return f"{printer.name} has an IPv6 gateway: printpost printer set {printer.name} --gateway 192.0.2.1"

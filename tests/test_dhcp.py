@@ -42,8 +42,8 @@ def checked(text: str, file: Path, *command: str) -> None:
     program = shutil.which(command[0], path="/usr/sbin:/usr/bin:/usr/local/sbin")
     if program is None:
         pytest.skip(f"{command[0]} is not installed")
-    for given, good in ((text, True), (text.replace("00:5e", "00;5e"), False)):
-        file.write_text(given)
+    for written, good in ((text, True), (text.replace("00:5e", "00;5e"), False)):
+        file.write_text(written)
         done = subprocess.run([program, *command[1:]], capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode == 0) == good, done.stdout + done.stderr
 
@@ -138,7 +138,7 @@ def test_ethers() -> None:
 def test_what_an_entry_lacks_is_said_with_the_command() -> None:
     bare = Printer(name="bare", addresses=("bare@example.com",), hardware_address="00:00:5e:00:53:03")
     assert dhcp.lacking(bare, Format.KEA) == (
-        "bare lacks its network address and netmask:"
+        "bare lacks its network address, netmask:"
         " printpost printer set bare --network-address 192.0.2.7 --netmask 255.255.255.0"
     )
     assert dhcp.lacking(replace(bare, network_address="192.0.2.9"), Format.ETHERS) == ""  # RARP tells no more
