@@ -80,7 +80,7 @@ async def start_web(
     secure = not _on_loopback(listener)
     own = None if mailauth else MailAuth(settings)
     desk = Desk(settings, store, directory, people, mailauth or own)
-    known = guesses or Guesses(settings.limits.password_guesses)
+    codes = Guesses(settings.limits.password_guesses)  # who mistypes a code is not kept from logging in
     site = Site(
         settings=settings,
         store=store,
@@ -89,13 +89,13 @@ async def start_web(
         desk=desk,
         register=Register(settings, store, people),
         moves=Moves(store, directory, desk),
-        releases=Releases(store, directory, known, settings.site.networks),
+        releases=Releases(store, directory, codes, settings.site.networks),
         live=Live(store),
         reach=Reach(directory),
         secure=secure,
         self_signed=certificate.self_signed,
         refresh=refresh,
-        guesses=known,
+        guesses=guesses or Guesses(settings.limits.password_guesses),
     )
     app = make_app(site)
     if secure:
