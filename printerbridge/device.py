@@ -15,6 +15,7 @@ import ipaddress
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mailstore.failure import PermanentFailure
 from printerbridge import appsocket
@@ -61,6 +62,7 @@ _URI = re.compile(
 _NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*")
 
 
+@lru_cache(maxsize=16384)
 def parse(uri: str) -> Device:
     """The device that `uri` names.  Raises `PermanentFailure` with what to write instead."""
     parts = _URI.fullmatch(uri)

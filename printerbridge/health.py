@@ -43,7 +43,7 @@ LOOK = Histogram(
     buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3),
 )
 
-AT_ONCE: Final = 64  # looks
+AT_ONCE: Final = 128  # looks; after a start silent printers take nearly all of these places for a while
 _SECONDS: Final = 2.0  # for one look
 _SHORTEST_SECONDS: Final = 1.0  # between two looks at one printer, whatever its entry says
 _LONGEST_SECONDS: Final = 900.0  # between two questions to a silent printer, unless its interval is longer
