@@ -14,18 +14,19 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
 
-from appliance import cli_printer, discovered, shell
+from appliance import cli_printer, shell
 from appliance.desk import COMMAND_LINE, Desk
-from appliance.discovered import Found, Proposed
-from appliance.doctor.network import own_interfaces, resolved
 from mailstore.directory.records import Printer, Snmp
 from mailstore.header import clean
 from mailstore.network import network as read_network
+
+if TYPE_CHECKING:
+    from appliance.discovered import Found, Proposed
 
 _LINES, _LINE = 5000, 1 << 16
 _GRACE = 60.0  # seconds beside those for listening
@@ -64,15 +65,15 @@ def discover(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Look for printers in the network.  Nothing is printed, and nobody may print on what --add makes yet."""
+    from appliance import discovered  # what servers, which are started by the same commands, need not hold
+    from appliance.doctor.network import own_interfaces
+
     settings = context.obj.settings()
     community = shell.read_password("community") if snmp_community == "-" else snmp_community
     words = ["discover", "--seconds", str(seconds), "--snmp-community", "-", "--snmp-port", str(snmp_port)]
-    try:
-        patience = _GRACE + seconds + sum(read_network(one).num_addresses for one in network or ()) / _A_SECOND
-    except ValueError as error:
-        shell.fail(f"--network: {error}; write it like 192.0.2.0/24", 2)
-    words += [word for option, values in (("--network", network), ("--interface", interface)) for one in values or ()
-              for word in (option, one)]  # fmt: skip
+    words += [word for one in network or () for word in ("--network", one)]
+    words += [word for one in interface or () for word in ("--interface", one)]
+    patience = _GRACE + seconds + _asked(network or ()) / _A_SECOND
 
     async def work(desk: Desk) -> tuple[list[Proposed], list[str]]:
         entries = [standing.printer for standing in await desk.printers(COMMAND_LINE)]
@@ -96,6 +97,14 @@ def discover(
         typer.echo("\n".join(_shown(one, added=one.name in (add or ()))))
     if not proposed:
         typer.echo("No printer was found; name a network to ask in: printpost printer discover --network 192.0.2.0/24")
+
+
+def _asked(networks: Sequence[str]) -> int:
+    """How many addresses are in them; the command ends if one is no network."""
+    try:
+        return sum(read_network(one).num_addresses for one in networks)
+    except ValueError as error:
+        shell.fail(f"--network: {error}; write it like 192.0.2.0/24", 2)
 
 
 def _chosen(proposed: Sequence[Proposed], names: Sequence[str]) -> list[Proposed]:
@@ -177,6 +186,8 @@ async def _looked(
 
 async def _read(lines: asyncio.StreamReader) -> tuple[list[Found], list[str], bool]:
     """Printers, notes, and whether the end was reached."""
+    from appliance.discovered import Found, read
+
     found: list[Found] = []
     notes: list[str] = []
     for _ in range(_LINES):
@@ -184,7 +195,7 @@ async def _read(lines: asyncio.StreamReader) -> tuple[list[Found], list[str], bo
             line = await lines.readline()
             if not line:
                 break
-            told = discovered.read(line)
+            told = read(line)
         except ValueError:  # one line that cannot be meant, or is too long, costs the others nothing
             continue
         if told is None:
@@ -198,6 +209,8 @@ async def _read(lines: asyncio.StreamReader) -> tuple[list[Found], list[str], bo
 
 async def _hosts(entries: Sequence[Printer]) -> Mapping[str, Sequence[str]]:
     """The addresses of the names that entries dial."""
+    from appliance.doctor.network import resolved
+
     names = {host for entry in entries if entry.uri and (host := urlsplit(entry.uri).hostname)}
     turn = asyncio.Semaphore(_NAMES_AT_ONCE)
 

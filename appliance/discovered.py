@@ -145,7 +145,8 @@ def with_snmp(found: Found, version: Snmp, community: str, port: int) -> Found:
 
 
 def _fields(told: Mapping[str, Any], address: str, uri: str) -> dict[str, Any]:
-    languages = tuple(dict.fromkeys(Language(one) for one in _list(told.get("languages")) if one in set(Language)))
+    known = {language.value: language for language in Language}
+    languages = tuple(dict.fromkeys(known[one] for one in map(_line, _list(told.get("languages"))) if one in known))
     hardware = _read(told.get("hardware_address"), read_hardware_address)
     fields = {
         "uri": uri,
