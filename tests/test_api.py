@@ -328,6 +328,52 @@ async def test_what_prints_and_how(api: Api) -> None:
     assert (await api("PATCH", "/printers/office", json=back)).json().items() >= back.items()
 
 
+async def test_how_it_is_served(api: Api) -> None:
+    how = {
+        "half_close": False,
+        "end_wait": 600,
+        "stall_limit": 2 * 86400,
+        "pjl_one_option": True,
+        "ps_echo": True,
+        "count_pages": False,
+        "snmp": "2c",
+        "snmp_community": "sesame",
+        "snmp_port": 1161,
+        "status_interval": 300,
+        "quiet_hours": ["22:00-06:00", "sat,sun 00:00-24:00"],
+        "hold": "code",
+        "hold_expiry": 8 * 3600,
+        "expiry": 90,
+        "when_uncertain": "resume",
+    }
+    before = await api.json("/printers/office")
+    assert (before["half_close"], before["end_wait"], before["snmp_community"]) == (True, 90, "public")
+    said = how | {"end_wait": "10m", "stall_limit": "2 days", "hold_expiry": "8h", "quiet_hours": ["22:00-6:00",
+        "sat-sun 0:00-24:00"]}  # fmt: skip
+    answer = await api("PATCH", "/printers/office", json=said)
+    assert (answer.status_code, answer.json().items() >= how.items()) == (200, True)
+    assert await api.json("/printers/office") == answer.json()
+    for body, words in (
+        ({"end_wait": "2h"}, "give 1 second to 1 hour"),
+        ({"expiry": 59}, "give 1 minute to 365 days"),
+        ({"stall_limit": "soon"}, "is not a limit of a stall"),
+        ({"snmp_community": "open sesame"}, "is no SNMP community"),
+        ({"snmp_port": 0}, "is no UDP port"),
+        ({"quiet_hours": ["nights"]}, "write it like 22:00-06:00"),
+    ):
+        told = await api.refused(400, "PATCH", "/printers/office", json=body)
+        assert words in told
+        assert "open sesame" not in told
+    unreadable: tuple[dict[str, Any], ...] = ({"snmp": "3"}, {"hold": "some"}, {"half_close": "perhaps"})
+    for wrong in (*unreadable, {"snmp_port": "many"}, {"expiry": []}):
+        await api.refused(422, "PATCH", "/printers/office", json=wrong)
+    # The community is a password of a kind: whoever may not change it does not see it.
+    for name, seen in ((GRACE_NAME, "sesame"), ("linus", "sesame"), ("sam", ""), ("ken", ""), (ADA_NAME, None)):
+        assert (await api.json("/printers/office", name)).get("snmp_community") == seen, name
+    assert (await api.json("/printers/office")).items() >= how.items()
+    assert not any("snmp_community" in one for one in await api.json("/printers"))
+
+
 async def test_bodies_that_are_none(api: Api) -> None:
     assert "not JSON" in await api.refused(422, "PATCH", "/printers/office", content=b"{", headers=JSON)
     assert "a JSON object" in await api.refused(422, "PATCH", "/printers/office")

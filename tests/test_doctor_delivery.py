@@ -46,6 +46,10 @@ def report(now: float = NOON, **fields: Any) -> PrinterReport:
         ({"hold": Hold.ALL, "uri": ""}, "names nobody who may"),
         ({"pjl_one_option": True}, "is sent none: printpost printer set phaser --pjl"),
         ({"when_uncertain": WhenUncertain.RESUME}, "without PJL nothing confirms single pages"),
+        (
+            {"pjl": True, "pjl_one_option": True, "when_uncertain": WhenUncertain.RESUME},
+            "with --pjl-one-option it is told of no range of pages: printpost printer set phaser --when-uncertain hold",
+        ),
         ({"ps_echo": True, "languages": (Language.PCL, Language.PDF)}, "does not speak: printpost printer set phaser"),
         ({"snmp": Snmp.OFF, "snmp_community": "sesame"}, "nothing is done by --snmp-community: printpost"),
         (
@@ -72,7 +76,8 @@ def test_what_does_not_go_together(entry: dict[str, Any], words: str) -> None:
         {"hold": Hold.ALL, "service_person": ("ada@example.com",)},
         {"hold": Hold.ALL, "sysadmin": ("ada@example.com",)},
         {"hold": Hold.CODE},
-        {"pjl": True, "pjl_one_option": True, "when_uncertain": WhenUncertain.RESUME},
+        {"pjl": True, "pjl_one_option": True, "when_uncertain": WhenUncertain.REPRINT},
+        {"pjl": True, "when_uncertain": WhenUncertain.RESUME},
         {"ps_echo": True, "languages": (Language.PCL, Language.POSTSCRIPT2)},
         {"snmp": Snmp.OFF},
         {"snmp": Snmp.V2C, "snmp_community": "sesame", "status_interval": 10},

@@ -16,7 +16,7 @@ import pytest
 from appliance.web.printer import prints
 from appliance.web.printer_form import texts
 from appliance.web.words import duration, event_in_words, login, rhythm, rule_in_words
-from mailstore.directory.records import Body, Language, Person, Printer, Raw
+from mailstore.directory.records import Body, Hold, Language, Person, Printer, Raw, Snmp, WhenUncertain
 from mailstore.job import JobState
 from mailstore.store.contract import PrinterState
 from mailstore.ticket import ColorMode, Sides, Ticket
@@ -421,6 +421,82 @@ async def test_what_prints_and_how_is_set_on_the_page(tmp_path: Path) -> None:
             assert told, wrong
             assert why in unescape(told[0])
         assert await entry(house) == changed
+
+
+async def test_how_it_is_served_is_set_on_the_page(tmp_path: Path) -> None:
+    async with house_of(tmp_path) as house, house.browser() as browser:
+        page = (await browser.get("/printers/office/settings")).text
+        for heading in ('"port">At its port', '"health">How it fares', '"holding">Holding jobs'):
+            assert f"<h2 id={heading}</h2>" in page
+        assert re.search(r'id="half_close" name="half_close" value="on"[^>]* checked', page)
+        assert 'value="90 seconds"' in page
+        how = {
+            "half_close": "",
+            "end_wait": "10 min",
+            "stall_limit": "2 days",
+            "pjl_one_option": "on",
+            "ps_echo": "on",
+            "count_pages": "",
+            "snmp": "2c",
+            "snmp_community": 'se"same',
+            "snmp_port": "1161",
+            "status_interval": "5m",
+            "quiet_hours": "22:00-6:00\r\nsat,sun 0:00-24:00",
+            "hold": "code",
+            "hold_expiry": "8 h",
+            "expiry": "1 day",
+            "when_uncertain": "resume",
+        }
+        assert how.keys() <= names_in(page)
+        assert (await browser.post("/printers/office/settings", data=form_of(page) | how)).status_code == 303
+        changed = await entry(house)
+        assert changed == replace(
+            OFFICE,
+            half_close=False,
+            end_wait=600,
+            stall_limit=2 * 86400,
+            pjl_one_option=True,
+            ps_echo=True,
+            count_pages=False,
+            snmp=Snmp.V2C,
+            snmp_community='se"same',
+            snmp_port=1161,
+            status_interval=300,
+            quiet_hours=("22:00-06:00", "sat,sun 00:00-24:00"),
+            hold=Hold.CODE,
+            hold_expiry=8 * 3600,
+            expiry=86400,
+            when_uncertain=WhenUncertain.RESUME,
+        )
+        page = (await browser.get("/printers/office/settings")).text
+        assert 'value="10 minutes"' in page
+        assert 'value="se&#34;same"' in page
+        assert "se&#34;same" not in (await browser.get("/printers/office")).text
+        for wrong, why in (
+            ({"end_wait": "2 h"}, "give 1 second to 1 hour, like 90s, 15m, 8h or 7d"),
+            ({"stall_limit": ""}, "give 1 minute to 30 days"),
+            ({"snmp_community": "two words"}, "that is no SNMP community".capitalize()),
+            ({"snmp_port": "x"}, "is no UDP port"),
+            ({"quiet_hours": "nights"}, "write it like 22:00-06:00"),
+            ({"hold": "some"}, "Choose one of those that are offered"),
+        ):
+            answer = await browser.post("/printers/office/settings", data=form_of(page) | wrong)
+            assert answer.status_code == 422, wrong
+            told = re.search(rf'id="{next(iter(wrong))}-error">.*?</p>', answer.text, re.DOTALL)
+            assert told, wrong
+            assert why.lower() in unescape(told[0]).lower()
+        assert await entry(house) == changed
+
+
+async def test_of_a_printer_that_polls_only_what_concerns_its_mailbox_is_set(tmp_path: Path) -> None:
+    async with house_of(tmp_path) as house, house.browser() as browser:
+        page = (await browser.get("/printers/phaser360/settings")).text
+        assert {"hold", "hold_expiry", "expiry"} <= names_in(page)
+        assert not {"half_close", "end_wait", "snmp", "snmp_community", "quiet_hours"} & names_in(page)
+        held = form_of(page) | {"hold": "all", "hold_expiry": "1h"}
+        assert (await browser.post("/printers/phaser360/settings", data=held)).status_code == 303
+        changed = await entry(house, "phaser360")
+        assert (changed.hold, changed.hold_expiry, changed.half_close) == (Hold.ALL, 3600, True)
 
 
 async def test_what_cannot_be_between_is_not_offered_for_a_printer_that_polls(tmp_path: Path) -> None:

@@ -55,6 +55,11 @@ def _served(printer: Printer, now: float) -> Iterator[str]:
                 "a job in doubt cannot be gone on with and is held, for without PJL nothing confirms single pages:"
                 f" {change} --pjl if it speaks PJL, or --when-uncertain hold"
             )
+    elif printer.pjl_one_option and printer.when_uncertain is WhenUncertain.RESUME:
+        yield (
+            "a job in doubt cannot be gone on with and is held, for with --pjl-one-option it is told of no range of"
+            f" pages: {change} --when-uncertain hold"
+        )
     if printer.ps_echo and not _POSTSCRIPT.intersection(printer.languages):
         yield f"--ps-echo waits for an answer of PostScript, which it does not speak: {change} --no-ps-echo"
     if printer.snmp is Snmp.OFF and (idle := _options(name for name in unlike_usual(printer) if name in _OF_SNMP)):
