@@ -7,8 +7,8 @@ has *acknowledged* (`tcpi_bytes_acked` of Linux, RFC 4898 `tcpEStatsAppHCThruOct
 A printer without paper closes its window and keeps the connection alive, for hours.  That is reported and waited for.
 TCP_USER_TIMEOUT stays unset: it would kill exactly these jobs.
 
-A printer that speaks PJL is listened to while the job goes (`printerbridge.pjl`): while it says that it waits for
-somebody it is waited for, and our side stays open until it has said how the job ended.
+A printer is listened to while the job goes (`printerbridge.exchange`): while it says that it waits for somebody it is
+waited for, and our side stays open until it has said what it can say of the job's end.
 
 Security: the peer is a printer, or whatever answers at its address.  What it sends is read and thrown away but for the
 first 64 KiB, is never interpreted here, and every wait on it has a deadline, also when it never stops talking.  What
@@ -24,27 +24,32 @@ import errno
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mailstore.job import DeliveryProof
 from printerbridge.dialing import dial
+from printerbridge.exchange import Exchange
 from printerbridge.guard import Guard
 from printerbridge.patience import Patience as Patience
-from printerbridge.pjl import OK, Conversation
 
 SEND_BUFFER = 192 << 10  # fixed, so that the kernel does not let it grow and hide what the printer has taken
 BACK_CHANNEL_LIMIT = 64 << 10
 _HEARD_AT_ONCE = 4096
 _HEARD_MOST = 16 << 10  # octets heard in one moment: a status has a hundred
 _MOMENT = 0.1  # seconds
+_PAUSE = 0.5  # behind the end of a message
 _BYTES_ACKED = 120  # struct tcp_info: offset of tcpi_bytes_acked, Linux 4.1
 _TCP_CLOSE = 7  # tcpi_state, its first octet
 _TICK = 1.0
 _PART_SECONDS = 1.0  # for a printer to take in order that a job ends in its middle
 _LINGER_NONE = struct.pack("ii", 1, 0)
 
+_PROOFS = tuple(DeliveryProof)
+
 Stalled = Callable[[bool], Awaitable[None]]
 """Awaited with True when the printer has taken nothing for a while, with False when it goes on."""
+
+Looked = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +57,12 @@ class Sent:
     """A document that the printer's TCP took whole."""
 
     octets: int
-    proof: DeliveryProof  # acked or closed
+    proof: DeliveryProof
     back_channel: bytes  # the first 64 KiB of what the printer said
     pages: int | None = None  # that the printer counted, if it said so
     result: str = ""  # of PJL: OK, or why the printer ended the job
+    errors: str = ""  # what the document's program did wrong, by the printer's word
+    failed: bool = False  # it was not printed whole for that
 
 
 class NothingTaken(Exception):
@@ -64,6 +71,14 @@ class NothingTaken(Exception):
 
 class Broken(Exception):
     """The connection broke after `acknowledged` octets: nobody can know what was printed."""
+
+    def __init__(self, text: str, acknowledged: int) -> None:
+        super().__init__(text)
+        self.acknowledged = acknowledged
+
+
+class GivenUp(Exception):
+    """The printer made no progress for as long as anybody waits, with `acknowledged` octets taken."""
 
     def __init__(self, text: str, acknowledged: int) -> None:
         super().__init__(text)
@@ -91,11 +106,11 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._base = self._bytes_acked()  # Linux counts the SYN
         self._written = 0
-        self._fin = False
+        self._fin = False  # nothing more is to be sent
         self._eof_at = 0.0
         self._whole_at_eof = False
         self._lost: OSError | None = None
-        self._conversation: Conversation | None = None
+        self._conversation: Exchange | None = None
         self._said_all = False  # the document is written, and what goes behind it
         self._back_channel = bytearray()
         self._heard = 0.0
@@ -141,6 +156,10 @@ class Connection:
         if self._sock.fileno() >= 0 and self._lost is None:
             self._loop.add_reader(self._sock, self._readable)
 
+    def listen_to_silence(self, conversation: Exchange) -> None:
+        if self._heard and self._loop.time() - self._heard >= _PAUSE:
+            conversation.pause()
+
     def _listen(self, data: bytes) -> None:
         whole = self._said_all and self.complete
         if self._conversation is not None and self._conversation.hear(data, whole=whole):
@@ -162,24 +181,27 @@ class Connection:
         *,
         patience: Patience,
         stalled: Stalled | None = None,
-        conversation: Conversation | None = None,
+        conversation: Exchange | None = None,
+        half_close: bool = True,
+        looked: Looked | None = None,
     ) -> Sent:
         """Send one document, half-close, and wait until the printer closes.
 
-        With a `conversation` the document goes dressed in PJL, and what the printer says of it is heard out first.
-        Raises `NothingTaken` or `Broken`.  Cancelling it leaves the connection to be aborted.
+        With a `conversation` the document goes dressed, and what the printer says of it is heard out first.  Without
+        `half_close` our side stays open until the printer closes, or is waited for no longer.  `looked` is awaited now
+        and then.  Raises `NothingTaken`, `Broken` or `GivenUp`.  Cancelling it leaves the connection to be aborted.
         """
         self._conversation = conversation
-        watch = _Watch(self, patience, stalled, conversation)
+        watch = _Watch(self, patience, stalled, conversation, looked)
         for block in conversation.dress(blocks) if conversation is not None else blocks:
             await self._write(block, watch)
         self._said_all = True
         if conversation is not None:
             await self._hear_out(conversation, watch)
             watch.begin()
-        self._half_close()
+        self._finish(half_close)
         while not (self._eof_at and self.complete):
-            if conversation is not None and conversation.end is not None:
+            if conversation is not None and conversation.settled:
                 if self._lost is not None or watch.over(self._heard, patience.answer):
                     break
             else:
@@ -190,30 +212,26 @@ class Connection:
         await watch.end()
         return self._account(conversation)
 
-    async def _hear_out(self, conversation: Conversation, watch: _Watch) -> None:
-        """Keep our side open until the printer said how the job ended, or it is not to be expected any more."""
+    async def _hear_out(self, conversation: Exchange, watch: _Watch) -> None:
+        """Keep our side open until the printer said what it can, or it is not to be expected any more."""
         while conversation.awaited and not self._eof_at:
             self._raise_if_lost()
-            patience = watch.patience.end if conversation.answered else watch.patience.answer
+            patience = watch.patience.end if conversation.patient else watch.patience.answer
             if self.complete and watch.over(self._heard, patience):
                 break
             await self._wait(watch)
-        if not self._eof_at:
+        if not self._eof_at and (last := conversation.farewell):
             with contextlib.suppress(OSError):  # full, or gone: it is no part of the document
-                self._written += self._sock.send(conversation.farewell)
+                self._written += self._sock.send(last)
 
-    def _account(self, conversation: Conversation | None) -> Sent:
+    def _account(self, conversation: Exchange | None) -> Sent:
         proof = DeliveryProof.CLOSED if self._whole_at_eof else DeliveryProof.ACKED
-        end = conversation.end if conversation is not None else None
-        if end is not None and end.result in ("", OK):  # older models do not say how
-            proof = DeliveryProof.JOB_END if end.result else DeliveryProof.INTERPRETED
-        return Sent(
-            octets=self._written,
-            proof=proof,
-            back_channel=bytes(self._back_channel),
-            pages=end.pages if end is not None else None,
-            result=end.result if end is not None else "",
-        )
+        sent = Sent(octets=self._written, proof=proof, back_channel=bytes(self._back_channel))
+        if conversation is None:
+            return sent
+        proof = max(proof, conversation.proof, key=_PROOFS.index)
+        pages, result, errors = conversation.pages, conversation.result, conversation.errors
+        return replace(sent, proof=proof, pages=pages, result=result, errors=errors, failed=conversation.failed)
 
     async def _write(self, block: bytes, watch: _Watch) -> None:
         view = memoryview(block)
@@ -233,9 +251,9 @@ class Connection:
                 self._written += count
                 view = view[count:]
 
-    def _half_close(self) -> None:
+    def _finish(self, half_close: bool) -> None:
         self._fin = True
-        if self._lost is None:
+        if half_close and self._lost is None:
             try:
                 self._sock.shutdown(socket.SHUT_WR)
             except OSError as error:  # reset this very moment
@@ -317,9 +335,11 @@ class _Watch:
         connection: Connection,
         patience: Patience,
         stalled: Stalled | None,
-        conversation: Conversation | None,
+        conversation: Exchange | None,
+        looked: Looked | None,
     ) -> None:
         self.patience = patience
+        self._looked = looked
         self._connection = connection
         self._stalled = stalled
         self._conversation = conversation
@@ -345,7 +365,13 @@ class _Watch:
 
     async def look(self) -> None:
         acknowledged = self._connection.acknowledged
+        if self._looked is not None:
+            await self._looked()
+        if self._conversation is not None:
+            self._connection.listen_to_silence(self._conversation)
         if acknowledged != self._acknowledged:
+            if self._conversation is not None and self._time() - self._progress_at > _TICK:
+                self._conversation.goes_on()
             self._acknowledged, self._progress_at = acknowledged, self._time()
             await self.end()
             return
@@ -355,7 +381,7 @@ class _Watch:
         quiet = self._time() - self._progress_at
         if quiet > self.patience.give_up:
             text = f"the printer {f'waited ({stands})' if stands else 'took nothing'} for {quiet:.0f} s"
-            raise Broken(text, acknowledged) if acknowledged else NothingTaken(text)
+            raise GivenUp(text, acknowledged)
         if self._connection.complete:
             return
         if quiet >= self.patience.stall and not self._reported:

@@ -6,12 +6,34 @@ import textwrap
 from datetime import UTC, datetime
 
 from mailstore.job import Job
+from mailstore.store.following import Progress
 
 _RULE = "=" * 60
 
 
 def possible_duplicate(job: Job, now: float) -> str:
     """The page's text, lines ended by CRLF, ended by a form feed.  `now` in seconds since the epoch."""
+    told = (
+        "The connection to this printer was lost while this job was being sent. "
+        "Nobody can know what was printed then. If the pages are there already, throw these away."
+    )
+    return _page(job, now, "POSSIBLE DUPLICATE", told)
+
+
+def going_on(job: Job, done: Progress, now: float) -> str:
+    """As `possible_duplicate`, of a job that goes on behind what was `done`."""
+    page = f"page {done.pages + 1}" if done.pages else ""
+    document = f"document {done.document + 1}" if done.document else ""
+    where = " of ".join(one for one in (page, document) if one)
+    told = (
+        "The connection to this printer was lost while this job was being sent. "
+        f"The printer had confirmed what was before. This goes on from {where}, "
+        "which may be there twice, and some pages behind it. Throw away what is."
+    )
+    return _page(job, now, "GOES ON", told)
+
+
+def _page(job: Job, now: float, title: str, told: str) -> str:
     facts = (
         ("Job", str(job.id)),
         ("Name", job.name or "(none)"),
@@ -20,14 +42,10 @@ def possible_duplicate(job: Job, now: float) -> str:
         ("Sent before", _time(job.sending_at) if job.sending_at else "(unknown)"),
         ("Sent again", _time(now)),
     )
-    told = (
-        "The connection to this printer was lost while this job was being sent. "
-        "Nobody can know what was printed then. If the pages are there already, throw these away."
-    )
     lines = [
         "",
         _RULE,
-        "POSSIBLE DUPLICATE".center(60).rstrip(),
+        title.center(60).rstrip(),
         _RULE,
         "",
         *textwrap.wrap(told, 60),

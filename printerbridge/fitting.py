@@ -258,7 +258,9 @@ class Fitting:
         if plan.missing:
             self._prepared.told.append(f"{part}: {plan.missing}")
         octets, pages = ready.octets + len(plan.words), ready.pages * plan.copies
-        dressed = replace(ready, octets=octets, pages=pages, at=plan.at, words=plan.words, pjl=plan.pjl)
+        dressed = replace(
+            ready, octets=octets, pages=pages, at=plan.at, words=plan.words, pjl=plan.pjl, copies=plan.copies
+        )
         return [dressed] * plan.times
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -18,8 +19,10 @@ from mailstore.directory.records import Printer, PrintLimits, WhenUncertain
 from mailstore.failure import Failure, PermanentFailure, TransientFailure
 from mailstore.job import REPRINTS, DeliveryProof, Event, Job, JobState
 from mailstore.store.contract import Lease, Store
+from mailstore.store.following import Progress
 from printerbridge.conditions import WELL, Condition, Conditions, Source
 from printerbridge.pjl import CANCELED
+from printerbridge.resuming import skips
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -36,11 +39,16 @@ DURATION = Histogram(
 )
 
 REPRINTED = "x-printed-again"
+RESUMED = "x-resumed"
 UNKNOWN = "x-delivery-unknown"
 _LIMIT = "account-limit-reached"
+_TIMED_OUT = "job-canceled-after-timeout"
+_NOT_RESUMED = "it cannot go on behind what was confirmed: "
 _NOT_READY = "resources-are-not-ready"
+_PRINTING = {False: "job-printing", True: "queued-in-device"}
 _JOIN_SECONDS = 0.003  # how long a job's end waits for the next one's connection
 _RETRY_END_SECONDS = 1.0
+_TOLD = 3  # errors of a job's documents
 
 
 def again(job: Job) -> bool:
@@ -49,7 +57,44 @@ def again(job: Job) -> bool:
     A process that died while it converted such a job took the reason with it; the attempts remain.
     """
     untouched = job.attempts == 0 or _NOT_READY in job.reasons
-    return REPRINTED in job.reasons or not untouched
+    return REPRINTED in job.reasons or resumes(job) or not untouched
+
+
+def resumes(job: Job) -> bool:
+    """Whether it is to go on behind the last page that the printer confirmed."""
+    return RESUMED in job.reasons
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a job came out of the printer.
+
+    `failed`: what of it was not printed and should have been, in a sentence.  `errors`: what its programs did wrong at
+    the printer; `cut`: for that not all was printed.  `late`: pages of which only the printer knew; what `count` was
+    not asked of them counts against the `limits`.
+    """
+
+    pages: int
+    proof: DeliveryProof
+    detail: str
+    failed: str = ""
+    errors: Sequence[str] = ()
+    cut: bool = False
+    late: int = 0
+    limits: PrintLimits | None = None
+
+    def reasons(self, job: Job) -> list[str]:
+        warned = RESUMED if resumes(job) else REPRINTED if again(job) else ""
+        if self.failed or self.cut:
+            first = "job-completed-with-errors"
+        else:
+            first = "job-completed-with-warnings" if warned or self.errors else "job-completed-successfully"
+        return [first, warned] if warned else [first]
+
+    @property
+    def told(self) -> str:
+        failed = f"not printed: {self.failed}" if self.failed else ""
+        return "; ".join(one for one in (self.detail, *self.errors[:_TOLD], failed) if one)
 
 
 class Journal:
@@ -102,23 +147,9 @@ class Journal:
             ATTEMPTS.labels(job.printer).inc()
         return begun
 
-    def complete(
-        self,
-        job: Job,
-        pages: int,
-        proof: DeliveryProof,
-        detail: str,
-        *,
-        late: int = 0,
-        limits: PrintLimits | None = None,
-        failed: str = "",
-    ) -> None:
-        """Instant 4, within a moment; `settled` waits for it.
-
-        `failed`: what of the job was not printed and should have been, in a sentence.  `late`: pages of which only the
-        printer knew; what `count` was not asked of them counts against the `limits`.
-        """
-        self._ending = _Ending(self._completed(self._held, job, pages, proof, detail, late, limits, failed))
+    def complete(self, job: Job, outcome: Outcome) -> None:
+        """Instant 4, within a moment; `settled` waits for it."""
+        self._ending = _Ending(self._completed(self._held, job, outcome))
 
     async def settled(self) -> None:
         """Return when the end of the job before is durable."""
@@ -132,31 +163,18 @@ class Journal:
             self._ending.task().cancel()
             self._ending = None
 
-    async def _completed(
-        self,
-        lease: Lease,
-        job: Job,
-        pages: int,
-        proof: DeliveryProof,
-        detail: str,
-        late: int,
-        limits: PrintLimits | None,
-        failed: str,
-    ) -> None:
-        reasons = ["job-completed-with-warnings", REPRINTED] if again(job) else ["job-completed-successfully"]
-        if failed:
-            reasons[0] = "job-completed-with-errors"
-            detail = f"{detail}; not printed: {failed}"
+    async def _completed(self, lease: Lease, job: Job, outcome: Outcome) -> None:
+        proof, pages, detail = outcome.proof, outcome.pages, outcome.told
         await self._store.documents_printed(job.id)  # in the same commit as the end
-        if await self._end(lease, job, Event.COMPLETE, reasons, proof, pages, detail):
+        if await self._end(lease, job, Event.COMPLETE, outcome.reasons(job), proof, pages, detail):
             log.info("job completed", job=job.id, printer=job.printer, proof=proof.value, detail=detail)
             COMPLETED.labels(job.printer).inc()
             PAGES.labels(job.printer).inc(pages)
             DURATION.observe(max(0.0, time.time() - job.received_at))
         else:
             await self.note(job, f"ended while it was being sent, and printed nevertheless: {detail}")
-        if late and limits is not None:
-            await self._count_late(job, late, limits)
+        if outcome.late and outcome.limits is not None:
+            await self._count_late(job, outcome.late, outcome.limits)
 
     async def _count_late(self, job: Job, pages: int, limits: PrintLimits) -> None:
         """What only the printer knew."""
@@ -187,25 +205,30 @@ class Journal:
 
     # -- the other ways
 
-    async def abort(self, job: Job, failure: Failure) -> None:
-        """The job's own error; what might have passed and did not is ours."""
+    async def abort(self, job: Job, failure: Failure, pages: int = 0) -> None:
+        """The job's own error; what might have passed and did not is ours.  `pages` of it are printed."""
         reason = failure.reason or "document-format-error"
         if isinstance(failure, TransientFailure):
             reason = "aborted-by-system"
         reasons = list(dict.fromkeys(["aborted-by-system", reason]))
-        if await self._end(self._held, job, Event.ABORT, reasons, DeliveryProof.NONE, 0, failure.text):
+        if await self._end(self._held, job, Event.ABORT, reasons, DeliveryProof.NONE, pages, failure.text):
             log.warning("job aborted", job=job.id, printer=job.printer, reason=reason, detail=failure.text)
             FAILED.labels(job.printer, reason).inc()
 
-    async def ended_at_device(self, job: Job, result: str, text: str) -> None:
+    async def ended_at_device(self, job: Job, result: str, text: str, pages: int) -> None:
         """The printer did not print all of it: somebody there, or another host of its, wanted so, or it could not."""
         await self.settled()
         if result not in CANCELED:  # out of memory, say: an error, of which people are told
-            await self.abort(job, PermanentFailure("5.3.0", text, reason="aborted-by-system"))
+            await self.abort(job, PermanentFailure("5.3.0", text, reason="aborted-by-system"), pages)
             return
         reasons = ["job-canceled-at-device"]
-        if await self._end(self._held, job, Event.CANCEL, reasons, DeliveryProof.NONE, 0, text):
+        if await self._end(self._held, job, Event.CANCEL, reasons, DeliveryProof.NONE, pages, text):
             log.info("job canceled at the printer", job=job.id, printer=job.printer, detail=text)
+
+    async def give_up(self, job: Job, text: str, pages: int) -> None:
+        """The printer was waited for as long as its entry says."""
+        await self.settled()
+        await self.abort(job, PermanentFailure("5.4.7", text, reason=_TIMED_OUT), pages)
 
     async def postpone(self, job: Job, text: str, next_attempt_at: float) -> None:
         """Back to pending, untouched, because of the printer."""
@@ -216,7 +239,7 @@ class Journal:
         await self._release(job, "job-queued")
 
     async def _release(self, job: Job, reason: str, *, next_attempt_at: float = 0.0, detail: str = "") -> None:
-        reasons = [REPRINTED, reason] if again(job) else [reason]
+        reasons = [RESUMED, reason] if resumes(job) else [REPRINTED, reason] if again(job) else [reason]
         await self._store.move(
             self._held, job.id, Event.RELEASE, reasons=reasons, next_attempt_at=next_attempt_at, detail=detail
         )
@@ -234,13 +257,31 @@ class Journal:
         now = await self._store.job(job_id)
         return now.state if now is not None else None
 
-    async def stalled(self, job: Job, text: str) -> None:
-        """The printer takes nothing; without a `text`, it goes on."""
-        event, reason = (Event.STOP, "printer-stopped") if text else (Event.RESUME, "job-printing")
+    async def stalled(self, job: Job, text: str, *, queued: bool = False) -> None:
+        """The printer takes nothing, or of a job `queued` in it, prints nothing; without a `text`, it goes on."""
+        event, reason = (Event.STOP, "printer-stopped") if text else (Event.RESUME, _PRINTING[queued])
+        await self._tell_state(job, event, reason, text)
+
+    async def queued(self, job: Job) -> None:
+        """The printer has all of it, and its pages are waited for."""
+        await self._tell_state(job, Event.CLAIM, _PRINTING[True], "")
+
+    async def _tell_state(self, job: Job, event: Event, reason: str, text: str) -> None:
         try:
             await self._store.move(self._held, job.id, event, reasons=[reason], detail=text)
         except TransientFailure as failure:  # only a report
             log.warning("the state of a job could not be written", job=job.id, why=failure.text)
+
+    async def progress(self, job: Job, progress: Progress) -> None:
+        """How far it has come; not waited for."""
+        try:
+            await self._store.set_progress(job.id, progress)
+        except TransientFailure as failure:
+            log.warning("the progress of a job could not be written", job=job.id, why=failure.text)
+
+    async def confirmed(self, job: Job) -> Progress | None:
+        """How far an earlier attempt came."""
+        return await self._store.progress(job.id)
 
     async def note(self, job: Job, text: str) -> None:
         """A line in the job's trace, and no more: if it cannot be written, so be it."""
@@ -266,6 +307,12 @@ class Journal:
         if printer is not None and (now := await self._store.job(job.id)) is not None:
             await self._decide(now, printer)
 
+    async def not_resumed(self, job: Job, why: str) -> None:
+        """It was to go on behind what was confirmed, and cannot: held again."""
+        await self.claim(job)
+        reasons = ["job-suspended", UNKNOWN]
+        await self._store.move(self._held, job.id, Event.DOUBT, reasons=reasons, detail=f"{_NOT_RESUMED}{why}")
+
     async def settle_uncertain(self, printers: Iterable[Printer]) -> None:
         """What an earlier process left in doubt, where the printer's entry says what to do with it."""
         for printer in printers:
@@ -280,6 +327,12 @@ class Journal:
         if printer.when_uncertain is WhenUncertain.REPRINT and job.attempts < REPRINTS:
             reasons = [REPRINTED, "job-queued"]
             await self._store.move(self._held, job.id, Event.REPRINT, reasons=reasons, detail=job.detail)
+        elif printer.when_uncertain is WhenUncertain.RESUME:
+            progress = await self._store.progress(job.id)
+            known = progress is not None and progress.resumable and (not progress.pages or skips(printer))
+            if known and job.attempts < REPRINTS and not job.detail.startswith(_NOT_RESUMED):
+                reasons = [RESUMED, "job-queued"]
+                await self._store.move(self._held, job.id, Event.REPRINT, reasons=reasons, detail=job.detail)
         elif printer.when_uncertain is WhenUncertain.PRINTED:
             reasons = ["job-completed-with-warnings", UNKNOWN]
             detail = f"counted as printed by the printer's entry; {job.detail}"

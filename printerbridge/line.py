@@ -11,13 +11,15 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from mailstore.directory.records import Printer
 from mailstore.failure import TransientFailure
+from mailstore.hours import quiet_until
 from mailstore.job import Job
 from mailstore.store.contract import LeaseLost, Store
-from printerbridge.conditions import Conditions
-from printerbridge.counting import Looking
+from printerbridge.conditions import Condition, Conditions, Source
+from printerbridge.counting import Counting, Looking
 from printerbridge.device import Device
 from printerbridge.guard import Guard
 from printerbridge.journal import Journal
@@ -30,6 +32,8 @@ from printerbridge.sending import PHASE, Doors, Sending
 from printerbridge.spool import Spool
 
 READ_AHEAD = 32
+_QUIET_LOOK = 600.0  # seconds between two looks at whether it is still a quiet hour: clocks are set
+_DAY = 20 * 3600
 _SETTLE_SECONDS = 5.0  # for the end of the last job; one that cannot be written leaves it uncertain
 _STATE_SECONDS = 0.5  # how old the knowledge may be that a printer is not paused
 _HEED_SECONDS = 0.1  # between two looks at whether the jobs at hand are still wanted, however often it rings
@@ -48,7 +52,7 @@ class Line:
         timing: Timing,
         guard: Guard | None = None,
         conditions: Conditions | None = None,
-        health: Looking | None = None,  # noqa: ARG002
+        health: Looking | None = None,
     ) -> None:
         self.device = device
         self.printers: dict[str, Printer] = {}
@@ -62,10 +66,12 @@ class Line:
         self._queue: deque[Job] = deque()
         self._current: Job | None = None  # that is being printed
         self._looked: dict[str, tuple[float, bool]] = {}  # printer -> when asked, paused
+        self._resting: set[str] = set()  # printers in their quiet hours, for which jobs wait
         self._upcoming: asyncio.Future[Prepared | None] | None = None
-        self._journal = Journal(store, conditions)
+        self._conditions = conditions or Conditions(store)
+        self._journal = Journal(store, self._conditions)
         doors = Doors(printers=lambda: self.printers, open=self._opened, foresee=self._foresee, stopping=self._stopping)
-        self._sending = Sending(device, self._journal, doors, timing, guard or Guard())
+        self._sending = Sending(device, self._journal, doors, timing, guard or Guard(), Counting(health, timing.count))
         unprepared = timing.schedules[Trouble.NOT_PREPARED]
         self._preparation = Preparation(spool, self._journal, unprepared, self._stopping)
 
@@ -85,6 +91,7 @@ class Line:
         """End after the present job; `run` returns."""
         self._stopping.set()
         self._woken.set()
+        self._sending.stop()
 
     async def run(self) -> None:
         """Print until there has been nothing to do for a while.  Canceling it breaks a connection off.
@@ -148,12 +155,30 @@ class Line:
             self._woken.clear()
             await self._journal.settle_uncertain(list(self.printers.values()))
             await self._drain()
+            quiet = await self._left_alone()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._timing.idle):
+                async with asyncio.timeout(min(quiet, _QUIET_LOOK) or self._timing.idle):
                     await self._woken.wait()
-            if not self._woken.is_set():
+            if not self._woken.is_set() and not quiet:
                 await self._journal.fares(self.printers)  # nobody tries any more, so nothing is in the way
                 return
+
+    async def _left_alone(self) -> float:
+        """Seconds until the first printer that has jobs is left alone no longer; 0.0 if none is."""
+        quiet = {name: until for name in list(self.printers) if (until := self._quiet_until(name))}
+        waiting = {name: until for name, until in quiet.items() if await self._store.pending([name], 1)}
+        for name, until in waiting.items():
+            text = f"quiet hours until {_clock(until)}"
+            told = Condition(state="stopped", reasons=("shutdown-report",), text=text)
+            await self._conditions.tell([name], Source.QUIET, told)
+        over = [name for name in self._resting if name not in waiting]
+        await self._conditions.tell(over, Source.QUIET)
+        self._resting = set(waiting)
+        return max(0.05, min(waiting.values()) - time.time()) if waiting else 0.0
+
+    def _quiet_until(self, name: str) -> float:
+        spans = self.printers[name].quiet_hours
+        return quiet_until(spans, time.time()) if spans else 0.0
 
     async def _drain(self) -> None:
         prepared = await self._next()
@@ -207,10 +232,10 @@ class Line:
     async def _open(self) -> Sequence[str]:
         """The printers whose jobs may be sent now: not paused, and nobody else drains their maildrop."""
         await self._leases.leave_maildrops_but(self.printers)
-        return await self._leases.take_maildrops([name for name in list(self.printers) if not await self._paused(name)])
+        return await self._leases.take_maildrops([name for name in list(self.printers) if await self._opened(name)])
 
     async def _opened(self, name: str) -> bool:
-        return name in self.printers and not await self._paused(name)
+        return name in self.printers and not self._quiet_until(name) and not await self._paused(name)
 
     async def _paused(self, name: str) -> bool:
         now = time.monotonic()
@@ -227,6 +252,11 @@ class Line:
         if prepared is not None and prepared.routes:
             PHASE.labels("convert").observe(prepared.converting)
         return prepared
+
+
+def _clock(seconds: float) -> str:
+    when = datetime.fromtimestamp(seconds, tz=UTC).astimezone()
+    return when.strftime("%H:%M" if seconds - time.time() < _DAY else "%a %H:%M")
 
 
 def _loop_time(monotonic: float) -> float:

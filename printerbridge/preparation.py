@@ -9,8 +9,9 @@ import time
 from mailstore.directory.records import Printer
 from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.job import Job
-from printerbridge.journal import Journal, again
+from printerbridge.journal import Journal, again, resumes
 from printerbridge.ready import Prepared
+from printerbridge.resuming import obstacle, rest
 from printerbridge.retry import Schedule, gives_up
 from printerbridge.spool import Spool
 
@@ -31,7 +32,7 @@ class Preparation:
         while not self._stopping.is_set():
             try:
                 prepared = await self._once(job, printer)
-                return prepared if prepared and await self._may_print(prepared) else None
+                return prepared if prepared and await self._may_print(prepared, printer) else None
             except PermanentFailure as failure:
                 await self._journal.abort(job, failure)
                 return None
@@ -49,9 +50,25 @@ class Preparation:
                     return None
         return None
 
-    async def _may_print(self, prepared: Prepared) -> bool:
+    async def _goes_on(self, prepared: Prepared, printer: Printer) -> bool:
+        """Of a job that is to go on behind what was confirmed, only that is left; False if it cannot."""
+        if not resumes(prepared.job):
+            return True
+        done = await self._journal.confirmed(prepared.job)
+        why = obstacle(done, prepared.senders, printer)
+        if why or done is None:
+            await self._spool.discard(prepared)
+            await self._journal.not_resumed(prepared.job, why)
+            return False
+        prepared.documents, prepared.start = rest(done, prepared.documents)
+        prepared.resumed = done
+        return True
+
+    async def _may_print(self, prepared: Prepared, printer: Printer) -> bool:
         """Whether no limit of pages holds it; else nothing is left of it here.  What is to be told of it is noted."""
         job, printed = prepared.job, False
+        if not await self._goes_on(prepared, printer):
+            return False
         try:
             for text in prepared.notes():
                 await self._journal.note(job, text)
@@ -76,7 +93,8 @@ class Preparation:
                 running.cancel()
 
     async def _once(self, job: Job, printer: Printer) -> Prepared | None:
-        work = self._spool.prepare(job, printer, lambda: self._journal.claim(job), again=again(job))
+        done = await self._journal.confirmed(job) if resumes(job) else None
+        work = self._spool.prepare(job, printer, lambda: self._journal.claim(job), again=again(job), done=done)
         running = self._running[job.id] = asyncio.create_task(work)
         try:
             return await running

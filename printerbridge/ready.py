@@ -11,6 +11,7 @@ from mailstore.directory.records import Language, PrintLimits
 from mailstore.documents import LeftOut
 from mailstore.job import Job
 from mailstore.sniff import PREFIX_OCTETS
+from mailstore.store.following import Progress
 from mailstore.store.papers import DocumentRecord, Fate
 
 BLOCK = 128 << 10
@@ -31,6 +32,8 @@ class Ready:
     at: int = 0  # before its octet with this number, from 0, `words` stand
     words: bytes = b""
     pjl: tuple[str, ...] = ()  # to be said of it to a printer that speaks PJL
+    copies: int = 1  # that the printer makes of it
+    number: int = 0  # of the document in the mail, from 1; 0 for what is ours
 
     def head(self) -> bytes:
         """Its first octets, as many as `mailstore.sniff` looks at."""
@@ -89,11 +92,18 @@ class Prepared:
     folder: Path | None = None
     files: int = 0  # that were made in it
     held: int = 0  # octets of the memory that is shared by all jobs
+    resumed: Progress | None = None  # what was printed before; the documents before it are not among these
+    start: int = 0  # the page that the first of the sender's documents begins with, 0 for all of it
 
     @property
     def pages(self) -> int:
         """Of all documents, 0 if it is not known of each."""
         return sum(each.pages for each in self.documents) if all(each.pages for each in self.documents) else 0
+
+    @property
+    def senders(self) -> list[Ready]:
+        """Without what is ours."""
+        return [document for document in self.documents if not document.ours]
 
     @property
     def passed(self) -> bool:

@@ -18,6 +18,7 @@ class Trouble(StrEnum):
     UNREACHABLE = "unreachable"
     NOTHING_TAKEN = "nothing-taken"  # connected, and reset before an octet was acknowledged
     BROKEN = "broken"  # reset after octets were acknowledged: not tried again from here
+    STALLED = "stalled"  # no progress for as long as the printer's entry lets a job wait
     NOT_PREPARED = "not-prepared"  # the job could not be spooled or converted just now
 
 
@@ -41,6 +42,7 @@ SCHEDULES: dict[Trouble, Schedule] = {
     Trouble.UNREACHABLE: Schedule(first=5.0, factor=2.0, longest=60.0),
     Trouble.NOTHING_TAKEN: Schedule(first=2.0, factor=2.0, longest=60.0),
     Trouble.BROKEN: Schedule(first=5.0, factor=2.0, longest=60.0),
+    Trouble.STALLED: Schedule(first=5.0, factor=2.0, longest=60.0),
     Trouble.NOT_PREPARED: Schedule(first=2.0, factor=3.0, longest=120.0),
 }
 

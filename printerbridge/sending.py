@@ -16,13 +16,16 @@ from prometheus_client import Counter, Histogram
 
 from mailstore.directory.records import Printer
 from mailstore.failure import TransientFailure
-from mailstore.job import Job
-from printerbridge.appsocket import Broken, Connection, NothingTaken, Sent
+from mailstore.job import DeliveryProof, Job
+from mailstore.store.following import Progress
+from printerbridge.appsocket import Broken, Connection, GivenUp, NothingTaken, Sent
+from printerbridge.counting import Counting
 from printerbridge.device import Device
 from printerbridge.dialing import NotConnected
 from printerbridge.guard import Guard
-from printerbridge.journal import Journal
-from printerbridge.patience import Timing
+from printerbridge.journal import Journal, Outcome
+from printerbridge.mib import Look
+from printerbridge.patience import Timing, of_printer
 from printerbridge.pjl import OK
 from printerbridge.ready import Prepared, Ready
 from printerbridge.retry import Backoff, Trouble
@@ -40,7 +43,7 @@ PHASE = Histogram(
     buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 120, 600, 3600, 14400),
 )
 
-_DEVICE_TROUBLE = frozenset({Trouble.REFUSED, Trouble.UNREACHABLE, Trouble.NOTHING_TAKEN})
+_DEVICE_TROUBLE = frozenset({Trouble.UNREACHABLE, Trouble.NOTHING_TAKEN})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,69 +59,90 @@ class Doors:
 class Sending:
     """Sends the jobs of one line."""
 
-    def __init__(self, device: Device, journal: Journal, doors: Doors, timing: Timing, guard: Guard) -> None:
+    def __init__(
+        self, device: Device, journal: Journal, doors: Doors, timing: Timing, guard: Guard, counting: Counting
+    ) -> None:
         self._device = device
         self._journal = journal
         self._doors = doors
         self._printers = doors.printers
         self._timing = timing
         self._guard = guard
+        self._counting = counting
         self._backoff = Backoff(timing.schedules)
         self._hearing = Hearing()
         self._connection: Connection | None = None  # over which the job goes
+        self._transmission: Transmission | None = None  # the last one
+        self._over = doors.stopping  # what ends the waiting for pages: the line's end, or the job's
+        self._refused_at: float | None = None  # since when the printer has been busy
 
     async def heed(self, job: Job) -> None:
         """Break off what is being sent, if the job has ended meanwhile."""
-        connection = self._connection
-        if connection and await self._journal.ended(job.id) and self._connection is connection:
-            connection.break_off("the job was canceled")
+        connection, over = self._connection, self._over
+        if (connection or over is not self._doors.stopping) and await self._journal.ended(job.id):
+            if connection is not None and self._connection is connection:
+                connection.break_off("the job was canceled")
+            if over is not self._doors.stopping:
+                over.set()
+
+    def stop(self) -> None:
+        """The line ends: pages are waited for no longer."""
+        if self._over is not self._doors.stopping:
+            self._over.set()
 
     async def print(self, prepared: Prepared) -> None:
-        job = prepared.job
+        job, tally = prepared.job, Tally()
         PHASE.labels("queue").observe(max(0.0, time.time() - job.received_at))
-        tally = Tally()
+        began = self._counting.begin(self._printers().get(job.printer), prepared.pages)
         started = time.monotonic()
-        for number, document in enumerate(prepared.documents):
-            one = await self._send(prepared, number, document)
-            if one is None:
-                return
-            if one.result not in ("", OK):
-                pages = "unknown" if one.pages is None else one.pages
-                text = f"the printer ended document {number + 1} with {one.result}, pages printed: {pages}"
-                await self._journal.ended_at_device(job, one.result, text)
-                return
-            tally.add(one, document)
-        seconds = time.monotonic() - started
-        PHASE.labels("send").observe(seconds)
-        detail = f"sent {tally.octets} octets in {seconds * 1000:.0f} ms, proof: {tally.proof.value}"
-        if tally.all_counted:
-            detail = f"{detail}, pages counted by the printer: {tally.pages}"
-        # What a converter made has the pages that were counted; of what passed only the printer knows.
-        late = tally.senders if prepared.passed else 0
-        pages, limits, failed = prepared.pages or tally.pages, prepared.limits, prepared.failed
-        self._journal.complete(job, pages, tally.proof, detail, late=late, limits=limits, failed=failed)
+        try:
+            for number, document in enumerate(prepared.documents):
+                one = await self._send(prepared, number, document, tally)
+                if one is None:
+                    return
+                tally.add(one, document)
+                if one.result not in ("", OK):
+                    pages = "unknown" if one.pages is None else one.pages
+                    text = f"the printer ended {_called(document)} with {one.result}, pages printed: {pages}"
+                    await self._journal.ended_at_device(job, one.result, text, tally.pages)
+                    return
+            seconds = time.monotonic() - started
+            PHASE.labels("send").observe(seconds)
+            if began is not None and tally.proof is not DeliveryProof.JOB_END:
+                await self._count(prepared, tally, began)
+            self._journal.complete(job, _outcome(prepared, tally, seconds))
+        except GivenUp as error:
+            await self._given_up(job, str(error), tally)
+        finally:
+            if began is not None:
+                began.cancel()
 
-    async def _send(self, prepared: Prepared, number: int, document: Ready) -> Sent | None:
+    async def _send(self, prepared: Prepared, number: int, document: Ready, tally: Tally) -> Sent | None:
         """One document, in as many attempts as it takes; None if the job is not to be sent any further."""
         job = prepared.job
         while number > 0 or await self._may_begin(prepared):
             try:
                 connection = self._connection = await self._device.connect(self._timing.patience, self._guard)
-                sent = await self._attempt(connection, job, number, document)
+                self._refused_at = None
+                sent = await self._attempt(connection, prepared, number, document, tally)
             except NotConnected as error:
                 trouble, text = Trouble.REFUSED if error.busy else Trouble.UNREACHABLE, str(error)
             except NothingTaken as error:
                 if connection.broken_off:
-                    await self._canceled(job, number, str(error))
+                    await self._canceled(job, document, str(error))
                     return None
                 trouble, text = Trouble.NOTHING_TAKEN, str(error)
             except TransientFailure as error:  # the journal: nothing went out
                 trouble, text = Trouble.NOT_PREPARED, error.text
             except Broken as error:
                 if connection.broken_off:
-                    await self._canceled(job, number, str(error))
-                    return None
-                await self._broken(job, f"document {number + 1}: {error}")
+                    await self._canceled(job, document, str(error))
+                else:
+                    await self._broken(job, f"{_called(document)}: {error}{self._confirmed()}")
+                return None
+            except GivenUp as error:
+                text = f"{_called(document)}: {error}; {_taken(error.acknowledged)}{self._confirmed()}"
+                await self._given_up(job, text, tally)
                 return None
             else:
                 self._backoff.succeeded()
@@ -136,25 +160,59 @@ class Sending:
             await self._journal.put_back(job)
         return False
 
-    async def _attempt(self, connection: Connection, job: Job, number: int, document: Ready) -> Sent | None:
+    async def _attempt(
+        self, connection: Connection, prepared: Prepared, number: int, document: Ready, tally: Tally
+    ) -> Sent | None:
         """One connection; None if the journal says that the job is not to be sent."""
+        job, printer, timing = prepared.job, self._printers().get(prepared.job.printer), self._timing
+        self._transmission = None
         try:
+            progress = _progress(prepared, document, tally)
+            if progress is not None and tally.documents:
+                await self._journal.progress(job, progress)  # in the same commit as instant 3
             if not await self._journal.begin(job, number, self._doors.foresee):
                 return None
-            printer = self._printers().get(job.printer)
-            transmission = Transmission(
+            self._transmission = transmission = Transmission(
                 connection,
                 self._journal,
                 job,
                 number,
                 document,
-                hearing=self._hearing if printer is not None and printer.pjl else None,
+                printer=printer,
+                hearing=self._hearing,
                 printers=self._printers,
+                progress=progress,
+                start=prepared.start if progress is not None and not tally.documents else 0,
             )
-            return await transmission.run(self._timing.patience)
+            return await transmission.run(of_printer(timing.patience, printer) if printer else timing.patience)
         finally:
             self._connection = None
             connection.close()
+
+    # -- pages that the printer counts
+
+    async def _count(self, prepared: Prepared, tally: Tally, began: asyncio.Task[Look | None]) -> None:
+        """Wait until the pages are out, where the counter was read in time; raises `GivenUp`."""
+        job, printer = prepared.job, self._printers().get(prepared.job.printer)
+        before = began.result() if began.done() and not began.cancelled() and not began.exception() else None
+        pages = prepared.pages - max(0, prepared.start - 1)
+        if printer is None or before is None or before.pages is None or self._doors.stopping.is_set():
+            return
+        self._over = asyncio.Event()
+        await self._journal.queued(job)
+
+        async def stands(look: Look | None) -> None:
+            reason = (look.reasons or ("other",))[0] if look else ""
+            text = (look.text or "the printer stands") if look else ""
+            await self._journal.stalled(job, text, queued=True)
+            await self._journal.fares(self._printers(), reason, text)
+
+        patience = of_printer(self._timing.patience, printer)
+        try:
+            if await self._counting.risen(printer, before.pages, pages, patience, stands=stands, over=self._over):
+                tally.proof = DeliveryProof.IDLE_PAGES
+        finally:
+            self._over = self._doors.stopping
 
     # -- when it goes wrong
 
@@ -163,14 +221,14 @@ class Sending:
         await self._journal.settled()
         job = prepared.job
         ATTEMPT_FAILURES.labels(job.printer, trouble.value).inc()
-        if trouble in _DEVICE_TROUBLE:
+        if self._worth_telling(trouble):
             await self._journal.fares(self._printers(), "connecting-to-device", text)
         delay = self._backoff.failed(trouble)
         failures = self._backoff.failures
         rarely = failures & (failures - 1) == 0
         if number > 0:  # documents before this one are on paper: the job must not be seen as untouched
             if rarely:
-                await self._journal.note(job, f"waiting to send document {number + 1}: {text}")
+                await self._journal.note(job, f"waiting to send {_called(prepared.documents[number])}: {text}")
         elif rarely or trouble is Trouble.NOTHING_TAKEN or prepared.claimed:
             prepared.claimed = False
             await self._journal.postpone(job, text, time.time() + delay)
@@ -178,22 +236,30 @@ class Sending:
             log.warning("%s: %s; trying again in %.1f s", self._device.uri, text, delay)
         if number > 0:
             await asyncio.sleep(delay)  # until it is finished, or broken off
-            return await self._goes_on(job, number)
+            return await self._goes_on(job, prepared.documents[number])
         await self._pause(delay)
         return await self._journal.wanted(job)
 
-    async def _goes_on(self, job: Job, number: int) -> bool:
-        """Whether a job of which `number` documents are on paper still has its printer here."""
+    def _worth_telling(self, trouble: Trouble) -> bool:
+        """A printer that refuses is busy with somebody else's job, until it has been so for long."""
+        if trouble is Trouble.REFUSED:
+            now = time.monotonic()
+            self._refused_at = now if self._refused_at is None else self._refused_at
+            return now - self._refused_at >= self._timing.busy
+        return trouble in _DEVICE_TROUBLE
+
+    async def _goes_on(self, job: Job, document: Ready) -> bool:
+        """Whether a job of which the documents before `document` are on paper still has its printer here."""
         if job.printer not in self._printers():
-            text = f"the printer is no longer at {self._device.uri}; documents from {number + 1} on were not sent"
+            text = f"the printer is no longer at {self._device.uri}; {_called(document)} and what follows were not sent"
             await self._journal.doubt(job, None, text)
             return False
         return not await self._journal.ended(job.id)
 
-    async def _canceled(self, job: Job, number: int, text: str) -> None:
+    async def _canceled(self, job: Job, document: Ready, text: str) -> None:
         """We broke it off because the job has ended: what the printer took is said, and the trouble is not its own."""
         self._backoff.succeeded()
-        await self._journal.note(job, f"ended while it was being sent; document {number + 1}: {text}")
+        await self._journal.note(job, f"ended while it was being sent; {_called(document)}: {text}")
 
     async def _broken(self, job: Job, text: str) -> None:
         """Nobody knows what was printed.  A printer that breaks every job must not get them all at once."""
@@ -201,7 +267,61 @@ class Sending:
         await self._journal.doubt(job, self._printers().get(job.printer), text)
         await self._pause(self._backoff.failed(Trouble.BROKEN))
 
+    async def _given_up(self, job: Job, text: str, tally: Tally) -> None:
+        ATTEMPT_FAILURES.labels(job.printer, Trouble.STALLED.value).inc()
+        progress = self._transmission.progress if self._transmission is not None else None
+        await self._journal.give_up(job, text, max(tally.pages, progress.confirmed if progress is not None else 0))
+        await self._pause(self._backoff.failed(Trouble.STALLED))
+
+    def _confirmed(self) -> str:
+        """What the printer said of pages, behind a semicolon."""
+        progress = self._transmission.progress if self._transmission is not None else None
+        if progress is None or not (progress.pages_all or progress.confirmed):
+            return ""
+        return f"; {progress.confirmed} of {progress.pages_all or 'unknown'} pages confirmed"
+
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._doors.stopping.wait()
+
+
+def _called(document: Ready) -> str:
+    return f"document {document.number}" if document.number else "the banner"
+
+
+def _taken(octets: int) -> str:
+    return f"{octets} octets taken"
+
+
+def _progress(prepared: Prepared, document: Ready, tally: Tally) -> Progress | None:
+    """What is done when `document` begins; None for one of ours."""
+    if document.ours:
+        return None
+    done, pages = prepared.resumed, [each.pages for each in prepared.senders]
+    return Progress(
+        document=(done.document if done else 0) + tally.documents,
+        octets=0,
+        octets_total=document.octets,
+        pages=max(0, prepared.start - 1) if not tally.documents else 0,
+        pages_total=document.pages,
+        pages_before=(done.pages_before if done else 0) + tally.confirmed,
+        pages_all=done.pages_all if done else sum(pages) if all(pages) else 0,
+    )
+
+
+def _outcome(prepared: Prepared, tally: Tally, seconds: float) -> Outcome:
+    detail = f"sent {tally.octets} octets in {seconds * 1000:.0f} ms, proof: {tally.proof.value}"
+    if tally.all_counted:
+        detail = f"{detail}, pages counted by the printer: {tally.pages}"
+    return Outcome(
+        pages=prepared.pages or tally.pages,
+        proof=tally.proof,
+        detail=detail,
+        failed=prepared.failed,
+        errors=tally.errors,
+        cut=tally.failed,
+        # What a converter made has the pages that were counted; of what passed only the printer knows.
+        late=tally.senders if prepared.passed else 0,
+        limits=prepared.limits,
+    )

@@ -25,6 +25,7 @@ from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.job import Job
 from mailstore.passage import CONTAINERS, able
 from mailstore.store.contract import Store
+from mailstore.store.following import Progress
 from mailstore.store.papers import DocumentRecord, Fate
 from mailstore.ticket import NO_TICKET
 from mailstore.ticket_words import asked, of_directive
@@ -65,8 +66,11 @@ class Spool:
         """What was found out about this machine."""
         self._house = replace(self._house, abilities=abilities)
 
-    async def prepare(self, job: Job, printer: Printer, claim: Claim, *, again: bool = False) -> Prepared | None:
-        """The documents of `job`, as `printer` understands them; `again` puts a banner before them.
+    async def prepare(
+        self, job: Job, printer: Printer, claim: Claim, *, again: bool = False, done: Progress | None = None
+    ) -> Prepared | None:
+        """The documents of `job`, as `printer` understands them; `again` puts a banner before them, which says of what
+        was `done` that the job goes on behind it.
 
         None if `claim` said no.  Raises `PermanentFailure` with a `job-state-reasons` keyword if none can be printed,
         and `TransientFailure`; then nothing is left behind.
@@ -74,7 +78,7 @@ class Spool:
         prepared = Prepared(job=job, limits=printer.limits if _limited(job, printer) else None)
         whole = False
         try:
-            if not await _Preparing(self._store, self._house, prepared, printer, claim).go(again=again):
+            if not await _Preparing(self._store, self._house, prepared, printer, claim).go(again=again, done=done):
                 return None
             await self._store.record_documents(job.id, prepared.records)
             whole = True
@@ -107,7 +111,7 @@ class _Preparing:
         self._printer = printer
         self._claim = claim
 
-    async def go(self, *, again: bool) -> bool:
+    async def go(self, *, again: bool, done: Progress | None) -> bool:
         """False if the job is not to be printed any more."""
         job, printer, prepared = self._prepared.job, self._printer, self._prepared
         fits = able(printer, job.trust or Raw.STRANGER, self._house.abilities)
@@ -137,7 +141,7 @@ class _Preparing:
         _number(parts)
         fitting = Fitting(self._house, printer, wanted, prepared)
         if again:
-            part = _banner(job, printer)
+            part = _banner(job, printer, done)
             if fitting.draws(part) and not await self._claimed():
                 return False
             prepared.documents += await fitting.fit(part)
@@ -160,7 +164,7 @@ class _Preparing:
                 failures.append(PermanentFailure(failure.status, text, reason=failure.reason))
                 prepared.records.append(part.record(Fate.FAILED, failure.text))
             else:
-                _add(prepared, documents)
+                _add(prepared, [replace(one, number=part.index) for one in documents])
         prepared.records += _left_out(prepared.left_out, len(parts))
         if len(failures) == len(parts):
             raise failures[0]
@@ -237,9 +241,10 @@ def _add(prepared: Prepared, documents: Sequence[Ready]) -> None:
     prepared.documents += documents
 
 
-def _banner(job: Job, printer: Printer) -> Part:
+def _banner(job: Job, printer: Printer, done: Progress | None) -> Part:
     plain = Language.TEXT in printer.languages  # whose text may be commands too
-    text = banner.possible_duplicate(job, time.time()).encode("utf-8", "replace")
+    said = banner.going_on(job, done, time.time()) if done else banner.possible_duplicate(job, time.time())
+    text = said.encode("utf-8", "replace")
     if plain:
         text = b"".join(firewall.plain_text([text]))
     part = Part.of_octets(text, DocumentFormat.TEXT, "utf-8", "banner")

@@ -11,17 +11,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from prometheus_client import Counter
 
+from mailstore.directory.records import Printer
 from mailstore.header import clean
 from mailstore.job import DeliveryProof, Job
 from mailstore.store.contract import LeaseLost
-from printerbridge.appsocket import Connection, Patience, Sent
+from mailstore.store.following import Progress
+from printerbridge import pjl, postscript
+from printerbridge.appsocket import Connection, Sent
+from printerbridge.exchange import Exchange
 from printerbridge.journal import Journal
-from printerbridge.pjl import Conversation, job_name
+from printerbridge.patience import Patience
 from printerbridge.ready import Ready
 
 SENT_BYTES = Counter("printpost_job_sent_bytes_total", "Octets that printers' TCP acknowledged.", ["printer"])
@@ -33,19 +38,25 @@ _ANSWER_OF_MUTE = 1.0  # seconds for the first word of a printer that had none f
 
 
 class Hearing:
-    """Whether a printer that should speak PJL has said a word of late.
+    """What may be expected of a printer by what it said of late.
 
-    One behind a print server that lets nothing back never will, and each job would wait for it in vain.
+    One behind a print server that lets nothing back never says a word, and one may echo and not know of jobs: each job
+    would wait in vain.
     """
 
     def __init__(self) -> None:
-        self._mute = False
+        self.mute = False
+        self.endless = False
 
-    def heard(self, said: bytes) -> None:
-        self._mute = not said
+    def heard(self, exchange: Exchange, said: bytes) -> None:
+        if isinstance(exchange, pjl.Conversation):
+            self.mute = not said
+            self.endless = exchange.awaited and exchange.echoed
+        elif isinstance(exchange, postscript.Conversation) and exchange.marks:
+            self.mute = exchange.awaited
 
     def patience(self, patience: Patience) -> Patience:
-        return replace(patience, answer=min(patience.answer, _ANSWER_OF_MUTE)) if self._mute else patience
+        return replace(patience, answer=min(patience.answer, _ANSWER_OF_MUTE)) if self.mute else patience
 
 
 @dataclass(slots=True)
@@ -57,19 +68,31 @@ class Tally:
     senders: int = 0  # of these, those of no banner
     all_counted: bool = True
     proof: DeliveryProof = _PROOFS[-1]  # the weakest of all
+    errors: list[str] = field(default_factory=list)  # of documents' programs
+    failed: bool = False  # for these not all was printed
+    documents: int = 0  # of the sender's, one for each sending
+    confirmed: int = 0  # pages of these that are out
 
     def add(self, sent: Sent, document: Ready) -> None:
         self.octets += sent.octets
         self.pages += sent.pages or 0
-        self.senders += 0 if document.ours else sent.pages or 0
         self.all_counted = self.all_counted and sent.pages is not None
         self.proof = min(self.proof, sent.proof, key=_PROOFS.index)
+        if sent.errors:
+            self.errors.append(f"document {document.number}: the printer says: {sent.errors}")
+            self.failed = self.failed or sent.failed
+        if not document.ours:
+            self.documents += 1
+            self.senders += sent.pages or 0
+            if sent.proof is DeliveryProof.JOB_END:
+                self.confirmed += document.pages or sent.pages or 0
 
 
 class Transmission:
-    """Document `number` (from 0) of `job` on its way.
+    """One document of `job` on its way.
 
-    `hearing`: of a printer that speaks PJL; `printers` gives the entries that name the device.
+    `number` of its sending, from 0; `printer` is the job's entry, and `printers` gives all that name the device.
+    `progress` is what was done when it begins, None for a document of ours; it begins with page `start`, 0 for all.
     """
 
     def __init__(
@@ -80,45 +103,87 @@ class Transmission:
         number: int,
         document: Ready,
         *,
-        hearing: Hearing | None,
+        printer: Printer | None,
+        hearing: Hearing,
         printers: Callable[[], Collection[str]],
+        progress: Progress | None = None,
+        start: int = 0,
     ) -> None:
         self._connection = connection
         self._journal = journal
         self._job = job
         self._document = document
         self._printers = printers
-        self._conversation: Conversation | None = None
         self._hearing = hearing
-        if hearing is not None:
-            name = job_name(job.id, number + 1, job.name)
-            self._conversation = Conversation(
-                document.head(), document.language, name, self._news_came, settings=document.pjl
-            )
+        self._half_close = printer is None or printer.half_close
+        self._exchange = self._talk(printer, number, start)
         self._stall = ""  # what to say of a printer that takes nothing
         self._told = ("", "")
         self._news = asyncio.Event()
         self._over = asyncio.Event()
         self._telling: asyncio.Task[None] | None = None
+        self._begun = progress
+        self._written = progress
+        self._written_at = asyncio.get_running_loop().time()
+
+    def _talk(self, printer: Printer | None, number: int, start: int) -> Exchange | None:
+        job, document, hearing = self._job, self._document, self._hearing
+        if printer is not None and printer.pjl:
+            said = pjl.Said(
+                cookie=f"printpost {secrets.token_hex(6)}",
+                display="" if printer.pjl_one_option else pjl.display_name(job.login or job.sender),
+                settings=document.pjl,
+                start=start,
+                pages=document.pages,
+            )
+            name = pjl.job_name(job.id, number + 1, job.name)
+            ends = not hearing.endless
+            return pjl.Conversation(document.head(), document.language, name, self._news_came, said, ends=ends)
+        if document.language not in postscript.LANGUAGES:
+            return None
+        marked = printer is not None and printer.ps_echo
+        return postscript.Conversation(
+            document.head() if marked else b"",
+            f"printpost: {secrets.token_hex(8)}" if marked else "",
+            self._news_came,
+            patient=not hearing.mute,
+        )
 
     @property
     def taken(self) -> str:
         """How much of the document the printer has."""
-        octets = min(self._connection.acknowledged, self._document.octets)
-        return f"the printer has taken {octets} of {self._document.octets} octets"
+        return f"the printer has taken {self._octets} of {self._document.octets} octets"
+
+    @property
+    def _octets(self) -> int:
+        before = self._exchange.before if self._exchange is not None else 0
+        return max(0, min(self._connection.acknowledged - before, self._document.octets))
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far it came."""
+        if self._begun is None:
+            return None
+        out = self._exchange.out if self._exchange is not None else 0
+        return replace(self._begun, octets=self._octets, pages=out)
 
     async def run(self, patience: Patience) -> Sent:
-        """Raises `NothingTaken` or `Broken`; then the connection is ended."""
-        if self._hearing is not None:
-            patience = self._hearing.patience(patience)
+        """Raises `NothingTaken`, `Broken` or `GivenUp`; then the connection is ended."""
         try:
             sent = await self._connection.send(
-                self._document.blocks(), patience=patience, stalled=self._stalled, conversation=self._conversation
+                self._document.blocks(),
+                patience=self._hearing.patience(patience),
+                stalled=self._stalled,
+                conversation=self._exchange,
+                half_close=self._half_close,
+                looked=self._looked,
             )
         except BaseException:
             if self._telling is not None:
                 self._telling.cancel()
             SENT_BYTES.labels(self._job.printer).inc(self._connection.acknowledged)
+            if self._begun is not None and self._connection.acknowledged:
+                await self._write()
             await self._connection.part()
             raise
         if self._telling is not None:
@@ -126,11 +191,25 @@ class Transmission:
             self._news.set()
             await self._telling
         SENT_BYTES.labels(self._job.printer).inc(sent.octets)
-        if self._hearing is not None:
-            self._hearing.heard(sent.back_channel)
+        if self._exchange is not None:
+            self._hearing.heard(self._exchange, sent.back_channel)
+        if self._written is not self._begun:  # a job that took a moment needs no progress
+            await self._write()
         if said := clean(sent.back_channel[:_SAID].decode("latin-1"), _SAID):
             await self._journal.note(self._job, f"the printer said: {said}")
         return sent
+
+    async def _looked(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._begun is not None and now - self._written_at >= _APART:
+            self._written_at = now
+            await self._write()
+
+    async def _write(self) -> None:
+        progress = self.progress
+        if progress is not None and progress != self._written:
+            self._written = progress
+            await self._journal.progress(self._job, progress)
 
     def _news_came(self) -> None:
         self._news.set()
@@ -145,8 +224,8 @@ class Transmission:
         """How the printer fares: keyword and words, "" if it is well."""
         if self._over.is_set():
             return "", ""
-        if self._conversation is not None and (reason := self._conversation.stands):
-            return reason, str(self._conversation.status)
+        if self._exchange is not None and (reason := self._exchange.stands):
+            return reason, self._exchange.fault
         return ("timed-out", self._stall) if self._stall else ("", "")
 
     async def _tell(self) -> None:

@@ -16,10 +16,12 @@ import pytest
 
 from mailstore.directory.records import Language
 from mailstore.job import DeliveryProof
+from printerbridge import postscript
 from printerbridge.appsocket import (
     BACK_CHANNEL_LIMIT,
     Broken,
     Connection,
+    GivenUp,
     NothingTaken,
     Patience,
     Sent,
@@ -206,8 +208,85 @@ async def test_a_stall_without_end_is_given_up() -> None:
         await asyncio.Event().wait()
 
     async with sink(dead, window=4096) as printer:
-        with pytest.raises(Broken, match="took nothing for"):
+        with pytest.raises(GivenUp, match="took nothing for") as caught:
             await print_to(printer, LARGE, Patience(stall=0.05, give_up=0.3))
+        assert 1000 <= caught.value.acknowledged < len(LARGE)
+
+
+async def test_without_half_close_our_side_stays_open_until_the_printer_closes() -> None:
+    ended: list[bytes] = []
+
+    async def dislikes_a_fin(peer: Peer) -> None:
+        await peer.take(9)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.1):
+                ended.append(await peer.take(1))
+
+    async with sink(dislikes_a_fin) as printer, asyncio.timeout(5):
+        connection = await connect(printer.host, printer.port)
+        sent = await connection.send([b"%!\nshow \n"], patience=QUICK, half_close=False)
+        connection.close()
+    assert ended == []
+    assert sent.proof is DeliveryProof.CLOSED
+
+
+async def test_without_half_close_a_printer_that_never_closes_is_left_in_order() -> None:
+    ended = asyncio.Event()
+
+    async def stays(peer: Peer) -> None:
+        await peer.take_all()
+        ended.set()
+
+    async with sink(stays) as printer, asyncio.timeout(5):
+        connection = await connect(printer.host, printer.port)
+        sent = await connection.send([b"%!\n"], patience=Patience(end=0.1), half_close=False)
+        assert not ended.is_set()
+        connection.close()
+        await ended.wait()  # and no reset
+    assert sent.proof is DeliveryProof.ACKED
+
+
+async def mark(peer: Peer) -> bytes:
+    """The message that the mark behind a document prints."""
+    while not peer.taken.endswith(b"print flush\n"):
+        assert await peer.take(1)
+    return bytes(peer.taken[peer.taken.index(b"(%%[") + 1 : peer.taken.rindex(b")")]) + b"\r\n"
+
+
+async def marked(printer: Sink, patience: Patience) -> Sent:
+    connection = await connect(printer.host, printer.port, patience)
+    try:
+        async with asyncio.timeout(5):
+            conversation = postscript.Conversation(b"%!PS", "printpost: 42")
+            return await connection.send([b"%!PS\nshowpage"], patience=patience, conversation=conversation)
+    finally:
+        connection.close()
+
+
+async def test_a_mark_that_comes_back_is_the_proof_whatever_becomes_of_the_connection() -> None:
+    async def resets(peer: Peer) -> None:
+        await peer.say(await mark(peer))
+        await asyncio.sleep(0.05)
+        peer.reset()
+
+    async with sink(resets) as printer:
+        assert (await marked(printer, QUICK)).proof is DeliveryProof.INTERPRETED
+        assert await printer.count(1) == [b"%!PS\nshowpage\n(%%[ printpost: 42 ]%%) print flush\n"]
+
+
+async def test_without_the_mark_the_closing_counts_and_what_went_wrong_is_told() -> None:
+    async def stumbles(peer: Peer) -> None:
+        await mark(peer)
+        await peer.say(b"%%[ Error: rangecheck; OffendingCommand: show ]%%\r\n%%[ Flushing: rest of job ]%%\r\n")
+        await peer.take_all()
+
+    async with sink(stumbles) as printer:
+        sent = await marked(printer, QUICK)
+    assert (sent.proof, sent.errors, sent.failed) == (
+        DeliveryProof.CLOSED,
+        "rangecheck; OffendingCommand: show",
+        True,
+    )
 
 
 async def test_progress_is_what_the_printer_took_not_what_was_written() -> None:

@@ -10,7 +10,7 @@ import pytest
 from mailstore.job import DeliveryProof, Job, JobState
 from mailstore.store.contract import Envelope, Recipient, Role
 from mailstore.store.sql import open_store
-from printerbridge.journal import Journal, again
+from printerbridge.journal import Journal, Outcome, again
 from tests.directory_server import short_folder
 from tests.printshop import POSTSCRIPT, message
 
@@ -65,7 +65,7 @@ async def test_breaking_a_job_off_does_not_forget_that_the_one_before_was_printe
         journal.lease = lease = await store.acquire("device:socket://192.0.2.7:9100", "this bridge", 30)
         assert lease is not None
         assert await journal.begin(first, 0, lambda: None)
-        journal.complete(first, 1, DeliveryProof.CLOSED, "sent")
+        journal.complete(first, Outcome(pages=1, proof=DeliveryProof.CLOSED, detail="sent"))
         beginning = asyncio.create_task(journal.begin(second, 0, lambda: None))
         await asyncio.sleep(0)
         beginning.cancel()

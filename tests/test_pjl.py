@@ -9,19 +9,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailstore.directory.records import Language
+from mailstore.job import DeliveryProof
 from printerbridge import virtual_pjl
-from printerbridge.pjl import LINE_OCTETS, UEL, BackChannel, Conversation, DeviceStatus, JobEnd, job_name
+from printerbridge.pjl import UEL, Conversation, Said, display_name, job_name
+from printerbridge.pjl_messages import (
+    LINE_OCTETS,
+    Answer,
+    BackChannel,
+    DeviceStatus,
+    Echo,
+    JobEnd,
+    JobStart,
+    Message,
+    PagesOut,
+)
+from printerbridge.virtual_device import Device
+from printerbridge.virtual_panel import Panel
+from printerbridge.virtual_personality import personality
 
 DEVICE = b'@PJL USTATUS DEVICE\r\nCODE=41213\r\nDISPLAY="LOAD PAPER"\r\nONLINE=FALSE\r\n\x0c'
 READY = b'@PJL INFO STATUS\r\nCODE=10001\r\nDISPLAY="READY"\r\nONLINE=TRUE\r\n\x0c'
 END = b'@PJL USTATUS JOB\r\nEND\r\nNAME="17-1 a job"\r\nPAGES=3\r\nRESULT=OK\r\n\x0c'
 EMPTY = DeviceStatus(code=41213, display="LOAD PAPER", online=False)
-WELL = DeviceStatus(code=10001, display="READY", online=True)
+WELL = Answer(status=DeviceStatus(code=10001, display="READY", online=True))
 ENDED = JobEnd(name="17-1 a job", result="OK", pages=3)
 PAGE = b"%!\nshowpage\n"
 
 
-def heard(*pieces: bytes) -> list[DeviceStatus | JobEnd]:
+def heard(*pieces: bytes) -> list[Message]:
     channel = BackChannel()
     return [message for piece in pieces for message in channel.feed(piece)]
 
@@ -38,8 +53,11 @@ def heard(*pieces: bytes) -> list[DeviceStatus | JobEnd]:
         (b"@PJL USTATUS DEVICE\r\nCODE=35078\r\n\x0c", [DeviceStatus(code=35078, display="")]),
         (b"@PJL USTATUS JOB\r\nEND\r\nPAGES=2\r\n\x0c", [JobEnd(name="", result="", pages=2)]),
         (b'@PJL USTATUS JOB\r\nCANCELED\r\nNAME="x"\r\n\x0c', [JobEnd(name="x", result="USER_CANCELED", pages=None)]),
-        (b'@PJL USTATUS JOB\r\nSTART\r\nNAME="x"\r\n\x0c', []),
-        (b"@PJL USTATUS PAGE\r\n4\r\n\x0c", []),
+        (b'@PJL USTATUS JOB\r\nSTART\r\nNAME="x"\r\n\x0c', [JobStart(name="x")]),
+        (b"@PJL USTATUS PAGE\r\n4\r\n\x0c", [PagesOut(pages=4)]),
+        (b"@PJL USTATUS PAGE\r\nPAGES=12\r\n\x0c", [PagesOut(pages=12)]),
+        (b"@PJL USTATUS PAGE\r\nmany\r\n\x0c", []),
+        (b"@PJL ECHO printpost 17 end\r\n\x0c", [Echo(words="printpost 17 end")]),
         (b"@PJL INFO ID\r\n\"LASERJET\"\r\n\x0c", []),
         (b"@PJL USTATUS DEVICE\r\nCODE=forty\r\n\x0c", []),
         (b"@PJL USTATUS DEVICE\r\nCODE=" + b"9" * 5000 + b"\r\n\x0c", []),
@@ -47,7 +65,7 @@ def heard(*pieces: bytes) -> list[DeviceStatus | JobEnd]:
         (b'@PJL USTATUS DEVICE\r\nCODE=1\r\nDISPLAY=" \x1bA   B "\r\n\x0c', [DeviceStatus(code=1, display="A B")]),
     ],
 )  # fmt: skip
-def test_messages_are_found(said: bytes, expected: Sequence[DeviceStatus | JobEnd]) -> None:
+def test_messages_are_found(said: bytes, expected: Sequence[Message]) -> None:
     assert heard(said) == expected
     assert heard(*(said[index : index + 1] for index in range(len(said)))) == expected
 
@@ -78,12 +96,12 @@ def test_what_is_kept_is_bounded(pieces: list[bytes]) -> None:
 
 @given(st.lists(st.sampled_from(["INFO STATUS", "USTATUS DEVICE=ON", "USTATUS JOB=ON", 'JOB NAME="x y"', "EOJ"])))
 def test_all_that_the_virtual_printer_says_is_understood(lines: list[str]) -> None:
-    panel = virtual_pjl.Panel(pages=0)
+    panel = Panel(Device(), personality("plain"))
     said = b""
     for line in lines:
         verb, _, rest = line.partition(" ")
         said += panel.answer(virtual_pjl.Command(verb=verb, rest=rest)) + panel.show(virtual_pjl.LOAD_PAPER)
-    assert len(heard(said)) == said.count(b"CODE=") + said.count(b"\nEND")
+    assert len(heard(said)) == said.count(b"CODE=") + said.count(b"\nEND") + said.count(b"\nSTART")
 
 
 @pytest.mark.parametrize(
@@ -91,7 +109,7 @@ def test_all_that_the_virtual_printer_says_is_understood(lines: list[str]) -> No
     [
         (10001, "READY", True, ""),
         (10001, "READY", None, ""),
-        (10002, "OFFLINE", False, "other"),
+        (10002, "OFFLINE", False, "offline"),
         (10003, "WARMING UP", False, ""),
         (10006, "TONER LOW", True, ""),
         (10023, "PRINTING", True, ""),
@@ -109,7 +127,7 @@ def test_all_that_the_virtual_printer_says_is_understood(lines: list[str]) -> No
         (40022, "PAPER JAM", False, "media-jam"),
         (40038, "TONER LOW", True, ""),
         (40038, "TONER LOW", False, "marker-supply-low"),
-        (40079, "OFFLINE", False, "other"),
+        (40079, "OFFLINE", False, "offline"),
         (40199, "Close rear cover", False, "door-open"),
         (40200, "UPPER BIN IS FULL", False, "output-area-full"),
         (40201, "REPLACE TONER", None, "marker-supply-empty"),
@@ -149,6 +167,7 @@ def test_a_document_is_dressed(language: Language, entered: str, body: bytes) ->
         "USTATUS DEVICE = ON",
         "INFO STATUS",
         "USTATUS JOB = ON",
+        "USTATUS PAGE = ON",
         'JOB NAME = "17-1 a job"',
     ]
     assert isinstance(document, virtual_pjl.Document)
@@ -173,7 +192,7 @@ def test_a_document_with_pjl_of_its_own_is_not_dressed_twice() -> None:
     conversation = Conversation(body, Language.PCLXL, "17-1 a job")
     found = sections(b"".join(conversation.dress([body])))
     verbs = [one.verb for one in found if isinstance(one, virtual_pjl.Command)]
-    assert verbs == ["USTATUS", "INFO", "USTATUS", "JOB", "SET", "EOJ"]
+    assert verbs == ["USTATUS", "INFO", "USTATUS", "USTATUS", "JOB", "SET", "EOJ"]
     assert [one.language for one in found if isinstance(one, virtual_pjl.Document)] == ["PCLXL"]
     assert conversation.awaited
 
@@ -236,3 +255,127 @@ def test_news_are_told_once() -> None:
         conversation.hear(said, whole=False)
     assert told == ["", "media-empty", ""]
     assert str(conversation.status) == "the printer says: READY"
+
+
+# -- with a word of ours
+
+WORD = Said(cookie="ours 1")
+BEGIN = b"@PJL ECHO ours 1 begin\r\n\x0c"
+BEHIND = b"@PJL ECHO ours 1 end\r\n\x0c"
+START = b'@PJL USTATUS JOB\r\nSTART\r\nNAME="17-1 a job"\r\n\x0c'
+
+
+def page(number: int) -> bytes:
+    return b"@PJL USTATUS PAGE\r\n%d\r\n\x0c" % number
+
+
+def conversing(said: Said = WORD, *, ends: bool = True) -> Conversation:
+    return Conversation(PAGE, Language.POSTSCRIPT, "17-1 a job", said=said, ends=ends)
+
+
+def test_what_is_said_around_a_document_with_a_word_of_ours() -> None:
+    said = Said(cookie="ours 1", display="ada@example.com", settings=["SET DUPLEX = ON"], start=4)
+    whole = b"".join(conversing(said).dress([PAGE]))
+    assert whole == (
+        UEL + b"@PJL ECHO ours 1 begin\r\n@PJL USTATUS DEVICE = ON\r\n@PJL INFO STATUS\r\n@PJL USTATUS JOB = ON\r\n"
+        b'@PJL USTATUS PAGE = ON\r\n@PJL JOB NAME = "17-1 a job" START = 4 DISPLAY = "ada@example.com"\r\n'
+        b"@PJL SET DUPLEX = ON\r\n@PJL ENTER LANGUAGE = POSTSCRIPT\r\n" + PAGE + UEL +
+        b'@PJL EOJ NAME = "17-1 a job"\r\n@PJL ECHO ours 1 end\r\n'
+    )  # fmt: skip
+
+
+@given(st.text())
+def test_who_sent_it_brings_no_command(sender: str) -> None:
+    shown = display_name(sender)
+    assert len(shown) <= 32
+    assert not set(shown) & set('"\r\n\x1b=')
+
+
+def test_what_was_said_to_others_before_is_not_heard() -> None:
+    conversation = conversing()
+    conversation.hear(DEVICE + START + page(1) + END, whole=True)
+    assert (conversation.stands, conversation.out, conversation.end) == ("", 0, None)
+    conversation.hear(BEGIN + START + page(1) + DEVICE, whole=True)
+    assert (conversation.stands, conversation.out) == ("media-empty", 1)
+
+
+def test_one_that_does_not_know_echo_is_heard_from_its_first_answer_on() -> None:
+    conversation = conversing()
+    conversation.hear(READY + END, whole=True)
+    assert conversation.proof is DeliveryProof.JOB_END
+
+
+def test_an_echo_from_behind_the_document_proves_that_it_was_read() -> None:
+    conversation = conversing()
+    conversation.hear(BEGIN + BEHIND, whole=False)  # forged: nobody has read so far
+    early = conversation.proof
+    conversation.hear(BEHIND.replace(b"ours 1", b"ours 2"), whole=True)
+    other = conversation.proof
+    conversation.hear(BEHIND, whole=True)
+    assert (early, other, conversation.proof) == (DeliveryProof.NONE, DeliveryProof.NONE, DeliveryProof.INTERPRETED)
+    assert conversation.awaited
+    assert conversation.patient
+    conversation.hear(END, whole=True)
+    assert (conversation.proof, conversation.pages) == (DeliveryProof.JOB_END, 3)
+
+
+def test_one_that_never_tells_of_an_end_is_not_waited_for_once_it_has_read_all() -> None:
+    conversation = conversing(ends=False)
+    conversation.hear(BEGIN, whole=True)
+    before = conversation.patient
+    conversation.hear(BEHIND, whole=True)
+    assert (before, conversation.patient, conversation.awaited) == (True, False, True)
+
+
+def test_a_document_that_is_its_own_job_is_awaited_until_it_was_read() -> None:
+    body = UEL + b'@PJL JOB NAME="theirs"\r\n@PJL ENTER LANGUAGE=PCL\r\nx' + UEL + b"@PJL EOJ\r\n" + UEL
+    conversation = Conversation(body, Language.PCL, "17-1 a job", said=WORD)
+    assert b"".join(conversation.dress([body])).endswith(body + UEL + b"@PJL ECHO ours 1 end\r\n")
+    before = conversation.awaited
+    conversation.hear(BEGIN + page(1) + BEHIND, whole=True)
+    assert (before, conversation.awaited, conversation.out) == (True, False, 0)
+    assert conversation.proof is DeliveryProof.INTERPRETED
+
+
+@pytest.mark.parametrize(
+    ("said", "total", "out"),
+    [
+        ([START, page(1), page(2), page(3)], 0, 3),
+        ([START, page(2), page(4)], 0, 4),  # on both sides
+        ([page(1), page(2)], 0, 0),  # whose?
+        ([START, page(2), page(1)], 0, 2),
+        ([START, page(4711)], 0, 0),  # a life's counter, or a forgery
+        ([START, page(1), page(2), page(3)], 2, 2),
+        ([START, page(7), END.replace(b"17-1", b"16-1"), page(1)], 0, 1),  # the job before was still printing
+        ([START, page(1), END, page(2)], 0, 1),
+    ],
+)
+def test_pages_count_while_our_job_prints(said: list[bytes], total: int, out: int) -> None:
+    conversation = conversing(Said(cookie="ours 1", pages=total))
+    conversation.hear(BEGIN + b"".join(said), whole=True)
+    assert conversation.out == out
+
+
+@pytest.mark.parametrize(("numbers", "out"), [((4, 5), 5), ((1, 2), 3), ((1, 2, 3, 4), 4)])
+def test_a_job_that_goes_on_counts_from_where_it_began(numbers: tuple[int, ...], out: int) -> None:
+    """Printers number its pages from one, or from the first that they print; too few are better than too many."""
+    conversation = conversing(Said(cookie="ours 1", start=4))
+    conversation.hear(BEGIN + START + b"".join(map(page, numbers)), whole=True)
+    assert conversation.out == out
+
+
+@given(st.lists(st.sampled_from([START, END, BEGIN, BEHIND, DEVICE, READY, *map(page, range(12))]), max_size=30))
+def test_pages_never_go_back_nor_beyond_what_there_is(said: list[bytes]) -> None:
+    conversation = conversing(Said(cookie="ours 1", pages=5))
+    before = 0
+    for piece in said:
+        conversation.hear(piece, whole=True)
+        assert before <= conversation.out <= 5
+        before = conversation.out
+
+
+def test_what_a_postscript_program_did_wrong_is_heard_through_pjl_too() -> None:
+    conversation = conversing()
+    conversation.hear(BEGIN + b"%%[ Error: undefined; OffendingCommand: shwo ]%%\r\n" + BEHIND + END, whole=True)
+    assert conversation.errors == "undefined; OffendingCommand: shwo"
+    assert conversation.failed

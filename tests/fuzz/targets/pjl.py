@@ -6,7 +6,7 @@ import re
 
 from mailstore.condition import PRINTER_REASONS
 from mailstore.directory.records import Language
-from printerbridge import pjl
+from printerbridge import pjl, pjl_messages
 from tests.fuzz import pieces
 
 WORDS = (
@@ -16,6 +16,10 @@ WORDS = (
     b"CODE=41213\r\n",
     b'DISPLAY="LOAD PAPER"\r\n',
     b"ONLINE=FALSE\r\n",
+    b"@PJL USTATUS PAGE\r\n",
+    b"@PJL ECHO ours",
+    b"START\r\n",
+    b"7\r\n",
     b"END\r\n",
     b'NAME="7-1 a"\r\n',
     b"PAGES=3\r\n",
@@ -31,25 +35,27 @@ def check(octets: bytes) -> None:
     told = _heard(pieces(octets))
     assert told == _heard([stream])
     for message in told:
-        if isinstance(message, pjl.DeviceStatus):
+        if isinstance(message, pjl_messages.Answer):
+            message = message.status
+        if isinstance(message, pjl_messages.DeviceStatus):
             assert message.display.isprintable()
-            assert len(message.display) <= pjl.DISPLAY_OCTETS
+            assert len(message.display) <= pjl_messages.DISPLAY_OCTETS
             assert message.reason in ("", "other") or message.reason in PRINTER_REASONS
             assert "\n" not in str(message)
-        else:
+        elif isinstance(message, pjl_messages.JobEnd | pjl_messages.PagesOut):
             assert message.pages is None or 0 <= message.pages < 10**7
     _conversation(stream)
 
 
-def _heard(cut: list[bytes]) -> list[pjl.DeviceStatus | pjl.JobEnd]:
-    channel = pjl.BackChannel()
+def _heard(cut: list[bytes]) -> list[pjl_messages.Message]:
+    channel = pjl_messages.BackChannel()
     return [message for piece in cut for message in channel.feed(piece)]
 
 
 def _conversation(stream: bytes) -> None:
     name = pjl.job_name(7, 1, stream.decode("utf-8", "replace"))
     assert re.fullmatch(r"[A-Za-z0-9 ._-]{3,}", name)
-    assert len(name) <= pjl.NAME_OCTETS
+    assert len(name) <= pjl_messages.NAME_OCTETS
     for language in (Language.POSTSCRIPT, None):
         around = pjl.Conversation(stream, language, name)
         sent = b"".join(around.dress([stream[:10], stream[10:]]))
@@ -62,3 +68,4 @@ def _conversation(stream: bytes) -> None:
             assert around.prologue.endswith(b"ENTER LANGUAGE = POSTSCRIPT\r\n")
         around.hear(stream, whole=False)
         assert around.end is None or around.end.result not in ("", pjl.OK)
+        assert around.out == 0 or b"PAGE" in stream.upper()
