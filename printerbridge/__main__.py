@@ -1,5 +1,5 @@
 """`python -m printerbridge`: the process that prints, until SIGTERM; with `virtual-printer` a printer to print on,
-with `discover` those that are there.
+with `discover` those that are there, with `look NAME` one printer, asked now how it fares, as JSON.
 
 What is being sent is finished first, for twenty seconds at most.  Exit status: 0 after SIGTERM or SIGINT, 78
 (EX_CONFIG) if the configuration cannot be meant, 69 (EX_UNAVAILABLE) if something that is needed cannot be had, 74
@@ -11,17 +11,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import structlog
 
 from mailstore import config, logs, loop
 from mailstore.config import ConfigError, Settings
 from mailstore.directory import opening
-from mailstore.failure import Failure
+from mailstore.failure import Failure, PermanentFailure
+from mailstore.header import clean
 from mailstore.monitoring import monitor
 from mailstore.notify import notify
 from mailstore.store.contract import Role, StoreUnusable
@@ -30,7 +33,8 @@ from printerbridge import virtual_faults
 from printerbridge.bridge import Bridge
 from printerbridge.discovery import command
 from printerbridge.guard import Guard
-from printerbridge.virtual import serve_forever
+from printerbridge.health import ask_once
+from printerbridge.virtual_command import serve_forever
 
 GRACE_SECONDS = 20.0
 
@@ -75,6 +79,33 @@ async def serve(settings: Settings) -> None:
         await bridge.stop(GRACE_SECONDS)
 
 
+async def look(settings: Settings, name: str) -> dict[str, Any]:
+    """What the printer `name` says by SNMP.  Raises `Failure` if it is not known."""
+    directory = opening.connect(settings, "bridge")
+    try:
+        printer = await directory.printer(name.lower())
+    finally:
+        await directory.close()
+    if printer is None:
+        raise PermanentFailure("5.1.1", f"there is no printer {clean(name, 80)}")
+    return await ask_once(printer, Guard(own_listeners(settings)))
+
+
+async def virtual_printer(arguments: argparse.Namespace) -> None:
+    """Be a printer until SIGTERM or SIGINT."""
+    await serve_forever(
+        arguments.listen,
+        arguments.output,
+        arguments.fault,
+        personality=arguments.personality,
+        page_seconds=arguments.page_seconds,
+        capture=arguments.capture,
+        snmp=arguments.snmp,
+        community=arguments.community,
+        status=arguments.status,
+    )
+
+
 def own_listeners(settings: Settings) -> list[str]:
     """Every HOST:PORT where Printpost listens: no printer stands there."""
     sections = (
@@ -94,12 +125,16 @@ def main() -> int:
     try:
         if arguments.command == "virtual-printer":
             logs.configure("virtual-printer")
-            loop.run(serve_forever(arguments.listen, arguments.output, arguments.fault))
+            loop.run(virtual_printer(arguments))
             return os.EX_OK
         settings, _ = config.load(arguments.config)
         if arguments.command == "discover":
             logs.configure("discover")
             return command.run(arguments, Guard(own_listeners(settings)))
+        if arguments.command == "look":
+            logs.configure("look")
+            sys.stdout.write(f"{json.dumps(loop.run(look(settings, arguments.name)))}\n")
+            return os.EX_OK
         logs.configure("bridge")
         loop.run(serve(settings))
     except ConfigError as error:
@@ -120,6 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, metavar="FILE", help="the configuration, printpost.toml by default")
     commands = parser.add_subparsers(dest="command")
     command.add_options(commands.add_parser("discover", help="look for printers instead"))
+    commands.add_parser("look", help="ask one printer how it fares instead").add_argument("name", metavar="NAME")
     virtual = commands.add_parser(
         "virtual-printer",
         help="be a printer instead",
@@ -129,6 +165,12 @@ def _parser() -> argparse.ArgumentParser:
     virtual.add_argument("--listen", required=True, metavar="HOST:PORT")
     virtual.add_argument("--output", required=True, type=Path, metavar="FOLDER")
     virtual.add_argument("--fault", action="append", default=[], metavar="NAME")
+    virtual.add_argument("--personality", default="plain", metavar="NAME")
+    virtual.add_argument("--page-seconds", type=float, default=0.0, metavar="SECONDS")
+    virtual.add_argument("--capture", action="store_true")
+    virtual.add_argument("--snmp", default="", metavar="HOST:PORT")
+    virtual.add_argument("--community", default="public", metavar="NAME")
+    virtual.add_argument("--status", default="", metavar="HOST:PORT")
     return parser
 
 

@@ -19,7 +19,7 @@ import logging
 import random
 import time
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from prometheus_client import Histogram
 
@@ -191,10 +191,7 @@ class Health:
             self._place(where, seat, min(seat.due - _now(), _some(seat.interval)))
 
     def _questions(self, where: _Where) -> Questions:
-        host, port, version, community = where
-        return Questions(
-            Agent(host, port, version=version, community=community, seconds=self._seconds, guard=self._guard)
-        )
+        return _questions(where, self._seconds, self._guard)
 
     def _place(self, where: _Where, seat: _Seat, delay: float) -> None:
         seat.turn, seat.due = next(self._turns), _now() + max(0.0, delay)
@@ -347,6 +344,32 @@ def _where(entry: Printer) -> _Where | None:
     except PermanentFailure:
         return None  # the bridge has said so
     return _Where(host, entry.snmp_port, entry.snmp, entry.snmp_community)
+
+
+def _questions(where: _Where, seconds: float, guard: Guard) -> Questions:
+    host, port, version, community = where
+    return Questions(Agent(host, port, version=version, community=community, seconds=seconds, guard=guard))
+
+
+async def ask_once(printer: Printer, guard: Guard) -> dict[str, Any]:
+    """What one printer says when it is asked now, in the words of JSON, for people who want to see; nothing is written.
+
+    `answers` and, if not, `why`; else the fields of `Look`, and those of `Details` if it gave them in time.
+    """
+    if (where := _where(printer)) is None:
+        return {"printer": printer.name, "answers": False, "why": "it is not asked, by its entry"}
+    questions = _questions(where, _SECONDS, guard)
+    try:
+        look = await questions.look()
+    except NoAnswer as silence:
+        return {"printer": printer.name, "answers": False, "why": str(silence)}
+    details = await questions.details()
+    return {
+        "printer": printer.name,
+        "answers": True,
+        **dataclasses.asdict(look),
+        **(dataclasses.asdict(details) if details else {}),
+    }
 
 
 def _now() -> float:
