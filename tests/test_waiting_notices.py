@@ -1,4 +1,4 @@
-"""Letters about jobs that wait, are in doubt or were given up, and about what runs low: each word, and who gets them."""
+"""Letters on jobs that wait, are in doubt or were given up, and on what runs low: each word, and who gets it."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from mailstore.store import accepting, capabilities, followed, jobs, leases, lis
 from mailstore.store.arriving import Recipient
 from mailstore.store.committer import Rows
 from mailstore.store.leases import AGAIN, ON_PAPER
+from mailstore.store.opening import Role
 from mailstore.store.schema import ENTRY, EVENT, JOB, LEASE, MESSAGE
 from mailstore.store.statement import Statement, given, number, storable, word
 from mailstore.store.waits import CODE_DIGITS
@@ -45,7 +46,10 @@ _TO_MOVE = Statement(
 )
 _IN_SESSION = Statement(
     sa.select(LEASE.c.token).where(
-        LEASE.c.resource == given("which"), LEASE.c.owner != word(""), LEASE.c.expires > given("now")
+        LEASE.c.resource == given("which"),
+        LEASE.c.owner != word(""),
+        LEASE.c.role == word(Role.APPLIANCE),  # the bridge has a lease of each maildrop that it drains
+        LEASE.c.expires > given("now"),
     )
 )
 _MOVE = Statement(

@@ -448,6 +448,13 @@ async def test_taking_up_and_moving_at_once_is_one_of_them(opened: Opener) -> No
         assert await appliance.cancel(job_id, "ada")
 
 
+async def test_that_the_bridge_drains_a_maildrop_keeps_nothing_in_it(opened: Opener) -> None:
+    appliance, bridge = await opened(), await opened(Role.BRIDGE)
+    assert await bridge.acquire("maildrop:phaser", "bridge", 60) is not None
+    (job_id,) = await accept(appliance, "phaser")
+    assert await appliance.move_job(job_id, recipient("other"), "ada")
+
+
 async def test_nothing_is_moved_out_of_an_open_session(opened: Opener) -> None:
     """What its client was sent it prints, and nobody knows what it was sent."""
     store = await opened()
