@@ -32,6 +32,7 @@ _LINES, _LINE = 5000, 1 << 16
 _GRACE = 60.0  # seconds beside those for listening
 _A_SECOND = 10  # addresses asked, at the very least
 _NAMES_AT_ONCE = 16
+_USUAL_PORTS = (*range(9100, 9110), 6101)  # of print servers with several printers; of Zebra's
 
 _COMPLAINT = re.compile(r"^printerbridge: (.+)$", re.MULTILINE)
 
@@ -142,6 +143,8 @@ def _shown(one: Proposed, *, added: bool) -> list[str]:
         lines.append("  prints on both sides")
     if not found.port_told:
         lines.append("  it did not say that it has port 9100: look at its configuration page")
+    if (port := urlsplit(found.uri).port) not in _USUAL_PORTS:
+        lines.append(f"  port {port} is unusual: make sure that a printer listens there, for mails would be sent to it")
     if one.elsewhere:
         lines.append("  its address is on no network of this machine, though it was announced on one: who says so?")
     if "languages" not in found.fields:

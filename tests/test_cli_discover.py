@@ -165,7 +165,7 @@ async def test_what_the_bridge_writes_is_a_strangers(site: House, tmp_path: Path
     """A process in its place that writes anything and breaks off."""
     fake = tmp_path / "printerbridge"
     fake.mkdir()
-    good = json.dumps({"address": "192.0.2.77", "port": 9100, "languages": ["pdf", "zpl"], "found_by": ["snmp"]})
+    good = json.dumps({"address": "192.0.2.77", "port": 5432, "languages": ["pdf", "zpl"], "found_by": ["snmp"]})
     lines = [
         "[" * 60000,
         "x" * 100000,
@@ -186,7 +186,8 @@ async def test_what_the_bridge_writes_is_a_strangers(site: House, tmp_path: Path
     assert (broken.status, broken.out) == (70, "")
     assert broken.err == "printpost: the bridge's process broke off looking for printers\n"
     assert (whole.status, whole.err) == (0, "[2J!\n")
+    assert "  port 5432 is unusual: make sure that a printer listens there" in whole.out
     assert whole.out.splitlines()[-1] == (
-        "  printpost printer add printer-192-0-2-77 --uri socket://192.0.2.77:9100 --language pdf --snmp-port 162"
+        "  printpost printer add printer-192-0-2-77 --uri socket://192.0.2.77:5432 --language pdf --snmp-port 162"
     )
     shutil.rmtree(fake)

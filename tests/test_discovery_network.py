@@ -79,6 +79,19 @@ async def test_hostile_announcements_do_no_harm(monkeypatch: pytest.MonkeyPatch)
     assert found["location"] == ""
 
 
+async def test_nobody_says_from_elsewhere_what_listens_on_loopback() -> None:
+    assert dnssd._on_loopback("127.0.0.1")
+    assert not dnssd._on_loopback("eth0")
+    gathering = dnssd._Gathering(Guard(), loopback=False)
+    info = service(RAW, "Database", "127.0.0.1", 5432)
+    assert gathering._address(info) == ""
+    assert gathering.notes() == [
+        "An answer named 127.0.0.1, which is not proposed: it means this machine, wherever it was said."
+    ]
+    info.addresses = [socket.inet_aton("127.0.0.1"), socket.inet_aton("192.0.2.7")]
+    assert gathering._address(info) == "192.0.2.7"
+
+
 async def test_a_name_that_is_none_is_left_out() -> None:
     odd = DNSOutgoing(0x8400)  # an answer (RFC 6762 section 18)
     odd.add_answer_at_time(DNSPointer(RAW, 12, 1, 120, f"a\x01b.{RAW}"), 0)

@@ -2,7 +2,8 @@
 
 Security: whoever is on the link may announce anything, in any number, also in another's name.  Instances and those
 that are asked about at once are bounded here, records by the library; an instance whose name is none is left out; of
-the addresses that an answer names, those that must not be dialed are not proposed, and nothing is sent to any of them.
+the addresses that an answer names, those that must not be dialed are not proposed, nor loopback, behind which stand
+this machine's other services; and nothing is sent to any of them.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ async def listen(seconds: float, guard: Guard, interfaces: Sequence[str] = ()) -
         multicast = AsyncZeroconf(interfaces=list(interfaces) or InterfaceChoice.All)
     except Error as error:
         raise OSError(str(error)) from None
-    gathering = _Gathering(guard)
+    gathering = _Gathering(guard, loopback=bool(interfaces) and all(map(_on_loopback, interfaces)))
     try:
         browser = AsyncServiceBrowser(multicast.zeroconf, [RAW, *OTHERS], handlers=[gathering.changed])
         await asyncio.sleep(seconds)
@@ -62,9 +63,10 @@ async def listen(seconds: float, guard: Guard, interfaces: Sequence[str] = ()) -
 
 
 class _Gathering:
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard, *, loopback: bool) -> None:
         self.heard: list[Heard] = []
         self._guard = guard
+        self._loopback = loopback  # it is the link that is listened to
         self._seen: set[tuple[str, str]] = set()
         self._asking: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Semaphore(_AT_ONCE)
@@ -131,6 +133,9 @@ class _Gathering:
         for packed in info.addresses_by_version(IPVersion.All)[:_ADDRESSES]:
             ip = plain(ipaddress.ip_address(packed))
             why = self._guard.refusal(str(ip), info.port or 0, is_ours)
+            if not why and ip.is_loopback and not self._loopback:
+                refused[str(ip)] = "it means this machine, wherever it was said"
+                continue
             if not why:
                 return str(ip)
             # The sentence of the guard is for whoever wrote the address into an entry.
@@ -139,6 +144,13 @@ class _Gathering:
         if len(self._refused) < _NOTES:
             self._refused |= refused
         return ""
+
+
+def _on_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def _host(name: str) -> str:
