@@ -269,13 +269,13 @@ class Sending:
 
     async def _given_up(self, job: Job, text: str, tally: Tally) -> None:
         ATTEMPT_FAILURES.labels(job.printer, Trouble.STALLED.value).inc()
-        progress = self._transmission.progress if self._transmission is not None else None
+        progress = self._transmission.known if self._transmission is not None else None
         await self._journal.give_up(job, text, max(tally.pages, progress.confirmed if progress is not None else 0))
         await self._pause(self._backoff.failed(Trouble.STALLED))
 
     def _confirmed(self) -> str:
         """What the printer said of pages, behind a semicolon."""
-        progress = self._transmission.progress if self._transmission is not None else None
+        progress = self._transmission.known if self._transmission is not None else None
         if progress is None or not (progress.pages_all or progress.confirmed):
             return ""
         return f"; {progress.confirmed} of {progress.pages_all or 'unknown'} pages confirmed"

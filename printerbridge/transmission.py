@@ -160,8 +160,11 @@ class Transmission:
         return max(0, min(self._connection.acknowledged - before, self._document.octets))
 
     @property
-    def progress(self) -> Progress | None:
-        """How far it came."""
+    def known(self) -> Progress | None:
+        """How far it came, as it was last written down."""
+        return self._written
+
+    def _progress(self) -> Progress | None:
         if self._begun is None:
             return None
         out = self._exchange.out if self._exchange is not None else 0
@@ -206,7 +209,7 @@ class Transmission:
             await self._write()
 
     async def _write(self) -> None:
-        progress = self.progress
+        progress = self._progress()
         if progress is not None and progress != self._written:
             self._written = progress
             await self._journal.progress(self._job, progress)

@@ -61,8 +61,9 @@ class Printshop:
         pjl: bool = False,
         limits: PrintLimits = NO_LIMITS,
         raw: Raw = Raw.INSIDER,
+        **more: Any,
     ) -> Printer:
-        """Add a printer's entry, or replace it."""
+        """Add a printer's entry, or replace it; `more` are other settings of it."""
         entry = Printer(
             name=name,
             addresses=(f"{name}@example.com",),
@@ -72,6 +73,7 @@ class Printshop:
             pjl=pjl,
             limits=limits,
             raw=raw,
+            **more,
         )
         if await self._directory.printer(name) is None:
             await self._directory.add(entry, None)

@@ -15,7 +15,10 @@ from mailstore.job import DeliveryProof, JobState
 from mailstore.store.outbox import Occasion
 from printerbridge import transmission
 from printerbridge.appsocket import Patience
-from printerbridge.virtual_pjl import UEL, Command, Document, JobStream, Panel
+from printerbridge.virtual_device import Device
+from printerbridge.virtual_panel import Panel
+from printerbridge.virtual_personality import personality
+from printerbridge.virtual_pjl import UEL, Command, Document, JobStream
 from tests.documents import pdf
 from tests.printshop import POSTSCRIPT, SOON, Printshop, message, printshop
 from tests.sink import Peer, sink
@@ -36,13 +39,13 @@ async def shop(tmp_path: Path) -> AsyncIterator[Printshop]:
 
 async def laser(peer: Peer, result: str = "OK", pages: int = 2, begun: bytes = b"") -> None:
     """A printer that answers as the virtual one does; it draws nothing and says how many pages it likes."""
-    stream, panel = JobStream(), Panel(pages=0)
+    stream, panel = JobStream(), Panel(Device(), personality("plain"))
     stream.feed(begun)
     while data := await asyncio.get_running_loop().sock_recv(peer.sock, 65536):
         peer.taken += data
         for item in stream.feed(data):
             if isinstance(item, Document):
-                panel.pages += pages
+                await peer.say(b"".join(panel.page() for _ in range(pages)))
             elif isinstance(item, Command):
                 await peer.say(panel.answer(item).replace(b"RESULT=OK", b"RESULT=" + result.encode()))
 
@@ -111,7 +114,7 @@ async def test_the_name_on_the_panel_is_the_jobs_and_the_document_is_untouched(s
         await shop.printer("phaser", printer.uri, pjl=True)
         (job,) = await shop.ended(await shop.submit("phaser", message(POSTSCRIPT)))
         (received,) = printer.jobs
-    assert b'@PJL JOB NAME = "%d-1 a job"\r\n' % job.id in received
+    assert b'@PJL JOB NAME = "%d-1 a job" DISPLAY = "ada@example.com"\r\n' % job.id in received
     assert b"@PJL ENTER LANGUAGE = POSTSCRIPT\r\n" + POSTSCRIPT + UEL in received
     assert received.endswith(UEL + b"@PJL USTATUSOFF\r\n" + UEL)
     assert (job.delivery_proof, job.pages) == (DeliveryProof.JOB_END, 2)
@@ -177,7 +180,7 @@ async def test_a_printer_that_is_not_known_to_speak_pjl_hears_none(shop: Printsh
         assert printer.jobs == [POSTSCRIPT]
 
 
-async def test_a_printer_that_waits_for_ever_leaves_a_doubt(shop: Printshop, tmp_path: Path) -> None:
+async def test_a_printer_that_waits_for_ever_is_given_up(shop: Printshop, tmp_path: Path) -> None:
     patience = Patience(connect=5.0, stall=60.0, give_up=0.5, end=0.2, answer=0.2)
     async with (
         virtual_printer(tmp_path / "paper", "media-empty*1") as (_, uri),
@@ -185,9 +188,10 @@ async def test_a_printer_that_waits_for_ever_leaves_a_doubt(shop: Printshop, tmp
     ):
         await shop.printer("phaser", uri, pjl=True)
         job_id = await shop.submit("phaser", message(POSTSCRIPT))
-        await shop.told(job_id, "x-delivery-unknown")
-        job = await shop.until(job_id, JobState.PROCESSING_STOPPED)
+        (job,) = await shop.ended(job_id)
+    assert (job.state, job.reasons) == (JobState.ABORTED, ("aborted-by-system", "job-canceled-after-timeout"))
     assert "the printer waited (media-empty)" in job.detail
+    assert "octets taken" in job.detail
 
 
 async def test_a_document_that_chatters_of_faults_is_told_now_and_then(shop: Printshop) -> None:
