@@ -60,7 +60,7 @@ EVIDENCE: dict[DeliveryProof, Evidence] = {
 REPRINT_MEANS = "All of it prints again from the first page, behind a page that says POSSIBLE DUPLICATE."
 PRINTED_MEANS = "Nothing more prints, and the job counts as printed. Choose it if all of the paper lies there."
 CANCEL_MEANS = "Nothing more prints, and the job ends as canceled."
-RESUME_MEANS = "What the printer confirmed is left out; a page in front says that it is the rest of a job."
+RESUME_MEANS = "Only what the printer did not confirm prints, behind a page that says GOES ON; a page may be there twice."
 
 
 def is_in_doubt(job: Job) -> bool:
@@ -105,6 +105,6 @@ def go_on(progress: Progress | None) -> str:
     """What the button says that goes on behind what the printer confirmed; "" where that cannot be."""
     if progress is None or not progress.resumable:
         return ""
-    if progress.confirmed and (not progress.document or progress.pages_before):
-        return f"Go on from page {progress.confirmed + 1}"
-    return "Go on behind what it confirmed"
+    page = f"page {progress.pages + 1}" if progress.pages else ""
+    document = f"document {progress.document + 1}" if progress.document else ""
+    return f"Go on from {' of '.join(part for part in (page, document) if part)}"
