@@ -281,6 +281,11 @@ def test_the_waiting_line_is_found_by_its_index(tmp_path: Path) -> None:
 
     for statement, index in [
         (listing.PENDING, "job_unended"),
+        (listing.jobs(True, ("processing-stopped",), True), "job_unended (printer=? AND id<?)"),
+        (listing.jobs(True, ("aborted", "pending"), False), "job_unended (printer=?)"),
+        (listing.jobs(True, (), False), "job_ended (printer=?)"),
+        (listing.jobs(True, ("aborted",), True), "job_ended (printer=? AND id<?)"),
+        (listing.jobs(False, ("pending", "pending-held"), True), "job_unended"),
         (looking.PRINTERS_WAITING, "job_unended"),
         (leases._LEFT, "job_held"),
         (keeping.NAMED, "message_reference"),

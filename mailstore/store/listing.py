@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from typing import Any
 
@@ -80,20 +80,43 @@ PENDING = Statement(
 )
 
 
+def oldest_pending(read: Callable[..., list[Any]], printers: Collection[str], most: int) -> list[Job]:
+    """The oldest of these printers'; `read` does a statement.  Never more than a few of each are in memory."""
+    found: list[Any] = []
+    for printer in printers:
+        if rows := read(PENDING, of=printer, most=most):
+            found = sorted(found + rows)[:most]
+    return [job_of(row) for row in found]
+
+
 @cache
 def jobs(printer: bool, states: tuple[str, ...], before: bool) -> Statement:
-    """Jobs, newest first."""
-    wanted = _JOBS.where(of_printer(JOB.c.printer))
-    if before:
-        wanted = wanted.where(JOB.c.id < given("before"))
-    if printer:
-        wanted = wanted.where(JOB.c.printer == given("of"))
+    """Jobs, newest first.
+
+    Records are kept for long, so what can be found by an index of few is: what has not ended, what is one printer's.
+    """
+    known = [JobState(state) for state in states or JobState]
+    found = [of_printer(JOB.c.printer)]
     if states:
-        known = [JobState(state) for state in states]
-        wanted = wanted.where(among(known))
-        if not ENDED.intersection(known):
-            wanted = wanted.where(JOB.c.completed_at == number(0))
-    return Statement(wanted.order_by(JOB.c.id.desc()).limit(given("most", sa.Integer)).offset(number(0)))
+        found.append(among(known))
+    unended, ended = JOB.c.completed_at == number(0), JOB.c.completed_at != number(0)
+    kinds: list[ColumnElement[bool]] = [sa.true()]
+    order: ColumnElement[Any] = JOB.c.id
+    if printer:
+        found.append(JOB.c.printer == given("of"))
+        kinds = [kind for kind, ends in ((unended, False), (ended, True)) if any(one.ended is ends for one in known)]
+    elif not ENDED.intersection(known):
+        kinds = [unended]
+        order = JOB.c.id + number(0)  # else the planner goes through all records in their order
+    if before:
+        found.append(order < given("before"))
+    most = given("most", sa.Integer)
+    looks = [
+        sa.select(JOB.c.id).where(*found, kind).order_by(order.desc()).limit(most).offset(number(0)).subquery()
+        for kind in kinds
+    ]
+    chosen = JOB.c.id.in_(sa.union_all(*(sa.select(look.c.id) for look in looks)))
+    return Statement(_JOBS.where(chosen).order_by(JOB.c.id.desc()).limit(most).offset(number(0)))
 
 
 def job_of(row: Sequence[Any]) -> Job:

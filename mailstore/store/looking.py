@@ -54,9 +54,13 @@ _SET_META = Statement(sa.update(META).where(META.c.name == given("which")).value
 
 async def waiting(reader: Reader) -> list[Waiting]:
     """One for every maildrop of a printer."""
+    return await reader.run(lambda: _waiting(reader))
+
+
+def _waiting(reader: Reader) -> list[Waiting]:
     states: dict[str, dict[str, int]] = {}
     oldest: dict[str, int] = {}
-    for printer, state, count, first in await reader.scan(_COUNTS):
+    for printer, state, count, first in reader.far(_COUNTS):
         states.setdefault(printer, {})[state] = count
         oldest[printer] = min(first, oldest.get(printer, first))
     return [
@@ -68,7 +72,7 @@ async def waiting(reader: Reader) -> list[Waiting]:
             oldest=_received(reader, oldest[name]) if name in oldest else 0.0,
             last_completed=last_completed,
         )
-        for name, messages, octets, last_completed in await reader.scan(_MAILDROPS)
+        for name, messages, octets, last_completed in reader.far(_MAILDROPS)
     ]
 
 
@@ -80,8 +84,8 @@ async def origins(reader: Reader, most: int) -> list[Origin]:
 
 
 def _received(reader: Reader, job_id: int) -> float:
-    row = reader.one(_RECEIVED, job=job_id)
-    return float(row[0]) if row else 0.0
+    rows = reader.far(_RECEIVED, job=job_id)
+    return float(rows[0][0]) if rows else 0.0
 
 
 def events_of(rows: list[Any]) -> list[JobEvent]:

@@ -110,6 +110,7 @@ _PAPERS = (
 _FOLLOWING = (
     "ALTER TABLE job ADD COLUMN release_code TEXT NOT NULL DEFAULT ''",
     "CREATE UNIQUE INDEX job_code ON job (release_code) WHERE release_code <> ''",
+    "CREATE INDEX job_ended ON job (printer, id) WHERE completed_at <> 0",
     "ALTER TABLE split ADD COLUMN hold TEXT NOT NULL DEFAULT 'none'",
     (
         "CREATE TABLE progress (job_id INTEGER NOT NULL REFERENCES job (id), document BIGINT NOT NULL,"
@@ -121,7 +122,8 @@ _FOLLOWING = (
         " details TEXT NOT NULL, PRIMARY KEY (printer))"
     ),
 )
-"""Version 7: jobs that wait to be released, how far a job has come, what printers say of themselves."""
+"""Version 7: jobs that wait to be released, how far a job has come, what printers say of themselves; and an index of
+what one printer has printed, which was looked for among all records before."""
 
 MIGRATIONS: tuple[Step, ...] = (_FEWER_PAGES, _PEOPLE, _EXTENSIONS, _ADMISSION, _PAPERS, _FOLLOWING)
 """Step i brings version i + 1 to i + 2: SQL, SQLite's for as long as no other engine is there, or a function.  Never

@@ -116,7 +116,7 @@ class Printers:
         return printer_of(printer, self._reader.one(_PRINTER, of=printer))
 
     async def printer_states(self) -> Sequence[PrinterState]:
-        return [printer_of(row[0], row) for row in await self._reader.scan(_ALL)]
+        return await self._reader.run(lambda: [printer_of(row[0], row) for row in self._reader.far(_ALL)])
 
     async def set_printer_state(self, state: PrinterState) -> None:
         await self.committer.submit(lambda rows: set_printer(rows, state), Wanted.NOW)

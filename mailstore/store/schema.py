@@ -98,7 +98,7 @@ JOB = sa.Table(
     _column("capability", sa.BigInteger),  # 0: none
     _column("waived", sa.Integer),
     _column("counted", sa.Integer),  # pages that were counted for limits already
-    _column("release_code", sa.Text),  # of a job that is held, else ""
+    _column("release_code", sa.Text),  # "": none
     sqlite_autoincrement=True,
 )
 
@@ -227,10 +227,7 @@ CAPABILITY = sa.Table(
     _column("made_by", sa.Text),
     _column("created_at", sa.Double),
     _column("expires_at", sa.Double),
-    _column("max_jobs", sa.BigInteger),
-    _column("max_pages", sa.BigInteger),
-    _column("jobs", sa.BigInteger),
-    _column("pages", sa.BigInteger),
+    *(_column(name, sa.BigInteger) for name in ("max_jobs", "max_pages", "jobs", "pages")),
     _column("revoked_at", sa.Double),
     _column("revoked_by", sa.Text),
     sqlite_autoincrement=True,
@@ -318,6 +315,7 @@ UNENDED = "completed_at = 0"
 """The condition of the index `job_unended`; whoever wants it used says exactly this."""
 
 _index("job_unended", JOB.c.printer, JOB.c.id, where=UNENDED)
+_index("job_ended", JOB.c.printer, JOB.c.id, where="completed_at <> 0")
 _index("job_held", JOB.c.holder, where="holder <> ''")
 _index("job_message", JOB.c.message_id)
 _index("job_code", JOB.c.release_code, where="release_code <> ''", unique=True)

@@ -123,13 +123,8 @@ class SqlStore(Taking, Waited, Splits, Counting, Capabilities, Documented, Follo
 
     async def pending(self, printers: Collection[str], limit: int) -> Sequence[Job]:
         if len(printers) <= _PRINTERS_ON_LOOP:
-            found = [row for printer in printers for row in self._reader.all(listing.PENDING, of=printer, most=limit)]
-        else:
-            far = self._reader.far
-            found = await self._reader.run(
-                lambda: [row for printer in printers for row in far(listing.PENDING, of=printer, most=limit)]
-            )
-        return [listing.job_of(row) for row in sorted(found)[:limit]]
+            return listing.oldest_pending(self._reader.all, printers, limit)
+        return await self._reader.run(lambda: listing.oldest_pending(self._reader.far, printers, limit))
 
     async def claim(self, lease: Lease, job_id: int, reasons: Sequence[str], *, printer: str = "") -> bool:
         now = time.time()
@@ -201,7 +196,8 @@ class SqlStore(Taking, Waited, Splits, Counting, Capabilities, Documented, Follo
         values: dict[str, str | int] = {"of": printer} if printer else {}
         if before:
             values["before"] = before
-        return [listing.job_of(row) for row in await self._reader.scan(statement, **values, most=limit)]
+        far = self._reader.far
+        return await self._reader.run(lambda: [listing.job_of(row) for row in far(statement, **values, most=limit)])
 
     async def trace(self, job_id: int) -> Sequence[JobEvent]:
         await self.committer.caught_up()

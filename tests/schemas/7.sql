@@ -182,6 +182,7 @@ CREATE TABLE job (
 	FOREIGN KEY(message_id) REFERENCES message (id)
 );
 CREATE UNIQUE INDEX job_code ON job (release_code) WHERE release_code <> '';
+CREATE INDEX job_ended ON job (printer, id) WHERE completed_at <> 0;
 CREATE INDEX job_held ON job (holder) WHERE holder <> '';
 CREATE INDEX job_message ON job (message_id);
 CREATE INDEX job_unended ON job (printer, id) WHERE completed_at = 0;
