@@ -57,8 +57,9 @@ class StoreGauges(Collector):
         reports = await self._store.reports()
         asked = {one.name: one for one in self._printers if one.snmp is not Snmp.OFF and not one.is_group}
         self._reports = [report for report in reports if report.printer in asked]
-        now = time.time()
-        self._left_alone = frozenset(name for name, one in asked.items() if quiet_until(one.quiet_hours, now))
+        now = time.time()  # of thousands of printers most have the same hours, and each answer takes a while
+        quiet = {hours for hours in {one.quiet_hours for one in asked.values()} if quiet_until(hours, now)}
+        self._left_alone = frozenset(name for name, one in asked.items() if one.quiet_hours in quiet)
         self._uncertain = await self._count_uncertain()
         self._outgoing = await self._store.outgoing()
         self._free, self._used = await self._store.free_octets(), await self._store.used_octets()
