@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -150,7 +151,8 @@ async def test_quiet_hours_hold_the_line_and_are_told(shop: Printshop) -> None:
 
 async def laser(peer: Peer, breaks_after: int = 0, *, pages: int = 3) -> list[str]:
     """A printer that says page after page of a document of so many, and is gone after some of them."""
-    stream, panel, jobs = JobStream(), Panel(Device(), personality("plain")), []
+    stream, panel = JobStream(), Panel(Device(), personality("plain"))
+    jobs: list[str] = []
     while data := await asyncio.get_running_loop().sock_recv(peer.sock, 65536):
         peer.taken += data
         for item in stream.feed(data):
@@ -168,7 +170,7 @@ async def laser(peer: Peer, breaks_after: int = 0, *, pages: int = 3) -> list[st
     return jobs
 
 
-async def breaks_at_first(shop: Printshop, policy: WhenUncertain, **more: bool) -> tuple[int, list[list[str]]]:
+async def breaks_at_first(shop: Printshop, policy: WhenUncertain, **more: Any) -> tuple[int, list[list[str]]]:
     """A job of three pages, of which two are confirmed before the connection breaks; and what JOB lines there were."""
     jobs: list[list[str]] = []
 
@@ -230,7 +232,8 @@ async def test_documents_that_were_sent_before_are_not_sent_again(shop: Printsho
         if printer.connections == 2:
             await peer.take(10)
             peer.reset()
-        await peer.take_all()
+        else:
+            await peer.take_all()
 
     async with sink(breaks_once) as printer, shop.bridge():
         await shop.printer(
