@@ -77,7 +77,7 @@ async def test_printers_are_found_added_and_known(site: House) -> None:
         look += ("--snmp-community", "-", "--snmp-port", str(port))
         out, err = await run(site, *look, "--json", "--add", "tektronix-phaser-360", "--add", "hp-laserjet-4250-2",
                              stdin="secret\n")  # fmt: skip
-        assert "6 addresses were asked by SNMP, 3 answered, 3 are printers.\n" in err
+        assert "Asked by SNMP: 6 addresses; answered: 3; printers: 3.\n" in err
         found: dict[str, Mapping[str, Any]] = {one["name"]: one for one in json.loads(out)}
         assert list(found) == ["hp-laserjet-4250-2", "odd-rm-rf-x-q", "hp-laserjet-4250-3", "tektronix-phaser-360"]
         one = found["hp-laserjet-4250-2"]

@@ -69,7 +69,7 @@ async def _discover(given: argparse.Namespace, guard: Guard) -> Iterable[dict[st
             return []
         swept = await sweep.sweep(networks, guard, community=given.snmp_community, port=given.snmp_port)
         notes.append(
-            f"{swept.asked} addresses were asked by SNMP, {swept.answered} answered, {len(swept.heard)} are printers."
+            f"Asked by SNMP: {swept.asked} addresses; answered: {swept.answered}; printers: {len(swept.heard)}."
         )
         return swept.heard
 
