@@ -2,7 +2,7 @@
 
 A `Defence` names the line that defends, what stands there when it does not, and the test that must fail then.  The
 lists are `mail`, `smtp`, `proof`, `split`, `pop3`, `store`,
-`papers` and `house`; `docs/defences.md` is written from them.
+`papers`, `waiting` and `house`; `docs/defences.md` is written from them.
 """
 
 from __future__ import annotations

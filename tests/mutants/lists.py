@@ -13,6 +13,7 @@ from tests.mutants.proof import PROOF
 from tests.mutants.smtp import SMTP
 from tests.mutants.split import SPLIT
 from tests.mutants.store import STORE
+from tests.mutants.waiting import WAITING
 
 SECTIONS: Final[dict[str, tuple[Defence, ...]]] = {
     "The mail itself": MAIL,
@@ -22,6 +23,7 @@ SECTIONS: Final[dict[str, tuple[Defence, ...]]] = {
     "POP3": POP3,
     "What the store asks": STORE,
     "Documents and pictures of pages": PAPERS,
+    "Jobs that wait for somebody": WAITING,
     "The house": HOUSE,
 }
 DEFENCES: Final = tuple(defence for section in SECTIONS.values() for defence in section)
