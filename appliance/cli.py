@@ -92,10 +92,27 @@ def virtual_printer(
     fault: Annotated[
         list[str] | None, typer.Option("--fault", metavar="NAME[:N]", help="Misbehave; may be repeated.")
     ] = None,
+    personality: Annotated[
+        str, typer.Option("--personality", metavar="NAME", help="What it says and leaves out, like phaser.")
+    ] = "plain",
+    page_seconds: Annotated[
+        float, typer.Option("--page-seconds", min=0.0, max=3600.0, help="How long a page takes to come out.")
+    ] = 0.0,
+    capture: Annotated[bool, typer.Option("--capture", help="Keep every octet with its time, beside the job.")] = False,
+    snmp: Annotated[
+        str, typer.Option("--snmp", metavar="HOST:PORT", help="Answer SNMP v1 and v2c there, by UDP.")
+    ] = "",
+    community: Annotated[str, typer.Option("--community", metavar="NAME", help="SNMP's only community.")] = "public",
+    status: Annotated[
+        str, typer.Option("--status", metavar="HOST:PORT", help="Tell the status there, as on UDP 9101.")
+    ] = "",
 ) -> None:
     """Run a printer that renders what it gets to PDF and PNG."""
     faults = [word for name in fault or () for word in ("--fault", name)]
-    _become_bridge(None, "virtual-printer", "--listen", listen, "--output", str(output), *faults)
+    words = ["--listen", listen, "--output", str(output), "--personality", personality]
+    words += ["--page-seconds", str(page_seconds), *(["--capture"] if capture else [])]
+    words += ["--snmp", snmp, "--community", community, "--status", status]
+    _become_bridge(None, "virtual-printer", *words, *faults)
 
 
 @app.command()

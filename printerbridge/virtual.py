@@ -9,6 +9,8 @@ Its side is closed when nothing more is to be said: at once when the job is spoo
 asks by PJL behind its documents or wants job status, and with `wait_for_paper` always after the pages, as a Phaser
 does.  Pages are drawn one job after the other, whatever the connections do.
 
+What it says and leaves out is its personality's (`virtual_personality`); beside the port it answers SNMP and UDP 9101.
+
 Security: a test bed, but it listens: bind it to loopback unless the network is yours.  It reads strangers' octets and
 draws strangers' PostScript: memory is bounded by one buffer and a queue, drawing happens only in confined children with
 a deadline (`printerbridge.render`), and no more than `BACKLOG` jobs wait to be drawn.  Disk is not bounded: whoever may
@@ -22,7 +24,6 @@ import bisect
 import errno
 import json
 import re
-import signal
 import socket
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import fields
@@ -31,13 +32,13 @@ from typing import Any, Final
 
 import structlog
 
-from mailstore.config_values import split_endpoint
 from mailstore.failure import PermanentFailure
-from mailstore.notify import notify
+from printerbridge.virtual_beside import Beside, Endpoint
+from printerbridge.virtual_capture import Capture
 from printerbridge.virtual_connection import BUFFER_OCTETS, Ended, Reception
 from printerbridge.virtual_device import Device
 from printerbridge.virtual_faults import CONNECT, Fault, FaultScript, parse_fault
-from printerbridge.virtual_job import PrintedJob, Session, describe
+from printerbridge.virtual_job import PrintedJob, Session
 from printerbridge.virtual_personality import personality as find_personality
 from printerbridge.virtual_press import Press
 from printerbridge.virtual_sockets import Port
@@ -56,9 +57,13 @@ _LINGER_SECONDS: Final = 2.0  # how long an early-closed connection stays half-o
 
 
 class VirtualPrinter:
-    """A printer on port 9100.  `output` None keeps nothing; `render` False draws nothing (pages are then 0).
+    """A printer on port 9100.  `output` None keeps nothing; `render` False draws nothing: pages are counted where the
+    octets show them (`virtual_pages`), and not at all without an `output`.
 
-    Attributes: `jobs`, the last `KEPT` finished ones by number; `pages`, the page counter.  Faults: `virtual_faults`.
+    `personality` is a name of `virtual_personality`; `page_seconds`, how long a page takes to come out; `capture`, keep
+    every octet with its time; `snmp` and `status_port`, where to answer these (`virtual_beside.Endpoint`).
+
+    Attributes: `jobs`, the last `KEPT` finished ones by number; `device`, its state.  Faults: `virtual_faults`.
     """
 
     def __init__(
@@ -73,11 +78,17 @@ class VirtualPrinter:
         tell: Callable[[PrintedJob], object] | None = None,
         personality: str = "plain",
         page_seconds: float = 0.0,
+        capture: bool = False,
+        snmp: Endpoint = False,
+        status_port: Endpoint = False,
+        community: str = "public",
     ) -> None:
         self.device = Device()
         self.jobs: list[PrintedJob] = []
         self._output = output
         self._kind = find_personality(personality)
+        self._beside = Beside(self.device, self._kind, snmp=snmp, status=status_port, community=community)
+        self._capture = capture
         self._wait_for_paper = wait_for_paper or self._kind.waits
         self._idle_timeout = idle_timeout
         self._press = Press(
@@ -102,6 +113,16 @@ class VirtualPrinter:
         self._connections = 0
 
     @property
+    def snmp_address(self) -> tuple[str, int] | None:
+        """Where the SNMP agent answers, None if there is none."""
+        return self._beside.snmp
+
+    @property
+    def status_address(self) -> tuple[str, int] | None:
+        """Where UDP 9101's status is told, None if it is not."""
+        return self._beside.status
+
+    @property
     def pages(self) -> int:
         return self.device.pages
 
@@ -113,6 +134,7 @@ class VirtualPrinter:
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
             self._port = Port(found[0][0], found[0][4], BUFFER_OCTETS)
             self._listen()
+            await self._beside.open(host)
         except OSError as error:
             await self.close()
             why = error.strerror or str(error)
@@ -124,6 +146,7 @@ class VirtualPrinter:
     async def close(self) -> None:
         """Switch off: connections are dropped, drawing stops; what was received is recorded."""
         self._busy = True
+        self._beside.close()
         if self._port is not None:
             self._port.close()
             self._port = None
@@ -219,6 +242,7 @@ class VirtualPrinter:
         return task
 
     async def _connection(self, sock: socket.socket, session: Session) -> None:
+        capture = self._capturing(session.stem)
         reception = Reception(
             sock,
             fault=session.fault,
@@ -227,6 +251,7 @@ class VirtualPrinter:
             idle_timeout=self._idle_timeout,
             found=session.take,
             dark=self._go_dark,
+            capture=capture,
         )
         self._current = reception
         printing = self._spawn(self._print(session, reception))
@@ -234,6 +259,8 @@ class VirtualPrinter:
             await self._receive(session, reception, printing)
         finally:
             reception.hang_up()
+            if capture is not None:
+                capture.close()
             self._current = None
             if self._port is not None:
                 self._busy = False
@@ -258,6 +285,15 @@ class VirtualPrinter:
             await reception.resumed()
         finally:
             self._vanished.remove(reception)
+
+    def _capturing(self, stem: Path | None) -> Capture | None:
+        if not self._capture or stem is None:
+            return None
+        try:
+            return Capture(stem.with_name(f"{stem.name}.capture.jsonl"))
+        except OSError as error:
+            log.error("the virtual printer cannot capture", error=error.strerror)  # noqa: TRY400
+            return None
 
     async def _receive(self, session: Session, reception: Reception, printing: asyncio.Task[None]) -> None:
         try:
@@ -294,61 +330,6 @@ class VirtualPrinter:
         waiting = self._waiting.pop(job.number, None)
         if waiting is not None and not waiting.done():
             waiting.set_result(job)
-
-
-async def serve_forever(
-    listen: str,
-    output: Path,
-    faults: Sequence[str] = (),
-    *,
-    wait_for_paper: bool = False,
-    idle_timeout: float = IDLE_SECONDS,
-    tell: Callable[[str], object] | None = None,
-) -> None:
-    """The command `printpost virtual-printer`: print until SIGINT or SIGTERM; SIGUSR1 loads paper, SIGUSR2 takes it.
-
-    `listen` is HOST:PORT, port 0 for any; `tell` (the log) gets a line when it listens and one for each job.  Raises
-    `PermanentFailure` if the address, the folder or a fault cannot be.
-    """
-    tell = log.info if tell is None else tell
-    try:
-        host, port = split_endpoint(listen)
-    except ValueError as error:
-        raise PermanentFailure("5.5.4", str(error)) from None
-    printer = VirtualPrinter(
-        output,
-        wait_for_paper=wait_for_paper,
-        idle_timeout=idle_timeout,
-        faults=faults,
-        tell=lambda job: tell(describe(job)),
-    )
-
-    def load_paper() -> None:
-        printer.resume()
-        tell("virtual printer: paper is loaded")
-
-    def take_paper() -> None:
-        printer.take_paper()
-        tell("virtual printer: the paper is taken out")
-
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    signals: dict[int, Callable[[], object]] = {
-        signal.SIGINT: stop.set,
-        signal.SIGTERM: stop.set,
-        signal.SIGUSR1: load_paper,
-        signal.SIGUSR2: take_paper,
-    }
-    for number, act in signals.items():
-        loop.add_signal_handler(number, act)
-    try:
-        bound = await printer.start(host or "0.0.0.0", port)  # noqa: S104 - ":9100" asks for it
-        tell(f"virtual printer: listening on {bound[0]}:{bound[1]}, printing to {output}")
-        notify("READY=1")
-        await stop.wait()
-    finally:
-        for number in signals:
-            loop.remove_signal_handler(number)
-        await printer.close()
 
 
 def _script(faults: Sequence[Fault | str]) -> FaultScript:

@@ -18,6 +18,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from printerbridge.virtual_capture import Capture
 from printerbridge.virtual_faults import CONNECT, EOF, Fault
 from printerbridge.virtual_personality import Personality
 from printerbridge.virtual_pjl import Broken, Command, Document, Fares, Found, JobStream
@@ -65,6 +66,7 @@ class Reception:
         idle_timeout: float,
         found: Callable[[Found], Awaitable[None]],
         dark: Callable[[], None],
+        capture: Capture | None = None,
     ) -> None:
         self.started = time.time()
         self.first_octet = 0.0
@@ -85,6 +87,7 @@ class Reception:
         self._idle_timeout = fault.seconds if fault is not None and self._name == "idle-timeout" else idle_timeout
         self._found = found
         self._dark = dark
+        self._capture = capture
         self._stream = JobStream()
         self._tail = b""
         self._fin = False  # the client's was seen
@@ -162,6 +165,8 @@ class Reception:
         self._tail = (self._tail + data[-_TAIL_OCTETS:])[-_TAIL_OCTETS:]
         self.octets += len(data)
         self.digest.update(data)
+        if self._capture is not None:
+            self._capture.note("client", data)
         left = data
         while left:  # a disk that is getting full takes some of it
             left = left[write(left) or 0 :]
@@ -281,6 +286,8 @@ class Reception:
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 await asyncio.get_running_loop().sock_sendall(self._sock, reply)
+            if self._capture is not None:
+                self._capture.note("printer", reply)
         except (TimeoutError, OSError):
             self._deaf = True
 

@@ -139,6 +139,27 @@ KINDS: Final[dict[str, FaultKind]] = {
 }
 """Every fault by name."""
 
+HAZARDS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
+    ("a pause in the middle, which cuts the job: the stump is printed", ("idle-timeout",)),
+    ("a send that returns while megabytes lie in buffers", ("swallow", "accept-then-stall")),
+    ("a time-out of TCP's own, which ends jobs that only wait for paper", ("media-empty", "accept-then-stall")),
+    ("no paper: the window closes and the connection lives on for hours", ("media-empty",)),
+    ("a reset at closing, because replies lay unread", ("chatter",)),
+    ("closing right behind the last octet, or half-closing, which loses the job", ("half-close", "close-early")),
+    ("one client at a time: the next is refused, or accepted and left waiting", ("refuse", "engaged")),
+    (
+        "a failure in the middle, after which everything is printed again",
+        ("reset-after", "power-cycle", "vanish", "close-early"),
+    ),
+    ("one bad job that stops a whole queue", ("job-error",)),
+    ("jobs that overtake each other when one is tried again", ("refuse", "reset-after", "power-cycle")),
+    ("a wrong language, printed as pages of garbage", ()),
+    ("a look at port 9100 that wakes or locks the printer", ("engaged", "never-close")),
+    ("waits without an end: at connecting, and behind the job", ("vanish", "never-close", "mute", "slow")),
+    ("a cancel, at the spooler or at the panel", ("panel-cancel", "accept-then-stall")),
+)
+"""What goes wrong on the way to real printers, and the faults that play it."""
+
 HELP: Final = """\
 Signals: SIGUSR1 loads paper (and ends any stall), SIGUSR2 takes the paper out: the next job finds none, and the
 printer says so by PJL.  As in: kill -USR1 PROCESS-ID

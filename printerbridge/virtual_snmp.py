@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import bisect
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pyasn1.codec.ber import decoder, encoder  # type: ignore[import-untyped]
 from pyasn1.error import PyAsn1Error  # type: ignore[import-untyped]
@@ -94,8 +94,7 @@ class Agent(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
         if self._transport is not None and (reply := self.answer(data)):

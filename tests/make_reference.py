@@ -23,7 +23,9 @@ from appliance.gauges import StoreGauges
 from mailstore import config
 from mailstore.condition import PRINTER_REASONS, PRINTER_STATES
 from mailstore.job import REASONS, DeliveryProof, JobState
-from printerbridge.virtual_faults import KINDS
+from printerbridge.virtual_device import CONDITIONS
+from printerbridge.virtual_faults import HAZARDS, KINDS
+from printerbridge.virtual_personality import PERSONALITIES
 from tests import make_formats
 from tests.policy_table import SECTIONS, Row, outcome
 
@@ -181,7 +183,8 @@ def virtual_printer() -> str:
         "`printpost virtual-printer --listen 127.0.0.1:9100 --output paper` behaves like a printer on raw port 9100.",
         "Of each connection it keeps what came (`job-0001.prn`), draws PostScript and PDF as `job-0001.pdf` with a",
         "picture of each page, `job-0001-1.png`, and adds a line of JSON to `jobs.jsonl`: also how many pages truly",
-        "came out, and whether that was the job (`outcome`: `printed`, `nothing`, or `part: 3 pages`).  It answers PJL.\n",
+        "came out, and whether that was the job (`outcome`: `printed`, `nothing`, or `part: 3 pages`).",
+        "It answers PJL.\n",
         "## Faults\n",
         "Told so by `--fault NAME[:N[:SECONDS]][*COUNT]`, it misbehaves: with `*COUNT` for that many connections only.",
         "N is a number of octets, or a word: `connect` (before the first octet is read) or `eof` (when the client has",
@@ -194,7 +197,45 @@ def virtual_printer() -> str:
         number = "must be given" if kind.needed else kind.default if kind.default is not None else ""
         seconds = f"{kind.seconds:g}" if kind.seconds is not None else ""
         lines.append(f"| `{name}` | {number} | {seconds} | {kind.what} | {kind.plays} |")
-    return "\n".join([*lines, ""])
+    lines += ["\n## Hazards\n", "| what goes wrong with real printers | faults that play it |", "|---|---|"]
+    for hazard, faults in HAZARDS:
+        played = ", ".join(f"`{fault}`" for fault in faults)
+        lines.append(f"| {hazard} | {played or 'none: what is sent is looked at in `jobs.jsonl` (`language`)'} |")
+    return "\n".join([*lines, *_what_came_out(), *_personalities(), ""])
+
+
+def _what_came_out() -> list[str]:
+    return [
+        "\n## What counts as printed\n",
+        "`pages` are those that came out on paper.  Of a connection that broke, the printer prints what it has: of",
+        "PostScript the pages that the stump draws, of text what stands there, of PDF what can be read of it.  What a",
+        "half-close, a power cycle or `swallow` takes never comes out, but for the pages that lay in the tray already.",
+        "The outcome is `printed` if the end of the job was seen: the client's, or the",
+        "language's own (a UEL, `%%EOF`).",
+        "`@PJL JOB START = n END = m` leaves out what lies before and behind.",
+    ]
+
+
+def _personalities() -> list[str]:
+    lines = [
+        "\n## Personalities\n",
+        "`--personality NAME` says what it speaks and what it leaves out, also by SNMP.\n",
+        "| personality | what is odd | source |",
+        "|---|---|---|",
+    ]
+    lines += [f"| `{name}` | {one.what} | {one.source} |" for name, one in PERSONALITIES.items()]
+    conditions = ", ".join(f"`{name}`" for name in CONDITIONS if name)
+    lines += [
+        "\n## Beside the port\n",
+        "`--snmp HOST:PORT` answers SNMP v1 and v2c, read-only, for `--community`: the system group, hrDevice and",
+        "hrPrinter (RFC 2790), counter, console, supplies and trays (RFC 3805), and the device id (PWG 5107.1), as the",
+        "printer fares at that moment.  `--status HOST:PORT` answers any datagram with the status, as AppSocket's UDP",
+        f"9101.  In tests `set_condition` makes the printer fare so: {conditions}.\n",
+        "`--page-seconds` lets pages come out one by one, each told by USTATUS PAGE.  `--capture` writes every octet",
+        "of both directions with its time to `job-0001.capture.jsonl`, a line of JSON each: `t` in seconds since the",
+        "connection, `from` client or printer, and `text` or `base64`.",
+    ]
+    return lines
 
 
 def who_may_print() -> str:

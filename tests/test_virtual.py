@@ -21,7 +21,8 @@ import pytest
 
 from mailstore.failure import PermanentFailure
 from printerbridge import virtual
-from printerbridge.virtual import VirtualPrinter, serve_forever
+from printerbridge.virtual import VirtualPrinter
+from printerbridge.virtual_command import serve_forever
 from printerbridge.virtual_connection import Ended
 from printerbridge.virtual_pjl import UEL
 
@@ -489,7 +490,7 @@ async def test_a_foreign_client(start: Start, tmp_path: Path) -> None:
 async def test_the_command_prints_until_it_is_told_to_stop(tmp_path: Path) -> None:
     program = (
         "import asyncio, functools, pathlib, sys\n"
-        "from printerbridge.virtual import serve_forever\n"
+        "from printerbridge.virtual_command import serve_forever\n"
         "tell = functools.partial(print, flush=True)\n"
         "asyncio.run(serve_forever('127.0.0.1:0', pathlib.Path(sys.argv[1]), ['media-empty*1'], tell=tell))\n"
     )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mailstore.failure import PermanentFailure
-from printerbridge.virtual_faults import KINDS, Fault, FaultScript, parse_fault
+from printerbridge.virtual_faults import HAZARDS, KINDS, Fault, FaultScript, parse_fault
 
 
 @pytest.mark.parametrize(
@@ -88,3 +88,9 @@ def test_loaded_paper_ends_what_has_no_count() -> None:
     counted = FaultScript([parse_fault("media-empty*2")])
     counted.mend()
     assert counted.peek() == parse_fault("media-empty*2")
+
+
+def test_every_fault_plays_a_hazard() -> None:
+    played = {fault for _, faults in HAZARDS for fault in faults}
+    assert played == set(KINDS)
+    assert all(kind.plays for kind in KINDS.values())
