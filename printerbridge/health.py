@@ -226,8 +226,7 @@ class Health:
             if quiet := seat.quiet():
                 delay = quiet + _some(min(seat.interval, _SPREAD_SECONDS))
             else:
-                if await self._ask(seat, self._seconds) is not None and _now() >= seat.details_at:
-                    await self._ask_details(seat)
+                await self._ask(seat, self._seconds, details=True)
                 delay = min(seat.interval * 2.0 ** min(seat.misses, 10), max(_LONGEST_SECONDS, seat.interval))
             if self._seats.get(where) is seat and seat.turn == turn:  # else it has another place by now
                 self._place(where, seat, delay - _some(delay / 20))
@@ -240,7 +239,7 @@ class Health:
 
     # -- asking, and telling of it
 
-    async def _ask(self, seat: _Seat, seconds: float) -> Look | None:
+    async def _ask(self, seat: _Seat, seconds: float, *, details: bool = False) -> Look | None:
         asked, began = time.time(), _now()
         seat.asked_at = began
         if seat.misses or began >= seat.forget_at:
@@ -259,7 +258,7 @@ class Health:
         if seat.forget_at == float("inf"):
             seat.forget_at = began + _FORGET_SECONDS
         with self._told():
-            await self._answered(seat, look, asked)
+            await self._answered(seat, look, asked, details=details)
         return look
 
     async def _missed(self, seat: _Seat, asked: float) -> None:
@@ -271,35 +270,40 @@ class Health:
             seat.reasons = ()
             await self._conditions.tell(seat.names, Source.SNMP, WELL)
 
-    async def _answered(self, seat: _Seat, look: Look, asked: float) -> None:
-        if seat.reasons != look.reasons:
-            seat.reasons, seat.details_at = look.reasons, float("-inf")
+    async def _answered(self, seat: _Seat, look: Look, asked: float, *, details: bool) -> None:
+        answered = max(asked, time.time())
         condition = Condition(state=look.state, reasons=look.reasons, text=look.text)
         await self._conditions.tell(seat.names, Source.SNMP, condition)
         known = await self._known(seat)
-        answered = max(asked, time.time())
-        pages = known.pages if look.pages is None else look.pages
-        await self._write(
-            seat,
-            dataclasses.replace(known, asked_at=asked, answered_at=answered, console=look.console, pages=pages),
-        )
+        if seat.reasons != look.reasons:
+            seat.reasons, seat.details_at = look.reasons, float("-inf")
+        changes: dict[str, Any] = {"asked_at": asked, "answered_at": answered, "console": look.console}
+        if look.pages is not None:
+            changes["pages"] = look.pages
+        if details and _now() >= seat.details_at:
+            changes |= await self._details(seat)
+            known = await self._known(seat)  # somebody else may have looked meanwhile
+        await self._write(seat, dataclasses.replace(known, **changes))
 
-    async def _ask_details(self, seat: _Seat) -> None:
+    async def _details(self, seat: _Seat) -> dict[str, Any]:
         seat.details_at = _now() + _DETAILS_SECONDS - _some(_DETAILS_SECONDS / 10)
-        details = await seat.questions.details()
-        if details is None or details == Details():
-            return
-        with self._told():
-            known = await self._known(seat)
-            told = {field.name: getattr(details, field.name) for field in dataclasses.fields(details)}
-            await self._write(seat, dataclasses.replace(known, **told))
+        told = await seat.questions.details()
+        if told is None or told == Details():
+            return {}
+        return {field.name: getattr(told, field.name) for field in dataclasses.fields(told)}
 
     async def _known(self, seat: _Seat) -> PrinterReport:
-        """What was last said of it, before this process began, too."""
+        """What was last said of it, before this process began, too: that need not be asked and written at once."""
         if seat.report is None:
             name = seat.names[0]
             stored = await self._store.report(name)
-            seat.report = seat.report or stored or PrinterReport(printer=name, asked_at=0.0, answered_at=-1.0)
+            if seat.report is None and stored is not None:
+                seat.report = stored
+                seat.written_at = _now() - _some(_WRITE_SECONDS)
+                if stored.model or stored.supplies:
+                    seat.details_at = _now() + _some(_DETAILS_SECONDS)
+        if seat.report is None:
+            seat.report = PrinterReport(printer=seat.names[0], asked_at=0.0, answered_at=-1.0)
         return seat.report
 
     async def _write(self, seat: _Seat, report: PrinterReport) -> None:

@@ -130,6 +130,15 @@ async def test_what_was_known_before_a_restart_is_kept(store: Store) -> None:
     async with agent(printer()) as other:
         async with looking(store, entry(other)):
             before = await reported(store, lambda report: report.supplies)
+        async with looking(store, entry(other)) as health:
+            asked = len(other.requests)
+            assert await health.look(entry(other))
+            async with asyncio.timeout(5):
+                while len(other.requests) < asked + 4:
+                    other.asked.clear()
+                    await other.asked.wait()
+            assert {request.oids for request in other.requests[asked:]} == {STATUS}  # what it has left is known
+            assert await store.report("phaser") == before  # and nothing new is to be written
         other.answering = lambda request: []
         async with looking(store, entry(other), seconds=0.05):
             down = await reported(store, lambda report: not report.up)
