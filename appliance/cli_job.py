@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
@@ -18,7 +19,7 @@ from appliance.web.words import TRUST, document_in_words, sender_in_words
 from mailstore.config import Settings
 from mailstore.directory.contract import Directory
 from mailstore.directory.records import Printer
-from mailstore.failure import TransientFailure
+from mailstore.failure import Failure
 from mailstore.job import REASONS, Job, JobState
 from mailstore.store.contract import Store
 from mailstore.store.following import Progress
@@ -130,16 +131,16 @@ def choices(job: Job, progress: Progress | None) -> str:
 
 
 async def _printer(settings: Settings, name: str) -> Printer | None:
-    """The printer's entry; None if there is none, or if the directory does not answer now."""
+    """The printer's entry; None if there is none, or if nobody tells it now: a job is shown all the same."""
     from mailstore.directory.opening import connect
 
-    directory = connect(settings, "appliance")
     try:
-        return await directory.printer(name)
-    except TransientFailure:
+        async with contextlib.AsyncExitStack() as stack:
+            directory = connect(settings, "appliance")
+            stack.push_async_callback(directory.close)
+            return await directory.printer(name)
+    except Failure:
         return None
-    finally:
-        await directory.close()
 
 
 @app.command()

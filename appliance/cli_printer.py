@@ -137,7 +137,7 @@ def show(context: typer.Context, name: Name, as_json: Json = False) -> None:
         shell.show_json(printer)
     else:
         shown = printer | {"limits": [f"{limit}={number}" for limit, number in printer["limits"].items()]}
-        absent = {"report", "quiet_until", *(_NOT_OF_A_GROUP if printer["members"] else ())}
+        absent = {"report", "quiet_until", "detail", *(_NOT_OF_A_GROUP if printer["members"] else ())}
         fields = [(key.replace("_", " "), value) for key, value in shown.items() if key not in absent]
         shell.show_fields([*fields, *_told(standing)])
 
