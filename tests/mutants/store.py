@@ -95,4 +95,28 @@ STORE: Final = (
         instead='_WHOLE = JOB.c.reasons != word("job-nowhere")',
         test="tests/test_store_sql.py::test_nobody_gets_parts",
     ),
+    Defence(
+        name="a job that was moved is not printed where it was",
+        why="Whoever looked at the old printer's line before would print it there, and the new printer once more.",
+        file="mailstore/store/jobs.py",
+        text="JOB.c.state == word(JobState.PENDING), _AT_ITS_PRINTER)",
+        instead='JOB.c.state == word(JobState.PENDING), given("of") == given("of"))',
+        test="tests/test_store_sql.py::test_a_job_that_was_moved_is_not_printed_where_it_was",
+    ),
+    Defence(
+        name="nothing is moved out of an open session",
+        why="Its client may have been sent the job and print it, and the new printer would print it too.",
+        file="mailstore/store/waited.py",
+        text="now=asked.now) is not None:",
+        instead="now=asked.now) == ():",
+        test="tests/test_store_sql.py::test_nothing_is_moved_out_of_an_open_session",
+    ),
+    Defence(
+        name="a code is good while its job is held",
+        why="Whoever saw somebody type it in could find by it what became of the job.",
+        file="mailstore/store/wishes.py",
+        text='release_code=word(""),',
+        instead="release_code=JOB.c.release_code,",
+        test="tests/test_store_sql.py::test_a_code_is_good_for_as_long_as_the_job_is_held",
+    ),
 )
