@@ -75,6 +75,7 @@ def test_dnsmasq(tmp_path: Path) -> None:
 # -- Kea
 
 
+@pytest.mark.interop
 def test_kea(tmp_path: Path) -> None:
     text = reserved(PHASER, LABEL, style=Format.KEA)
     server = json.loads(text)["Dhcp4"]
