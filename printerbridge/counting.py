@@ -12,12 +12,15 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from mailstore.directory.records import Printer
+from mailstore.report import PrinterReport
 from printerbridge.appsocket import GivenUp
 from printerbridge.mib import Look
 from printerbridge.patience import Patience
 
 _FIRST_SECONDS = 0.1  # before the second look; the next ones come slower
 _MOMENT = 1.0
+_ANSWER_SECONDS = 2.0
+_FIRST_ANSWER_SECONDS = 0.5
 
 
 class Looking(Protocol):
@@ -32,18 +35,53 @@ Stands = Callable[[Look | None], Awaitable[None]]
 
 
 class Counting:
-    """For the jobs of one device; between two looks are at most `seconds`."""
+    """For the jobs of one device; between two looks are at most `seconds`.  `report` is what a printer said last."""
 
-    def __init__(self, health: Looking | None, seconds: float) -> None:
+    def __init__(
+        self, health: Looking | None, seconds: float, report: Callable[[str], Awaitable[PrinterReport | None]]
+    ) -> None:
         self._health = health
         self._seconds = seconds
+        self._report = report
+        self._answers: bool | None = None  # None: nobody knows yet
         self._lame = False
+        self._task: asyncio.Task[Look | None] | None = None
 
-    def begin(self, printer: Printer | None, pages: int) -> asyncio.Task[Look | None] | None:
+    async def begin(self, printer: Printer | None, pages: int) -> None:
         """Read the counter beside whatever else goes on, where it can prove anything of a job with so many pages."""
+        self.forget()
         if self._health is None or printer is None or not printer.count_pages or not pages:
-            return None
-        return asyncio.create_task(self._health.look(printer))
+            return
+        if self._answers is None:
+            report = await self._report(printer.name)
+            self._answers = None if report is None else report.up
+        self._task = asyncio.create_task(self._look(self._health, printer))
+
+    async def _look(self, health: Looking, printer: Printer) -> Look | None:
+        look = await health.look(printer)
+        self._answers = look is not None
+        return look
+
+    async def ready(self) -> None:
+        """The first octet is about to go: of a printer that answers, the counter must be known by then.
+
+        One that was never asked may answer; one that did not is not waited for.
+        """
+        if self._answers is not False and self._task is not None and not self._task.done():
+            await asyncio.wait([self._task], timeout=_ANSWER_SECONDS if self._answers else _FIRST_ANSWER_SECONDS)
+
+    @property
+    def began(self) -> int | None:
+        """What the counter was, None if that is not known."""
+        task = self._task
+        look = task.result() if task is not None and task.done() and not task.cancelled() else None
+        return look.pages if look is not None else None
+
+    def forget(self) -> None:
+        """The job is over."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
 
     async def risen(
         self,

@@ -70,8 +70,9 @@ class Line:
         self._upcoming: asyncio.Future[Prepared | None] | None = None
         self._conditions = conditions or Conditions(store)
         self._journal = Journal(store, self._conditions)
+        counting = Counting(health, timing.count, store.report)
         doors = Doors(printers=lambda: self.printers, open=self._opened, foresee=self._foresee, stopping=self._stopping)
-        self._sending = Sending(device, self._journal, doors, timing, guard or Guard(), Counting(health, timing.count))
+        self._sending = Sending(device, self._journal, doors, timing, guard or Guard(), counting)
         unprepared = timing.schedules[Trouble.NOT_PREPARED]
         self._preparation = Preparation(spool, self._journal, unprepared, self._stopping)
 

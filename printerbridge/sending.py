@@ -93,7 +93,6 @@ class Sending:
     async def print(self, prepared: Prepared) -> None:
         job, tally = prepared.job, Tally()
         PHASE.labels("queue").observe(max(0.0, time.time() - job.received_at))
-        began = self._counting.begin(self._printers().get(job.printer), prepared.pages)
         started = time.monotonic()
         try:
             for number, document in enumerate(prepared.documents):
@@ -108,19 +107,20 @@ class Sending:
                     return
             seconds = time.monotonic() - started
             PHASE.labels("send").observe(seconds)
-            if began is not None and tally.proof is not DeliveryProof.JOB_END:
+            if tally.proof is not DeliveryProof.JOB_END and (began := self._counting.began) is not None:
                 await self._count(prepared, tally, began)
             self._journal.complete(job, _outcome(prepared, tally, seconds))
         except GivenUp as error:
             await self._given_up(job, str(error), tally)
         finally:
-            if began is not None:
-                began.cancel()
+            self._counting.forget()
 
     async def _send(self, prepared: Prepared, number: int, document: Ready, tally: Tally) -> Sent | None:
         """One document, in as many attempts as it takes; None if the job is not to be sent any further."""
         job = prepared.job
         while number > 0 or await self._may_begin(prepared):
+            if number == 0:
+                await self._counting.begin(self._printers().get(job.printer), prepared.pages)
             try:
                 connection = self._connection = await self._device.connect(self._timing.patience, self._guard)
                 self._refused_at = None
@@ -170,6 +170,8 @@ class Sending:
             progress = _progress(prepared, document, tally)
             if progress is not None and tally.documents:
                 await self._journal.progress(job, progress)  # in the same commit as instant 3
+            if number == 0:
+                await self._counting.ready()
             if not await self._journal.begin(job, number, self._doors.foresee):
                 return None
             self._transmission = transmission = Transmission(
@@ -191,12 +193,11 @@ class Sending:
 
     # -- pages that the printer counts
 
-    async def _count(self, prepared: Prepared, tally: Tally, began: asyncio.Task[Look | None]) -> None:
-        """Wait until the pages are out, where the counter was read in time; raises `GivenUp`."""
+    async def _count(self, prepared: Prepared, tally: Tally, began: int) -> None:
+        """Wait until the pages are out, of a counter that `began` so; raises `GivenUp`."""
         job, printer = prepared.job, self._printers().get(prepared.job.printer)
-        before = began.result() if began.done() and not began.cancelled() and not began.exception() else None
         pages = prepared.pages - max(0, prepared.start - 1)
-        if printer is None or before is None or before.pages is None or self._doors.stopping.is_set():
+        if printer is None or self._doors.stopping.is_set():
             return
         self._over = asyncio.Event()
         await self._journal.queued(job)
@@ -209,7 +210,7 @@ class Sending:
 
         patience = of_printer(self._timing.patience, printer)
         try:
-            if await self._counting.risen(printer, before.pages, pages, patience, stands=stands, over=self._over):
+            if await self._counting.risen(printer, began, pages, patience, stands=stands, over=self._over):
                 tally.proof = DeliveryProof.IDLE_PAGES
         finally:
             self._over = self._doors.stopping
@@ -251,7 +252,7 @@ class Sending:
     async def _goes_on(self, job: Job, document: Ready) -> bool:
         """Whether a job of which the documents before `document` are on paper still has its printer here."""
         if job.printer not in self._printers():
-            text = f"the printer is no longer at {self._device.uri}; {_called(document)} and what follows were not sent"
+            text = f"the printer is no longer at {self._device.uri}; documents from {document.number} on were not sent"
             await self._journal.doubt(job, None, text)
             return False
         return not await self._journal.ended(job.id)

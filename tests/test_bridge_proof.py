@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -17,6 +18,7 @@ from mailstore.job import DeliveryProof, JobState
 from mailstore.store.following import Progress
 from mailstore.store.outbox import Occasion
 from printerbridge.appsocket import Patience
+from printerbridge.virtual import VirtualPrinter
 from printerbridge.virtual_device import Device
 from printerbridge.virtual_panel import Panel
 from printerbridge.virtual_personality import personality
@@ -28,6 +30,8 @@ from tests.sink import Peer, free_port, sink
 pytestmark = pytest.mark.slow  # foreign programs
 
 ANSWERING = replace(SOON, patience=Patience(connect=5.0, stall=60.0, give_up=60.0, end=10.0, answer=5.0))
+
+COUNTING = replace(ANSWERING, count=0.1)
 
 
 @pytest_asyncio.fixture
@@ -245,3 +249,53 @@ async def test_documents_that_were_sent_before_are_not_sent_again(shop: Printsho
     assert b"GOES ON" in sent[2]
     assert b"document 2" in sent[2]
     assert job.reasons == ("job-completed-with-warnings", "x-resumed")
+
+
+# -- pages that the printer counts
+
+
+@contextlib.asynccontextmanager
+async def counting_printer(paper: Path) -> AsyncIterator[tuple[VirtualPrinter, str, int]]:
+    printer = VirtualPrinter(paper, snmp=True, page_seconds=0.05)
+    host, port = await printer.start()
+    try:
+        assert printer.snmp_address is not None
+        yield printer, f"socket://{host}:{port}", printer.snmp_address[1]
+    finally:
+        await printer.close()
+
+
+async def test_a_page_counter_that_rises_is_the_proof(shop: Printshop, tmp_path: Path) -> None:
+    async with counting_printer(tmp_path / "paper") as (printer, uri, snmp), shop.bridge(COUNTING):
+        await shop.printer("laser", uri, snmp_port=snmp)
+        (job,) = await shop.ended(await shop.submit("laser", message(pdf(3))), seconds=8)
+        assert printer.pages == 3
+    assert (job.state, job.delivery_proof) == (JobState.COMPLETED, DeliveryProof.IDLE_PAGES)
+    assert job.reasons == ("job-completed-successfully",)
+    assert "queued-in-device" in await shop.trace(job.id)
+
+
+async def test_trouble_before_the_last_page_is_waited_for(shop: Printshop, tmp_path: Path) -> None:
+    async with counting_printer(tmp_path / "paper") as (printer, uri, snmp), shop.bridge(COUNTING):
+        await shop.printer("laser", uri, snmp_port=snmp)
+        printer.set_condition("media-jam")
+        job_id = await shop.submit("laser", message(pdf(2)))
+        stopped = await shop.until(job_id, JobState.PROCESSING_STOPPED)
+        printer.set_condition("")
+        (job,) = await shop.ended(job_id, seconds=8)
+    assert stopped.reasons == ("printer-stopped",)
+    assert "jam" in stopped.detail
+    assert job.delivery_proof is DeliveryProof.IDLE_PAGES
+
+
+async def test_pages_are_waited_for_no_longer_when_the_job_is_canceled(shop: Printshop, tmp_path: Path) -> None:
+    async with counting_printer(tmp_path / "paper") as (printer, uri, snmp), shop.bridge(COUNTING):
+        await shop.printer("laser", uri, snmp_port=snmp)
+        printer.set_condition("media-jam")
+        job_id = await shop.submit("laser", message(pdf(2)))
+        await shop.until(job_id, JobState.PROCESSING_STOPPED)
+        assert await shop.store.cancel(job_id, "ada")
+        printer.set_condition("")
+        (following,) = await shop.ended(await shop.submit("laser", message(pdf(1))), seconds=8)
+    assert following.state is JobState.COMPLETED
+    assert await shop.states([job_id]) == [JobState.CANCELED]

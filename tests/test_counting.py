@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from mailstore.directory.records import Printer
+from mailstore.report import PrinterReport
 from printerbridge.appsocket import GivenUp
 from printerbridge.counting import Counting
 from printerbridge.mib import Look
@@ -44,6 +45,10 @@ def busy(pages: int) -> Look:
 JAM = Look(state="stopped", reasons=("media-jam",), text="paper is jammed", pages=101)
 
 
+async def unknown(name: str) -> PrinterReport | None:
+    return None if name else PrinterReport(printer=name, asked_at=1.0)
+
+
 async def risen(looks: Sequence[Look | None], patience: Patience = QUICK) -> tuple[bool, list[str], Answers]:
     """Of a job with three pages and a counter that began at 100; what was told of trouble."""
     told: list[str] = []
@@ -52,7 +57,7 @@ async def risen(looks: Sequence[Look | None], patience: Patience = QUICK) -> tup
     async def stands(look: Look | None) -> None:
         told.append(look.text if look else "")
 
-    counting = Counting(answers, 0.01)
+    counting = Counting(answers, 0.01, unknown)
     async with asyncio.timeout(5):
         out = await counting.risen(PRINTER, 100, 3, patience, stands=stands, over=asyncio.Event())
     return out, told, answers
@@ -105,7 +110,7 @@ async def test_a_counter_that_does_not_keep_up_is_given_a_moment_until_it_does(m
 
     time = asyncio.get_running_loop().time
     took = []
-    counting = Counting(Answers([*[idle(100)] * 200]), 0.01)
+    counting = Counting(Answers([*[idle(100)] * 200]), 0.01, unknown)
     for _ in range(2):
         began = time()
         assert not await counting.risen(PRINTER, 100, 3, Patience(end=0.5), stands=stands, over=asyncio.Event())
@@ -118,7 +123,7 @@ async def test_who_stops_waits_no_longer() -> None:
         raise AssertionError(look)
 
     over = asyncio.Event()
-    counting = Counting(Answers([busy(100)]), 10.0)
+    counting = Counting(Answers([busy(100)]), 10.0, unknown)
     async with asyncio.timeout(2):
         waiting = asyncio.create_task(
             counting.risen(PRINTER, 100, 3, Patience(), stands=stands, over=over), name="waiting"
@@ -128,12 +133,46 @@ async def test_who_stops_waits_no_longer() -> None:
         assert not await waiting
 
 
-def test_nobody_is_asked_where_it_could_prove_nothing() -> None:
+async def test_nobody_is_asked_where_it_could_prove_nothing() -> None:
     quiet = Printer(name="laser", addresses=("laser@example.com",), count_pages=False)
-    assert Counting(None, 1.0).begin(PRINTER, 3) is None
-    assert Counting(Answers([]), 1.0).begin(PRINTER, 0) is None
-    assert Counting(Answers([]), 1.0).begin(quiet, 3) is None
-    assert Counting(Answers([]), 1.0).begin(None, 3) is None
+    nobody = Counting(None, 1.0, unknown)
+    await nobody.begin(PRINTER, 3)
+    assert nobody.began is None
+    answers = Answers([idle(100)])
+    counting = Counting(answers, 1.0, unknown)
+    for printer, pages in ((PRINTER, 0), (quiet, 3), (None, 3)):
+        await counting.begin(printer, pages)
+        await asyncio.sleep(0)
+    assert answers.asked == 0
+    await counting.begin(PRINTER, 3)
+    await asyncio.sleep(0.01)
+    assert counting.began == 100
+    counting.forget()
+    assert counting.began is None
+
+
+class Slow(Answers):
+    """Its answer takes a while."""
+
+    async def look(self, printer: Printer, *, seconds: float = 2.0) -> Look | None:
+        await asyncio.sleep(0.05)
+        return await super().look(printer, seconds=seconds)
+
+
+@pytest.mark.parametrize(("answered", "expected"), [(1.0, 100), (0.0, None), (None, 100)])
+async def test_only_one_that_answers_is_waited_for(answered: float | None, expected: int | None) -> None:
+    async def report(name: str) -> PrinterReport | None:
+        return None if answered is None else PrinterReport(printer=name, asked_at=1.0, answered_at=answered)
+
+    counting = Counting(Slow([idle(100)]), 1.0, report)
+    await counting.begin(PRINTER, 3)
+    await counting.ready()
+    assert counting.began == expected
+    await counting.begin(PRINTER, 3)  # which is cut off
+    await asyncio.sleep(0.1)
+    await counting.begin(PRINTER, 3)
+    await counting.ready()
+    assert counting.began == 100  # now it is known to answer
 
 
 def test_an_entry_says_how_long_it_is_waited_for_where_it_says_anything() -> None:
