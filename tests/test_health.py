@@ -20,6 +20,7 @@ from printerbridge import health as module
 from printerbridge.conditions import Conditions
 from printerbridge.health import Health
 from printerbridge.mib import STATUS
+from printerbridge.virtual import VirtualPrinter
 from tests import snmp_agent
 from tests.directory_server import short_folder
 from tests.snmp_agent import HR, PRT, agent, integer, octets, printer
@@ -297,3 +298,25 @@ async def test_a_quiet_printer_is_asked_when_its_quiet_time_is_over(
         report = await reported(store, lambda report: report.up)
         assert report.asked_at >= ends
         assert report.asked_at < ends + 2
+
+
+@pytest.mark.parametrize("version", [Snmp.V1, Snmp.V2C])
+async def test_the_virtual_printer_fares_as_it_is_told(store: Store, version: Snmp) -> None:
+    virtual = VirtualPrinter(None, render=False, snmp=True)
+    host, port = await virtual.start("127.0.0.1", 0)
+    try:
+        assert virtual.snmp_address
+        asked = entry(virtual.snmp_address[1], uri=f"socket://{host}:{port}", snmp=version, status_interval=600)
+        async with looking(store, asked) as health:
+            assert (await reported(store, lambda report: report.supplies)).model
+            for reason in ("media-empty", "media-jam", "door-open"):
+                virtual.set_condition(reason)
+                look = await health.look(asked)
+                assert look is not None
+                assert (look.state, look.reasons) == ("stopped", (reason,))
+            virtual.set_condition("")
+            look = await health.look(asked)
+            assert look is not None
+            assert (look.state, look.reasons, look.pages) == ("idle", (), 0)
+    finally:
+        await virtual.close()
