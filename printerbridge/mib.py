@@ -87,14 +87,14 @@ class Look:
 _RUNNING, _DOWN = 2, 5
 _IDLE, _PRINTING, _WARMUP = 3, 4, 5
 
-# hrPrinterDetectedErrorState of RFC 2790 as updated by RFC 3805, the first bit first; keywords as CUPS has them.
+# hrPrinterDetectedErrorState of RFC 2790 as updated by RFC 3805, the first bit first; keywords mostly as CUPS has them.
 # What stops by default is what print managers take for blocking.
 _ALWAYS, _IF_DOWN, _NEVER = "always", "if down", "never"
 _BITS: Final = (
     ("media-low", _NEVER),  # lowPaper
     ("media-empty", _ALWAYS),  # noPaper
-    ("toner-low", _NEVER),  # lowToner
-    ("toner-empty", _IF_DOWN),  # noToner
+    ("marker-supply-low", _NEVER),  # lowToner; PJL tells of both in these words, too
+    ("marker-supply-empty", _IF_DOWN),  # noToner
     ("door-open", _ALWAYS),  # doorOpen
     ("media-jam", _ALWAYS),  # jammed
     ("offline", _IF_DOWN),

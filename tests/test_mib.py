@@ -32,20 +32,20 @@ def told(device: Any, doing: Any, errors: Any = b"\0\0", pages: Any = 7, console
         (RUNNING, OTHER, b"\0", "idle", ""),  # sleep, as PyKota (snmp.py:228) takes it
         # HP: noPaper, noToner, doorOpen, jammed, offline are down and other; low ones only warn (mib-explorer.com).
         (DOWN, OTHER, b"\x40", "stopped", "media-empty"),
-        (DOWN, OTHER, b"\x10", "stopped", "toner-empty"),
+        (DOWN, OTHER, b"\x10", "stopped", "marker-supply-empty"),
         (DOWN, OTHER, b"\x08", "stopped", "door-open"),
         (DOWN, OTHER, b"\x04", "stopped", "media-jam"),
         (DOWN, OTHER, b"\x02", "stopped", "offline"),
         (DOWN, OTHER, b"\x01", "stopped", "x-service-requested"),
         (WARNING, IDLE, b"\x80", "idle", "media-low-warning"),
-        (WARNING, IDLE, b"\x20", "idle", "toner-low-warning"),
+        (WARNING, IDLE, b"\x20", "idle", "marker-supply-low-warning"),
         # PaperCut's default blocking set stops whatever hrDeviceStatus says; used-up toner is not in it.
         (WARNING, IDLE, b"\x40", "stopped", "media-empty"),
         (WARNING, IDLE, b"\x00\x80", "stopped", "input-tray-missing"),
         (WARNING, IDLE, b"\x00\x40", "stopped", "output-tray-missing"),
         (WARNING, IDLE, b"\x00\x20", "stopped", "marker-supply-missing"),
         (WARNING, IDLE, b"\x00\x08", "stopped", "output-area-full"),
-        (WARNING, IDLE, b"\x10", "idle", "toner-empty-warning"),
+        (WARNING, IDLE, b"\x10", "idle", "marker-supply-empty-warning"),
         (WARNING, IDLE, b"\x00\x10", "idle", "output-area-almost-full-warning"),
         (WARNING, IDLE, b"\x00\x04", "idle", "media-empty-warning"),  # inputTrayEmpty: one of several
         (WARNING, IDLE, b"\x00\x02", "idle", "x-maintenance-due-warning"),
@@ -58,12 +58,12 @@ def told(device: Any, doing: Any, errors: Any = b"\0\0", pages: Any = 7, console
         (RUNNING, IDLE, b"\x03", "idle", ""),
         (WARNING, PRINTING, b"\x01", "processing", ""),
         (DOWN, OTHER, b"\x42", "stopped", "media-empty"),  # off line because of the paper
-        (DOWN, OTHER, b"\x22", "stopped", "toner-low-warning offline"),
+        (DOWN, OTHER, b"\x22", "stopped", "marker-supply-low-warning offline"),
         # DSorlov/snmp_printer#17: the printer's status is not the device's; down and idle prints all the same.
         (DOWN, IDLE, b"\0", "idle", ""),
         (DOWN, OTHER, b"\0", "stopped", "other"),
         (DOWN, UNKNOWN, b"\0", "stopped", "other"),
-        (DOWN, OTHER, b"\x20", "idle", "toner-low-warning"),
+        (DOWN, OTHER, b"\x20", "idle", "marker-supply-low-warning"),
         # 0, 1 or 2 octets, the first bit first (printing.md: "may be 0, 1, 2 bytes"); and what else there is.
         (WARNING, IDLE, b"", "idle", ""),
         (WARNING, IDLE, b"\x80\x00\xff", "idle", "media-low-warning"),
@@ -154,7 +154,7 @@ def test_a_panel_at_ease_is_no_condition(panel: str) -> None:
 def test_the_panel_is_quoted_where_it_stopped() -> None:
     assert told(DOWN, OTHER, b"\x60", console=b"LOAD A4").text == "the paper is used up (its panel shows: LOAD A4)"
     assert told(DOWN, OTHER, console=b"SERVICE 41").text == "the printer reports trouble (its panel shows: SERVICE 41)"
-    assert told(WARNING, IDLE, b"\x20", console=b"ORDER TONER").text == "the toner is low"
+    assert told(WARNING, IDLE, b"\x20", console=b"ORDER TONER").text == "ink or toner is low"
 
 
 def test_any_instance_is_understood() -> None:
@@ -272,7 +272,7 @@ def test_any_answer_is_a_look(values: dict[str, Any]) -> None:
         assert text.isprintable()
     assert len(seen.console) <= 80
     assert look(dict(reversed(values.items()))) == seen
-    assert "toner-low" not in seen.reasons  # whatever else is the matter
+    assert "marker-supply-low" not in seen.reasons  # whatever else is the matter
 
 
 @given(found=st.lists(st.integers(1, 40), unique=True, max_size=8), data=st.data())
