@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from appliance.desk import COMMAND_LINE, Desk
+from appliance.partial import Assembler
 from appliance.rights import NotAllowed, may_release
 from appliance.smtp.reply import accepted
 from mailstore.directory.records import Hold, Person, Printer
@@ -17,6 +18,7 @@ from mailstore.store.admission import Accepted
 from mailstore.store.outbox import Occasion
 from tests.smtp_client import ADA, Site, site, submission, wire
 from tests.test_notices import job as a_job
+from tests.test_split_mail import BODY, parts_of
 
 DEVICE = "socket://192.0.2.50:9100"  # nobody dials it here
 WAITS = "250 2.0.0 accepted as job {}; it waits to be released"
@@ -69,6 +71,20 @@ async def test_jobs_wait_where_the_printer_says_so(house: Site) -> None:
     assert jobs[4].reasons == ("job-hold-until-specified", "job-fetchable")
     told = [(one.occasion, one.job_id) for one in await house.store.occurrences(100)]
     assert told == [(Occasion.TO_RELEASE, number) for number in sorted(waiting)]
+
+
+async def test_split_mail_waits_when_it_is_whole(house: Site) -> None:
+    assembler = Assembler(house.settings(), house.store, house.directory, house.people)
+    async with house.receiver() as receiver, submission(house, receiver) as client:
+        for number, octets in enumerate(parts_of(BODY, 2, "<held@example.com>"), 1):
+            reply = await client.mail(octets, "code@example.com")
+            assert reply.startswith(f"250 2.0.0 accepted as part {number}"), reply
+    await assembler.look()
+    job = await house.store.job(1)
+    assert job is not None
+    assert (job.state, len(job.release_code)) == (JobState.PENDING_HELD, 8)
+    assert job.reasons == ("job-hold-until-specified", "job-queued")
+    assert [one.occasion for one in await house.store.occurrences(10)] == [Occasion.TO_RELEASE]
 
 
 async def test_the_code_is_in_no_reply_and_in_no_trace(house: Site) -> None:
