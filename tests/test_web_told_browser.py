@@ -56,6 +56,15 @@ async def test_how_far_a_job_is_can_be_followed(tmp_path: Path) -> None:
         await page.locator("#job").get_by_text("200 kB of 300 kB taken by the printer, 7 of 12 pages").wait_for()
         await house.store.cancel(number, "ada")
         await page.locator("#job progress").wait_for(state="detached")
+        number = await doubtful(house)
+        await live(page, f"{house.origin}/printers/office")
+        await house.store.set_report(REPORT)
+        await house.store.set_condition("office", "stopped", ["media-empty"], "")
+        await page.locator("#left").get_by_text("42 %").wait_for()
+        await page.locator("#standing").get_by_text("PAPER OUT TRAY 2").wait_for()
+        await page.locator("#doubts").get_by_role("link", name=f"Job {number}").wait_for()
+        await house.store.decide(number, "grace", printed=True)
+        await page.locator("#doubts section").wait_for(state="detached")
 
 
 async def test_without_scripts_a_job_in_doubt_goes_on_and_a_held_one_moves(tmp_path: Path) -> None:
