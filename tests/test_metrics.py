@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from appliance.gauges import StoreGauges
 from mailstore.directory.records import Language, Printer
+from mailstore.report import PrinterReport, Supply, Tray
 from mailstore.store.contract import Role
 from mailstore.store.outbox import OutgoingMail
 from mailstore.store.sql import open_store
@@ -27,6 +28,14 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference" / "metrics.md"
 _ROW = re.compile(r"^\| `(?P<name>printpost_\w+)` \| (?P<kind>\w+) \| (?P<labels>[^|]*) \| ", re.MULTILINE)
 _TYPE = re.compile(r"^# TYPE (?P<name>printpost_\w+) (?P<kind>\w+)$", re.MULTILINE)
+REPORT = PrinterReport(
+    printer="polls",  # which the bridge does not ask
+    asked_at=1000.0,
+    answered_at=1000.0,
+    pages=4711,
+    supplies=(Supply(name="Toner", kind="toner", color="black", level=0.5),),
+    trays=(Tray(name="Tray 1", media="a4", level=0.5),),
+)
 STORE_GAUGES = {"printpost_jobs", "printpost_mailbox_messages", "printpost_spool_free_bytes"}
 
 
@@ -51,6 +60,8 @@ async def scrapes(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scr
             await made.jobs(polled)
             await made.jobs(await made.mail("phaser", pdf(password="secret")))
             assert (await made.submit(mail_of(postscript()), "nobody"))[0] == 550
+            await made.store.set_report(REPORT)
+            assert await made.store.report("polls") == REPORT  # from now on others see it, too
         yield Scrapes(made, await made.scrape(made.metrics), await made.scrape(made.bridge_metrics))
 
 
@@ -137,6 +148,15 @@ async def test_both_are_alive_and_ready(scrapes: Scrapes) -> None:
         for page in ("livez", "readyz"):
             assert await scrapes.house.get(where, page) == (200, "ok\n")
         assert (await scrapes.house.get(where, "elsewhere"))[0] == 404
+
+
+async def test_what_printers_say_of_themselves(scrapes: Scrapes) -> None:
+    told = scrapes.appliance
+    assert told.value("printpost_printer_up", printer="polls") == 1
+    assert told.value("printpost_printer_last_status_timestamp_seconds", printer="polls") == 1000
+    assert told.value("printpost_printer_supply_level_ratio", printer="polls", supply="Toner", color="black") == 0.5
+    assert told.value("printpost_printer_input_level_ratio", printer="polls", tray="Tray 1") == 0.5
+    assert told.value("printpost_printer_impressions_total", printer="polls") == 4711
 
 
 async def test_what_is_not_out_yet_and_how_often_printers_poll(tmp_path: Path) -> None:
