@@ -115,7 +115,7 @@ class Journal:
 
     async def claim(self, job: Job) -> bool:
         """The job is being converted; False if it is not to be printed any more."""
-        return await self._store.claim(self._held, job.id, ["job-transforming"])
+        return await self._store.claim(self._held, job.id, ["job-transforming"], printer=job.printer)
 
     async def count(self, job: Job, pages: int, limits: PrintLimits) -> str:
         """A sentence if it may not be printed, because so many pages would pass one of the `limits`; "" if it may.
@@ -130,15 +130,16 @@ class Journal:
             log.info("job held", job=job.id, printer=job.printer, detail=text)
             HELD.labels(job.printer, _LIMIT).inc()
 
-    async def begin(self, job: Job, number: int, meanwhile: Callable[[], None]) -> bool:
+    async def begin(self, job: Job, number: int, meanwhile: Callable[[], None], told: str = "") -> bool:
         """Instant 3 of a document; the end of the job before is in the same commit, or in an earlier one.
 
-        `meanwhile` is called when the rows are on their way.  False if the job may not be sent (canceled, held).
-        Raises `TransientFailure`; then nothing may be sent.
+        `meanwhile` is called when the rows are on their way; `told` is what the trace calls the document.  False if the
+        job may not be sent (canceled, held).  Raises `TransientFailure`; then nothing may be sent.
         """
         # Shielded: whoever breaks this job off must not take with it that the one before was printed.
         before = [asyncio.shield(self._ending.task())] if self._ending else []
-        sending = asyncio.ensure_future(self._store.sending(self._held, job.id, number))
+        asked = self._store.sending(self._held, job.id, number, printer=job.printer, told=told)
+        sending = asyncio.ensure_future(asked)
         meanwhile()
         await asyncio.gather(*before, sending)
         self._ending = None
@@ -197,7 +198,14 @@ class Journal:
         while True:
             try:
                 return await self._store.end(
-                    lease, job.id, event, reasons=reasons, proof=proof, pages=pages, detail=detail
+                    lease,
+                    job.id,
+                    event,
+                    reasons=reasons,
+                    proof=proof,
+                    pages=pages,
+                    detail=detail,
+                    printer=job.printer,
                 )
             except TransientFailure as failure:
                 log.warning("the end of a job could not be written, trying again", job=job.id, why=failure.text)
@@ -240,22 +248,33 @@ class Journal:
 
     async def _release(self, job: Job, reason: str, *, next_attempt_at: float = 0.0, detail: str = "") -> None:
         reasons = [RESUMED, reason] if resumes(job) else [REPRINTED, reason] if again(job) else [reason]
-        await self._store.move(
-            self._held, job.id, Event.RELEASE, reasons=reasons, next_attempt_at=next_attempt_at, detail=detail
+        await self._move(job, Event.RELEASE, reasons, detail, next_attempt_at)
+
+    async def _move(
+        self, job: Job, event: Event, reasons: Sequence[str], detail: str, next_attempt_at: float = 0.0
+    ) -> bool:
+        return await self._store.move(
+            self._held,
+            job.id,
+            event,
+            reasons=reasons,
+            next_attempt_at=next_attempt_at,
+            detail=detail,
+            printer=job.printer,
         )
 
     async def wanted(self, job: Job) -> bool:
         """Whether the job still waits: it may have been canceled or held meanwhile."""
-        return await self._state(job.id) is JobState.PENDING
+        return await self._state(job) is JobState.PENDING
 
-    async def ended(self, job_id: int) -> bool:
-        """Whether the job ended while it was being sent or converted: it was canceled."""
-        state = await self._state(job_id)
+    async def ended(self, job: Job) -> bool:
+        """Whether the job ended while it was being sent or converted: it was canceled, or is another printer's now."""
+        state = await self._state(job)
         return state is None or state.ended
 
-    async def _state(self, job_id: int) -> JobState | None:
-        now = await self._store.job(job_id)
-        return now.state if now is not None else None
+    async def _state(self, job: Job) -> JobState | None:
+        now = await self._store.job(job.id)
+        return now.state if now is not None and now.printer == job.printer else None
 
     async def stalled(self, job: Job, text: str, *, queued: bool = False) -> None:
         """The printer takes nothing, or of a job `queued` in it, prints nothing; without a `text`, it goes on."""
@@ -268,7 +287,7 @@ class Journal:
 
     async def _tell_state(self, job: Job, event: Event, reason: str, text: str) -> None:
         try:
-            await self._store.move(self._held, job.id, event, reasons=[reason], detail=text)
+            await self._move(job, event, [reason], text)
         except TransientFailure as failure:  # only a report
             log.warning("the state of a job could not be written", job=job.id, why=failure.text)
 
@@ -299,7 +318,7 @@ class Journal:
 
     async def doubt(self, job: Job, printer: Printer | None, text: str) -> None:
         """The connection broke after octets were taken."""
-        if not await self._store.move(self._held, job.id, Event.DOUBT, reasons=["job-suspended", UNKNOWN], detail=text):
+        if not await self._move(job, Event.DOUBT, ["job-suspended", UNKNOWN], text):
             await self.note(job, f"ended while it was being sent: {text}")
             return
         UNCERTAIN.inc()
@@ -311,7 +330,7 @@ class Journal:
         """It was to go on behind what was confirmed, and cannot: held again."""
         await self.claim(job)
         reasons = ["job-suspended", UNKNOWN]
-        await self._store.move(self._held, job.id, Event.DOUBT, reasons=reasons, detail=f"{_NOT_RESUMED}{why}")
+        await self._move(job, Event.DOUBT, reasons, f"{_NOT_RESUMED}{why}")
 
     async def settle_uncertain(self, printers: Iterable[Printer]) -> None:
         """What an earlier process left in doubt, where the printer's entry says what to do with it."""
@@ -326,13 +345,13 @@ class Journal:
         """Never a silent reprint, never a silent loss."""
         if printer.when_uncertain is WhenUncertain.REPRINT and job.attempts < REPRINTS:
             reasons = [REPRINTED, "job-queued"]
-            await self._store.move(self._held, job.id, Event.REPRINT, reasons=reasons, detail=job.detail)
+            await self._move(job, Event.REPRINT, reasons, job.detail)
         elif printer.when_uncertain is WhenUncertain.RESUME:
             progress = await self._store.progress(job.id)
             known = progress is not None and progress.resumable and (not progress.pages or skips(printer))
             if known and job.attempts < REPRINTS and not job.detail.startswith(_NOT_RESUMED):
                 reasons = [RESUMED, "job-queued"]
-                await self._store.move(self._held, job.id, Event.REPRINT, reasons=reasons, detail=job.detail)
+                await self._move(job, Event.REPRINT, reasons, job.detail)
         elif printer.when_uncertain is WhenUncertain.PRINTED:
             reasons = ["job-completed-with-warnings", UNKNOWN]
             detail = f"counted as printed by the printer's entry; {job.detail}"

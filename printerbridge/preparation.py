@@ -24,7 +24,7 @@ class Preparation:
         self._journal = journal
         self._schedule = schedule
         self._stopping = stopping
-        self._running: dict[int, asyncio.Task[Prepared | None]] = {}  # job -> its being made ready
+        self._running: dict[Job, asyncio.Task[Prepared | None]] = {}  # its being made ready
 
     async def prepare(self, job: Job, printer: Printer) -> Prepared | None:
         """None if the job is not to be printed now, or not any more."""
@@ -87,15 +87,15 @@ class Preparation:
 
     async def heed(self) -> None:
         """Break off what has ended meanwhile: somebody canceled it."""
-        for job_id, running in list(self._running.items()):
+        for job, running in list(self._running.items()):
             # Once: a second time would break off its clearing up.
-            if not running.cancelling() and await self._journal.ended(job_id):
+            if not running.cancelling() and await self._journal.ended(job):
                 running.cancel()
 
     async def _once(self, job: Job, printer: Printer) -> Prepared | None:
         done = await self._journal.confirmed(job) if resumes(job) else None
         work = self._spool.prepare(job, printer, lambda: self._journal.claim(job), again=again(job), done=done)
-        running = self._running[job.id] = asyncio.create_task(work)
+        running = self._running[job] = asyncio.create_task(work)
         try:
             return await running
         except asyncio.CancelledError:
@@ -106,4 +106,4 @@ class Preparation:
                 await self._spool.discard(made)
             raise
         finally:
-            del self._running[job.id]
+            del self._running[job]

@@ -79,7 +79,7 @@ class Sending:
     async def heed(self, job: Job) -> None:
         """Break off what is being sent, if the job has ended meanwhile."""
         connection, over = self._connection, self._over
-        if (connection or over is not self._doors.stopping) and await self._journal.ended(job.id):
+        if (connection or over is not self._doors.stopping) and await self._journal.ended(job):
             if connection is not None and self._connection is connection:
                 connection.break_off("the job was canceled")
             if over is not self._doors.stopping:
@@ -172,7 +172,7 @@ class Sending:
                 await self._journal.progress(job, progress)  # in the same commit as instant 3
             if number == 0:
                 await self._counting.ready()
-            if not await self._journal.begin(job, number, self._doors.foresee):
+            if not await self._journal.begin(job, number, self._doors.foresee, _called(document)):
                 return None
             self._transmission = transmission = Transmission(
                 connection,
@@ -255,7 +255,7 @@ class Sending:
             text = f"the printer is no longer at {self._device.uri}; documents from {document.number} on were not sent"
             await self._journal.doubt(job, None, text)
             return False
-        return not await self._journal.ended(job.id)
+        return not await self._journal.ended(job)
 
     async def _canceled(self, job: Job, document: Ready, text: str) -> None:
         """We broke it off because the job has ended: what the printer took is said, and the trouble is not its own."""
