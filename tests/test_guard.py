@@ -42,6 +42,16 @@ def refusal(address: str, port: int = 9100, *, own: bool = False) -> str:
         ("::ffff:0.0.0.0", "no host in particular"),
         ("::ffff:224.0.0.1", "multicast"),
         ("64:ff9b::a9fe:a9fe", "metadata"),
+        ("::169.254.169.254", "metadata"),
+        ("::ffff:0:169.254.169.254", "metadata"),
+        ("::2", "no host in particular"),
+        ("240.0.0.1", "reserved"),
+        ("255.255.255.254", "reserved"),
+        ("::ffff:240.0.0.1", "reserved"),
+        ("64:ff9b:1::a9fe:a9fe", "NAT64"),
+        ("64:ff9b:1:a9fe:a9:fe00::", "NAT64"),
+        ("2002:a9fe:a9fe::1", "6to4"),
+        ("2001:0:102:304::1", "Teredo"),
     ],
 )
 def test_nobodys_addresses(address: str, why: str) -> None:
@@ -51,7 +61,18 @@ def test_nobodys_addresses(address: str, why: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["192.0.2.7", "10.1.2.3", "100.64.0.1", "127.0.0.1", "::1", "2001:db8::7", "fd00::7", "::ffff:192.0.2.7"]
+    "address",
+    [
+        "192.0.2.7",
+        "10.1.2.3",
+        "100.64.0.1",
+        "127.0.0.1",
+        "::1",
+        "2001:db8::7",
+        "2001:1::7",
+        "fd00::7",
+        "::ffff:192.0.2.7",
+    ],
 )
 @pytest.mark.parametrize("own", [True, False])
 def test_printers_addresses(address: str, own: bool) -> None:
@@ -68,6 +89,7 @@ def test_printers_addresses(address: str, own: bool) -> None:
         ("192.0.2.7", 2525, False, False),  # another host's port
         ("127.0.0.1", 8025, True, True),
         ("::ffff:127.0.0.1", 8025, True, True),
+        ("::127.0.0.1", 8025, True, True),
         ("127.0.0.2", 8025, True, False),  # we listen at the other one
         ("192.0.2.2", 8025, True, False),
         ("::1", 1110, True, True),
