@@ -128,6 +128,8 @@ def test_quiet_hours_are_told_with_their_end() -> None:
         ("idle", ("media-empty",), True),
         ("stopped", ("door-open",), True),
         ("processing", ("spool-area-full-report",), False),
+        ("stopped", ("shutdown-report",), False),  # quiet hours
+        ("stopped", (), True),
     ],
 )
 def test_who_needs_a_hand(state: str, reasons: tuple[str, ...], needs: bool) -> None:

@@ -19,8 +19,10 @@ _SHOWN = 5  # printers named in one sentence
 
 
 def itself_stopped(standing: Standing) -> bool:
-    """Whether the printer itself stands; who paused it knows."""
-    return standing.condition == "stopped" and not standing.state.paused
+    """Whether the printer itself stands; who paused it knows, and in quiet hours it is meant to."""
+    reasons = standing.state.state_reasons
+    meant = bool(reasons) and all(reason.endswith("-report") for reason in reasons)
+    return standing.condition == "stopped" and not standing.state.paused and not meant
 
 
 async def trouble(site: Site, person: Person, standings: Sequence[Standing]) -> list[str]:
