@@ -39,7 +39,12 @@ def told(html: str) -> str:
         (replace(HALF, octets=300_000, pages=1, pages_all=0), "all 300 kB", "1 page;", "Go on from page 2"),
         (replace(HALF, octets=400_000), "all 300 kB taken", "3 of 12 pages", "Go on from page 4"),
         (replace(HALF, pages=0), "64 kB of 300 kB taken by the printer", "confirmed no page; 64 kB of 300 kB", ""),
-        (replace(HALF, document=1, pages_before=12, pages_all=24), "document 2: ", "15 of 24", "Go on from page 4 of document 2"),
+        (
+            replace(HALF, document=1, pages_before=12, pages_all=24),
+            "document 2: ",
+            "15 of 24",
+            "Go on from page 4 of document 2",
+        ),
         (replace(HALF, document=1, pages=0), "document 2: 64 kB", "no page", "Go on from document 2"),
         (replace(HALF, pages=30, pages_total=12), "30 pages printed", "30 pages", ""),
     ],
