@@ -59,7 +59,7 @@ def status(device: int = 1) -> tuple[str, ...]:
         f"{_PRINTER_STATUS}.{device}",
         f"{_ERRORS}.{device}",
         f"{_LIFE_COUNT}.{device}.1",
-        f"{_CONSOLE}.{device}.1.1",
+        f"{_CONSOLE}.{device}.1",  # its first line
     )
 
 

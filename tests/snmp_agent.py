@@ -184,5 +184,5 @@ def printer(
         f"{one}.6.{device}.1": octets(b"Toner cartridge"),
         f"{one}.6.{device}.2": octets(b"Waste box"),
         f"{PRT}.12.1.1.4.{device}.1": octets(b"black"),
-        f"{PRT}.16.5.1.2.{device}.1.1": octets(b"Ready"),
+        f"{PRT}.16.5.1.2.{device}.1": octets(b"Ready"),
     }
