@@ -86,7 +86,7 @@ async def printed(store: Store, spool: Spool, octets: bytes, trust: Raw, *langua
     got = b""
     for number, document in enumerate(prepared.documents, 1):
         name = pjl.job_name(job.id, number, job.name)
-        conversation = pjl.Conversation(document.head(), document.language, name, settings=document.pjl)
+        conversation = pjl.Conversation(document.head(), document.language, name, said=pjl.Said(settings=document.pjl))
         got += b"".join(conversation.dress(document.blocks()))
     await spool.discard(prepared)
     return got

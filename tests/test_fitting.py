@@ -205,7 +205,7 @@ async def test_a_page_description_that_we_made_has_our_pjl_once(store: Store, sp
     ready = await fit(store, spool, message(PDF), printer)
     (document,) = ready.documents
     name = pjl.job_name(1, 1, "a job")
-    conversation = pjl.Conversation(document.head(), document.language, name, settings=document.pjl)
+    conversation = pjl.Conversation(document.head(), document.language, name, said=pjl.Said(settings=document.pjl))
     got = b"".join(conversation.dress(document.blocks()))
     assert (got.count(b"ENTER LANGUAGE"), got.count(b") HP-PCL XL")) == (1, 1)
     assert got.count(UEL) == 2  # before the document and behind it

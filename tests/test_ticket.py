@@ -19,7 +19,7 @@ from mailstore.document_format import DocumentFormat
 from mailstore.ticket import Sides, Ticket
 from mailstore.ticket_words import MEDIA_SOURCES, media, read
 from printerbridge import convert, paper, ticket
-from printerbridge.pjl import UEL, Conversation
+from printerbridge.pjl import UEL, Conversation, Said
 from printerbridge.ready import Ready
 from printerbridge.ticket import Plan
 from printerbridge.virtual import VirtualPrinter
@@ -136,13 +136,13 @@ def test_no_octet_of_a_document_is_lost(
 
 def test_sides_are_said_in_pjl_before_the_language() -> None:
     plan = planned(Ticket(sides=Sides.SHORT_EDGE), Language.PDF, b"%PDF-1.4\n", pjl=True)
-    said = Conversation(b"%PDF-1.4\n", Language.PDF, "1-1 x", settings=plan.pjl).prologue
+    said = Conversation(b"%PDF-1.4\n", Language.PDF, "1-1 x", said=Said(settings=plan.pjl)).prologue
     assert said.endswith(
         b"@PJL SET DUPLEX = ON\r\n@PJL SET BINDING = SHORTEDGE\r\n@PJL ENTER LANGUAGE = PDF\r\n"
     )  # fmt: skip
     raster = planned(TWO, Language.PWG, b"RaS2PwgRaster\0", pjl=True)
     assert (raster.pjl, "PJL has no name for it" in raster.missing) == ((), True)
-    own = Conversation(inside_pjl("PDF") + b"%PDF-1.4\n", Language.PDF, "1-1 x", settings=plan.pjl).prologue
+    own = Conversation(inside_pjl("PDF") + b"%PDF-1.4\n", Language.PDF, "1-1 x", said=Said(settings=plan.pjl)).prologue
     assert b"DUPLEX" not in own
 
 
@@ -202,7 +202,7 @@ def test_all_wishes_stand_together() -> None:
     assert plan.words.count(b"setpagedevice}stopped cleartomark}if\n") == plan.words.count(b"\n") == 5
     plan = planned(wish, Language.PDF, b"%PDF-1.7\n", pjl=True)
     settings = [line.removeprefix("SET ") for line in plan.pjl]
-    conversation = Conversation(b"%PDF-1.7\n", Language.PDF, "1-1 x", settings=plan.pjl)
+    conversation = Conversation(b"%PDF-1.7\n", Language.PDF, "1-1 x", said=Said(settings=plan.pjl))
     heard = JobStream().feed(b"".join(conversation.dress([b"%PDF-1.7\n"])) + UEL)
     assert [one.rest for one in heard if isinstance(one, Command) and one.verb == "SET"] == settings
     assert [one.language for one in heard if isinstance(one, Document)] == ["PDF"]
