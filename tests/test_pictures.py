@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -171,19 +174,38 @@ async def test_the_size_on_paper(
     assert (x0 + x1, y0 + y1) == pytest.approx((width, height), abs=3)
 
 
+def black(side: int) -> bytes:
+    """A whole PNG of `side` times `side` black pixels, without ever having them all: small to send, huge to open."""
+    packer = zlib.compressobj(1)
+    row = bytes(1 + (side + 7) // 8)  # its filter, and a bit for each pixel
+    rows = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
+    chunks = ((b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)), (b"IDAT", rows), (b"IEND", b""))
+    framed = (
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(framed)
+
+
+def test_the_bomb_is_a_picture() -> None:
+    with Image.open(io.BytesIO(black(60))) as image:
+        assert (image.size, image.mode, image.getcolors()) == ((60, 60), "1", [(3600, 0)])
+
+
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        (octets(card(2000, 1500), "JPEG")[:9000], b"damaged"),
-        (octets(card(2000, 1500), "PNG")[:3000], b"damaged"),
-        (octets(Image.new("1", (60_000, 60_000)), "PNG"), b"million pixels"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(100), b"damaged"),
-        (b"%!PS\nshowpage\n", b"no known kind"),
+        (lambda: octets(card(2000, 1500), "JPEG")[:9000], b"damaged"),
+        (lambda: octets(card(2000, 1500), "PNG")[:3000], b"damaged"),
+        (lambda: black(60_000), b"million pixels"),
+        (lambda: b"\x89PNG\r\n\x1a\n" + bytes(100), b"damaged"),
+        (lambda: b"%!PS\nshowpage\n", b"no known kind"),
     ],
     ids=["cut jpeg", "cut png", "bomb", "no header", "no picture"],
 )
-async def test_what_is_no_picture_is_refused_in_words(tmp_path: Path, source: bytes, words: bytes) -> None:
-    _, finished = await pictures.run(tmp_path, PNG, source)
+async def test_what_is_no_picture_is_refused_in_words(
+    tmp_path: Path, source: Callable[[], bytes], words: bytes
+) -> None:
+    _, finished = await pictures.run(tmp_path, PNG, source())
     assert finished.returncode == 1
     assert words in finished.stderr
     assert finished.stderr.count(b"\n") == 1
