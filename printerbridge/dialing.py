@@ -48,8 +48,11 @@ async def addresses(host: str, port: int, guard: Guard) -> list[Address]:
 
 async def _resolve(host: str, port: int) -> list[Address]:
     with contextlib.suppress(ValueError):
-        if ipaddress.ip_address(host).version == 4:
+        ip = ipaddress.ip_address(host)
+        if ip.version == 4:
             return [(socket.AF_INET, (host, port))]
+        if not ip.scope_id:
+            return [(socket.AF_INET6, (host, port, 0, 0))]
     return await resolve(host, port)
 
 
@@ -57,8 +60,8 @@ def _allowed(addresses: list[Address], guard: Guard) -> list[Address]:
     """Those that the guard lets through; they are what is connected to.  Raises `NotConnected` if there is none."""
     refusals = [guard.refusal(str(address[0]), address[1], is_ours) for _, address in addresses]
     allowed = [address for address, refusal in zip(addresses, refusals, strict=True) if not refusal]
-    if refusals and not allowed:
-        raise NotConnected(refusals[0])
+    if not allowed:
+        raise NotConnected(refusals[0] if refusals else "its name has no address")
     return allowed
 
 
@@ -73,14 +76,12 @@ def is_ours(ip: Ip) -> bool:
 
 
 async def _connect_any(addresses: list[Address], seconds: float, buffer: int) -> socket.socket:
-    failure: OSError = OSError("its name has no address")
-    for family, address in addresses:
-        try:
+    *others, last = addresses
+    for family, address in others:
+        with contextlib.suppress(OSError):  # TimeoutError is one
             async with asyncio.timeout(seconds / len(addresses)):
                 return await _connect_one(family, address, buffer)
-        except OSError as error:  # TimeoutError is one
-            failure = error
-    raise failure
+    return await _connect_one(*last, buffer)
 
 
 async def _connect_one(family: socket.AddressFamily, address: Sockaddr, buffer: int) -> socket.socket:
