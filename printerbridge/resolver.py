@@ -79,6 +79,7 @@ async def resolve(host: str, port: int) -> list[Address]:
         if last.error is not None and loop.time() < last.until:
             raise type(last.error)(*last.error.args)
         asked = names.asked[host, port] = loop.create_task(_ask(names, host, port))
+        asked.add_done_callback(lambda task: task.cancelled() or task.exception())  # nobody may wait any more
     return await asyncio.shield(asked)
 
 

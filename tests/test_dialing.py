@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import socket
 import threading
 from collections.abc import Iterator
@@ -72,7 +73,8 @@ async def test_a_new_name_is_found_while_any_number_of_names_is_dead_that_were_b
     monkeypatch.setattr(resolver, "_MOST", 0.0)
     names.over.set()
     dead = [f"dead{number}.example.com" for number in range(3 * resolver.THREADS)]
-    assert all(await asyncio.gather(*map(given_up, dead)))
+    failed = await asyncio.gather(*(resolver.resolve(host, 9100) for host in dead), return_exceptions=True)
+    assert {type(each) for each in failed} == {socket.gaierror}
     names.over.clear()
     assert all(await asyncio.gather(*map(given_up, dead)))
     async with asyncio.timeout(5):
@@ -103,6 +105,18 @@ async def test_what_is_remembered_is_bounded(names: NameServer, monkeypatch: pyt
     assert await given_up("dead0.example.com")
     assert names.asked.count("dead4.example.com") == 1
     assert names.asked.count("dead0.example.com") == 2
+
+
+async def test_what_nobody_waits_for_any_more_fails_in_silence(names: NameServer) -> None:
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, about: complaints.append(about))
+    assert await given_up("dead.example.com")
+    (task,) = resolver._names[asyncio.get_running_loop()].asked.values()
+    names.over.set()
+    await asyncio.wait([task], timeout=5)
+    del task
+    gc.collect()
+    assert complaints == []
 
 
 async def test_one_look_up_for_all_who_ask_at_once(names: NameServer) -> None:
