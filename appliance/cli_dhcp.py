@@ -50,7 +50,7 @@ def dhcp_config(
     if output and style is Format.ETHERS:
         shell.fail("RARP tells addresses only, and names no file: leave away --output, or take another --format", 2)
 
-    found = cli_printer._at_desk(context.obj.settings(), lambda desk: desk.printers(COMMAND_LINE))
+    found = cli_printer.at_desk(context.obj.settings(), lambda desk: desk.printers(COMMAND_LINE))
     chosen = _chosen([standing.printer for standing in found], names)
     told = {printer.name: dhcp.lacking(printer, style) for printer in chosen}
     for sentence in filter(None, told.values()):

@@ -88,7 +88,7 @@ def discover(
             await desk.add(COMMAND_LINE, replace(entry, snmp_community=community) if asked else entry)
         return proposed, notes
 
-    proposed, notes = cli_printer._at_desk(settings, work)
+    proposed, notes = cli_printer.at_desk(settings, work)
     for note in notes:
         typer.echo(note, err=True)
     if as_json:

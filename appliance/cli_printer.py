@@ -20,7 +20,7 @@ from appliance.web import levels
 from mailstore import condition
 from mailstore.config import Settings
 from mailstore.directory.records import Printer
-from mailstore.directory.serving import SERVING
+from mailstore.directory.serving import PERIODS, SERVING, show_period
 from mailstore.header import clean
 from mailstore.job import JobState
 
@@ -67,7 +67,7 @@ def add(
     if password is None and asked.polls:
         password = made = secrets.token_urlsafe(12)
 
-    printer = _at_desk(settings, lambda desk: desk.add(COMMAND_LINE, asked, password))
+    printer = at_desk(settings, lambda desk: desk.add(COMMAND_LINE, asked, password))
     where = ", ".join(printer.members) or printer.uri or "whatever polls its mailbox"
     typer.echo(f"{printer.addresses[0]} prints on {where}.")
     if made:
@@ -105,7 +105,7 @@ def set_(
         }
         return changes | more | cli_settings.rules(printer, allow, deny, forget)
 
-    changed = _at_desk(context.obj.settings(), lambda desk: desk.change(COMMAND_LINE, name, "", fields))
+    changed = at_desk(context.obj.settings(), lambda desk: desk.change(COMMAND_LINE, name, "", fields))
     for sentence in cli_settings.warnings(changed) if cli_settings.OPENING & changes.keys() else ():
         typer.echo(sentence)
 
@@ -113,7 +113,7 @@ def set_(
 @app.command("list")
 def list_(context: typer.Context, as_json: Json = False) -> None:
     """Show all printers."""
-    found = _at_desk(context.obj.settings(), lambda desk: desk.printers(COMMAND_LINE, reports=as_json))
+    found = at_desk(context.obj.settings(), lambda desk: desk.printers(COMMAND_LINE, reports=as_json))
     printers = [printer_file(one, community=True) for one in found]
     if as_json:
         shell.show_json(printers)
@@ -131,12 +131,15 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
 @app.command()
 def show(context: typer.Context, name: Name, as_json: Json = False) -> None:
     """Show one printer."""
-    standing = _at_desk(context.obj.settings(), lambda desk: desk.printer(COMMAND_LINE, name))
+    standing = at_desk(context.obj.settings(), lambda desk: desk.printer(COMMAND_LINE, name))
     printer = printer_file(standing, community=True)
     if as_json:
         shell.show_json(printer)
     else:
-        shown = printer | {"limits": [f"{limit}={number}" for limit, number in printer["limits"].items()]}
+        shown = printer | {
+            "limits": [f"{limit}={number}" for limit, number in printer["limits"].items()],
+            **{name: show_period(getattr(standing.printer, name)) for name in PERIODS},
+        }
         absent = {"report", "quiet_until", "detail", *(_NOT_OF_A_GROUP if printer["members"] else ())}
         fields = [(key.replace("_", " "), value) for key, value in shown.items() if key not in absent]
         shell.show_fields([*fields, *_told(standing)])
@@ -186,14 +189,14 @@ def _device(printer: DescribedPrinterFile) -> str:
 def remove(context: typer.Context, name: Name) -> None:
     """Take a printer away; jobs that wait for it are canceled."""
 
-    _at_desk(context.obj.settings(), lambda desk: desk.remove(COMMAND_LINE, name))
+    at_desk(context.obj.settings(), lambda desk: desk.remove(COMMAND_LINE, name))
 
 
 @app.command()
 def password(context: typer.Context, name: Name, password_stdin: PasswordStdin = False) -> None:
     """Give a printer a new POP3 password, made up or from standard input."""
     given = shell.read_password() if password_stdin else ""
-    new = _at_desk(context.obj.settings(), lambda desk: desk.new_password(COMMAND_LINE, name, given))
+    new = at_desk(context.obj.settings(), lambda desk: desk.new_password(COMMAND_LINE, name, given))
     if not given:
         typer.echo(f"The POP3 password of {name} is now {new} (shown only now).")
 
@@ -201,32 +204,32 @@ def password(context: typer.Context, name: Name, password_stdin: PasswordStdin =
 @app.command()
 def test(context: typer.Context, name: Name) -> None:
     """Print a page about the printer on it."""
-    number = _at_desk(context.obj.settings(), lambda desk: desk.test_page(COMMAND_LINE, name))
+    number = at_desk(context.obj.settings(), lambda desk: desk.test_page(COMMAND_LINE, name))
     typer.echo(f"The test page is job {number}.")
 
 
 @app.command()
 def pause(context: typer.Context, name: Name) -> None:
     """Send nothing more to a printer; its mail is taken and waits."""
-    _at_desk(context.obj.settings(), lambda desk: desk.set_paused(COMMAND_LINE, name, True))
+    at_desk(context.obj.settings(), lambda desk: desk.set_paused(COMMAND_LINE, name, True))
 
 
 @app.command()
 def resume(context: typer.Context, name: Name) -> None:
     """Send to a printer again."""
-    _at_desk(context.obj.settings(), lambda desk: desk.set_paused(COMMAND_LINE, name, False))
+    at_desk(context.obj.settings(), lambda desk: desk.set_paused(COMMAND_LINE, name, False))
 
 
 @app.command()
 def refuse(context: typer.Context, name: Name) -> None:
     """Take no more mail for a printer; what waits is printed."""
-    _at_desk(context.obj.settings(), lambda desk: desk.set_accepting(COMMAND_LINE, name, False))
+    at_desk(context.obj.settings(), lambda desk: desk.set_accepting(COMMAND_LINE, name, False))
 
 
 @app.command()
 def accept(context: typer.Context, name: Name) -> None:
     """Take mail for a printer again."""
-    _at_desk(context.obj.settings(), lambda desk: desk.set_accepting(COMMAND_LINE, name, True))
+    at_desk(context.obj.settings(), lambda desk: desk.set_accepting(COMMAND_LINE, name, True))
 
 
 @app.command()
@@ -251,12 +254,16 @@ def why(
     """
     supposed = Supposed(sender=sender, ip=ip, login=login, author=author, signed=signed, given_away=given_away)
     remedy = f"allow with: printpost printer set {name} --allow {{}}"
-    answer = _at_desk(context.obj.settings(), lambda desk: desk.try_sender(COMMAND_LINE, name, supposed, remedy=remedy))
+    answer = at_desk(context.obj.settings(), lambda desk: desk.try_sender(COMMAND_LINE, name, supposed, remedy=remedy))
     typer.echo(answer.sentence)
     raise typer.Exit(0 if answer.allowed else os.EX_TEMPFAIL if answer.uncertain else os.EX_NOPERM)
 
 
-def _at_desk(settings: Settings, act: Callable[[Desk], Coroutine[Any, Any, T]]) -> T:
+def at_desk(settings: Settings, act: Callable[[Desk], Coroutine[Any, Any, T]]) -> T:
+    """Do `act` at a desk that is opened for it, to its end.
+
+    The command ends with a sentence where something is missing, or fails as `shell.run` knows.
+    """
     from appliance.mailauth import MailAuth
     from mailstore.directory.opening import connect_people
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+LOW = 0.1
+"""The share that is left from where on somebody should see to it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Supply:
@@ -26,6 +29,11 @@ class Tray:
     name: str
     media: str  # as the printer calls it, "" if it does not say
     level: float | None
+
+
+def is_low(level: float | None) -> bool:
+    """Whether so much of a supply, or of a tray, is little; of an unknown amount nobody knows."""
+    return level is not None and level <= LOW
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

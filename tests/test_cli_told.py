@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -73,6 +75,13 @@ async def sent(store: Store) -> tuple[int, Lease]:
     return number, lease
 
 
+def test_no_command_waits_for_the_page() -> None:
+    """Each of them would take longer to begin, and the bridge more memory."""
+    heavy = ("starlette", "jinja2", "uvicorn", "sqlalchemy", "zeroconf", "gufo", "pyasn1")
+    look = f"import sys, appliance.cli; print([name for name in {heavy} if name in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", look], text=True, timeout=60) == "[]\n"
+
+
 def test_a_job_on_its_way_in_doubt_and_printed(told: Told, context: shell.Context) -> None:
     async def lost(store: Store) -> int:
         number, lease = await sent(store)
@@ -111,7 +120,10 @@ def test_a_job_on_its_way_in_doubt_and_printed(told: Told, context: shell.Contex
 
 def test_a_printer_says_what_it_has_left_and_why_it_stands(told: Told, context: shell.Context) -> None:
     told("printer", "add", "office", "--uri", "socket://192.0.2.7:9100")
-    assert "It was not asked yet." in told("printer", "show", "office")
+    text = told("printer", "show", "office")
+    assert "It was not asked yet." in text
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert {"end wait 90 seconds", "stall limit 1 day", "status interval 1 minute", "expiry 7 days"} <= set(lines)
 
     async def says(store: Store) -> None:
         await store.set_report(replace(REPORT, console="PAPER\nOUT \x1b[2J"))

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from appliance.web import overview
-from appliance.web.pages import ago, duration, octets, sentence
+from appliance.web.pages import ago, duration, sentence
+from appliance.web.words import octets
 from mailstore import condition
 from mailstore.directory.records import Printer
 from mailstore.store.outbox import OutgoingMail, WebSession

@@ -66,7 +66,7 @@ def test_levels_in_words() -> None:
         asked_at=1.0,
         supplies=(
             Supply(name="Black Toner", kind="toner", color="black", level=0.424),
-            Supply(name="", kind="waste-toner", color="", level=0.05),
+            Supply(name="", kind="waste-toner", color="", level=0.1),
             Supply(name="Drum", kind="opc", color="", level=None),
             Supply(name="Ink", kind="ink", color="cyan", level=0.004),
             Supply(name="Full", kind="waste-ink", color="", level=0.0),
@@ -76,7 +76,7 @@ def test_levels_in_words() -> None:
     )
     assert levels.in_lines(levels.supplies(report)) == [
         "Black Toner: 42 %",
-        "supply 2 (waste toner): 5 % room left",
+        "supply 2 (waste toner): 10 % room left",
         "Drum (opc): level unknown",
         "Ink (cyan): under 1 %",
         "Full (waste ink): no room left",

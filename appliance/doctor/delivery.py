@@ -9,13 +9,11 @@ from mailstore.directory.serving import show_period, unlike_usual
 from mailstore.header import clean
 from mailstore.hours import WEEK, quiet_until
 from mailstore.job import Job, JobState
-from mailstore.report import PrinterReport, Supply
+from mailstore.report import PrinterReport, Supply, is_low
 from mailstore.store.contract import Store
 from mailstore.store.following import Progress
 
 UNKNOWN = "x-delivery-unknown"
-LOW = 0.1
-"""Of a supply, from where on doctor speaks of it."""
 HASTY = 30
 """Seconds between two questions, below which an agent that falls silent may have been asked too often."""
 _MOST = 3  # jobs, or supplies, that are told one by one
@@ -83,7 +81,7 @@ def reported(printer: Printer, report: PrinterReport | None, now: float) -> list
             else "is it switched on and on the network?"
         )
         return [f"it does not answer SNMP any more, the last time {span(now - report.answered_at)} ago: {remedy}"]
-    low = [one for one in report.supplies if one.level is not None and one.level <= LOW]
+    low = [one for one in report.supplies if is_low(one.level)]
     told = [f"{clean(one.name, 60) or 'a supply'} {_left(one)}" for one in low[:_MOST]]
     more = [f"{len(low) - _MOST} more"] if len(low) > _MOST else []
     return [f"{', '.join((*told, *more))}: have new ones at hand"] if told else []

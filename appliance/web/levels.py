@@ -9,17 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from appliance.web.pages import clock
-from appliance.web.words import duration
+from appliance.web.words import clock, duration
 from mailstore.directory.records import Printer, Snmp
 from mailstore.header import clean
 from mailstore.hours import quiet_until
-from mailstore.report import PrinterReport
+from mailstore.report import PrinterReport, is_low
 
 MOST = 32
 """Supplies, and trays, that are shown of a printer."""
-LOW = 0.1
-"""A share below which somebody should see to it."""
 _NAME = 60  # characters
 _CONSOLE = 200
 
@@ -38,7 +35,7 @@ class Level:
         """As a chip's: good, wait, bad, off."""
         if self.share is None:
             return "off"
-        return "bad" if self.share <= 0 else "wait" if self.share < LOW else "good"
+        return "bad" if self.share <= 0 else "wait" if is_low(self.share) else "good"
 
 
 def supplies(report: PrinterReport) -> list[Level]:

@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from appliance.rights import Act, may
+from appliance.web.words import clock, octets
 from mailstore import condition
 from mailstore.directory.records import Person
 from mailstore.job import REASONS, JobState
@@ -64,24 +65,9 @@ def ago(at: float, now: float | None = None) -> str:
     return "just now" if passed < 5 else f"{duration(passed)} ago"
 
 
-def clock(at: float) -> str:
-    """A time for people, in the house's own zone; "" where it was not reached."""
-    return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S") if at else ""
-
-
 def stamp(at: float) -> str:
     """A time for programs (RFC 3339)."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds") if at else ""
-
-
-def octets(amount: int) -> str:
-    """A size for people."""
-    size = float(amount)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "bytes" or size >= 10 else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
 
 
 JOB_STATES: dict[str, str] = {

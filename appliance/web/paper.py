@@ -3,15 +3,15 @@
 What a printer confirmed is told, and no more: octets that its TCP acknowledged it has, whether or not they print; pages
 are those that it reported as lying in the tray.
 
-Security: all that is read here are numbers, which a printer may make up; what it says of itself proves no more than that
-it said so, and more pages than there are is not taken for a place to go on from.
+Security: all that is read here are numbers, which a printer may make up; what it says of itself proves no more than
+that it said so, and more pages than there are is not taken for a place to go on from.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from appliance.web.pages import octets
+from appliance.web.words import octets
 from mailstore.job import DeliveryProof, Job, JobState
 from mailstore.store.following import Progress
 
@@ -60,7 +60,9 @@ EVIDENCE: dict[DeliveryProof, Evidence] = {
 REPRINT_MEANS = "All of it prints again from the first page, behind a page that says POSSIBLE DUPLICATE."
 PRINTED_MEANS = "Nothing more prints, and the job counts as printed. Choose it if all of the paper lies there."
 CANCEL_MEANS = "Nothing more prints, and the job ends as canceled."
-RESUME_MEANS = "Only what the printer did not confirm prints, behind a page that says GOES ON; a page may be there twice."
+RESUME_MEANS = (
+    "Only what the printer did not confirm prints, behind a page that says GOES ON; a page may be there twice."
+)
 
 
 def is_in_doubt(job: Job) -> bool:

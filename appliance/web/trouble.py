@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from appliance.desk import Standing
 from appliance.rights import Act, may
-from appliance.web.pages import ago, clock, sentence
+from appliance.web.pages import ago, sentence
 from appliance.web.site import Site
+from appliance.web.words import clock
 from mailstore import condition
 from mailstore.directory.records import Person
 

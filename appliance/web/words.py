@@ -7,6 +7,7 @@ all of it.
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 from appliance.policy import Kind, Trust, parse_rule
 from mailstore.directory.records import Printer
@@ -158,6 +159,21 @@ def login(printer: Printer, state: PrinterState) -> list[str]:
     if printer.plain_from:
         told.append(f"It may log in without TLS from {', '.join(printer.plain_from)}.")
     return told
+
+
+def clock(at: float) -> str:
+    """A time for people, in the house's own zone; "" where it was not reached."""
+    return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S") if at else ""
+
+
+def octets(amount: int) -> str:
+    """A size for people."""
+    size = float(amount)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" or size >= 10 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
 
 
 def duration(seconds: float) -> str:
