@@ -28,6 +28,7 @@ from printerbridge.guard import Guard
 from printerbridge.health import Health
 from printerbridge.journal import UNKNOWN
 from printerbridge.line import Line, Timing
+from printerbridge.returning import Back, Returning
 from printerbridge.slots import Slots
 from printerbridge.spool import Spool
 
@@ -66,6 +67,14 @@ class Bridge:
         self._guard = guard or Guard()
         self._conditions = Conditions(store)
         self._health = Health(store, self._conditions, self._guard)
+        self._returning = Returning(
+            store,
+            self._conditions,
+            self._guard,
+            self._timing,
+            entries=lambda device: self._entries.get(device, {}),
+            begin=self._begin,
+        )
         self._folder = spool
         self._spool = Spool(store, spool, media=media, slots=Slots(converters, memory))
         self._risky = risky
@@ -103,6 +112,7 @@ class Bridge:
             asyncio.create_task(self._listen(), name="doorbell"),
             asyncio.create_task(self._look(), name="look"),
             asyncio.create_task(self._health.run(), name="health"),
+            asyncio.create_task(self._returning.run(), name="returning"),
         ]
 
     async def stop(self, grace: float = 20.0) -> None:
@@ -201,11 +211,14 @@ class Bridge:
         if self._trouble:
             log.info("looking for work again")
         self._known, self._trouble = True, ""
+        earlier, self._entries = self._entries, {}
         self._seats.clear()
-        self._entries.clear()
         self._others.clear()
         for entry in entries:
             self._seat(entry)
+        for where, printers in earlier.items():
+            if self._entries.get(where) != printers:
+                self._returning.forget(where)
         served = [entry for entry in entries if entry.name in self._seats]
         self._conditions.forget_but(self._seats)
         self._health.printers(served)
@@ -226,29 +239,37 @@ class Bridge:
         if name not in self._seats and name not in self._others:
             await self._ask(name)
         where = self._seats.get(name)
-        if self._stopping or where is None:
+        if self._stopping or where is None or where in self._returning:
             return
-        line = self._lines.get(where)
-        if line is None:
+        if where not in self._lines:
             if (await self._store.printer_state(name)).paused:
                 return  # whoever lets it go on rings
-            line = self._lines.get(where)
-        if line is None:
-            owner = f"{self._owner}:{where.uri}"
-            line = Line(
-                where,
-                self._store,
-                self._spool,
-                owner=owner,
-                timing=self._timing,
-                guard=self._guard,
-                conditions=self._conditions,
-                health=self._health,
-            )
-            self._lines[where] = line
-            self._running[where] = asyncio.create_task(self._run(line), name=where.uri)
-        line.printers = self._entries[where]
-        line.wake(name)
+            self._begin(where)
+        if (line := self._lines.get(where)) is not None:
+            line.printers = self._entries.get(where, {})
+            line.wake(name)
+
+    def _begin(self, where: Device, back: Back | None = None) -> None:
+        """Start the line of a device that has none."""
+        if self._stopping or where in self._lines:
+            if back is not None:
+                back.drop()
+            return
+        owner = f"{self._owner}:{where.uri}"
+        line = Line(
+            where,
+            self._store,
+            self._spool,
+            owner=owner,
+            timing=self._timing,
+            guard=self._guard,
+            conditions=self._conditions,
+            health=self._health,
+            back=back,
+        )
+        line.printers = self._entries.get(where, {})
+        self._lines[where] = line
+        self._running[where] = asyncio.create_task(self._run(line), name=where.uri)
 
     async def _ask(self, name: str) -> None:
         """A printer that was not there at the last refresh."""
@@ -274,6 +295,9 @@ class Bridge:
                 except Exception:
                     log.exception("%s: the line failed", line.device.uri)
                 else:
+                    if line.rest:
+                        self._returning.leave_alone(line.device, line.rest, line.backoff)
+                        return
                     if not line.woken:
                         return
                     continue

@@ -27,7 +27,8 @@ from printerbridge.leases import Leases
 from printerbridge.patience import Timing as Timing
 from printerbridge.preparation import Preparation
 from printerbridge.ready import Prepared
-from printerbridge.retry import Trouble
+from printerbridge.retry import Backoff, Trouble
+from printerbridge.returning import Back
 from printerbridge.sending import PHASE, Doors, Sending
 from printerbridge.spool import Spool
 
@@ -53,7 +54,9 @@ class Line:
         guard: Guard | None = None,
         conditions: Conditions | None = None,
         health: Looking | None = None,
+        back: Back | None = None,
     ) -> None:
+        """`back`: the device was left alone for a while, and this is how it came back."""
         self.device = device
         self.printers: dict[str, Printer] = {}
         self._store = store
@@ -66,13 +69,13 @@ class Line:
         self._queue: deque[Job] = deque()
         self._current: Job | None = None  # that is being printed
         self._looked: dict[str, tuple[float, bool]] = {}  # printer -> when asked, paused
-        self._resting: set[str] = set()  # printers in their quiet hours, for which jobs wait
+        self._quiet = 0.0  # seconds for which it is left alone because it is a quiet hour
         self._upcoming: asyncio.Future[Prepared | None] | None = None
         self._conditions = conditions or Conditions(store)
         self._journal = Journal(store, self._conditions)
         counting = Counting(health, timing.count, store.report)
         doors = Doors(printers=lambda: self.printers, open=self._opened, foresee=self._foresee, stopping=self._stopping)
-        self._sending = Sending(device, self._journal, doors, timing, guard or Guard(), counting)
+        self._sending = Sending(device, self._journal, doors, timing, guard or Guard(), counting, back)
         unprepared = timing.schedules[Trouble.NOT_PREPARED]
         self._preparation = Preparation(spool, self._journal, unprepared, self._stopping)
 
@@ -81,6 +84,16 @@ class Line:
     @property
     def woken(self) -> bool:
         return self._woken.is_set()
+
+    @property
+    def rest(self) -> float:
+        """For how many seconds the device is to be left alone, after `run` has returned; 0.0 if not at all."""
+        return self._quiet or self._sending.rest
+
+    @property
+    def backoff(self) -> Backoff:
+        """The device's failures so far."""
+        return self._sending.backoff
 
     def wake(self, printer: str = "") -> None:
         """Something may have changed: a new job, a wish, a setting."""
@@ -146,6 +159,7 @@ class Line:
             async with asyncio.timeout(_SETTLE_SECONDS):
                 await self._journal.settled()
         self._journal.abandon()
+        self._sending.close()
         self._queue.clear()
         await self._leases.release()
 
@@ -156,9 +170,14 @@ class Line:
             self._woken.clear()
             await self._journal.settle_uncertain(list(self.printers.values()))
             await self._drain()
+            if self._sending.rest:
+                return
             quiet = await self._left_alone()
+            if quiet > self._timing.idle and all(self._quiet_until(name) for name in self.printers):
+                self._quiet = min(quiet, _QUIET_LOOK)
+                return
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(quiet, _QUIET_LOOK) or self._timing.idle):
+                async with asyncio.timeout(quiet or self._timing.idle):
                     await self._woken.wait()
             if not self._woken.is_set() and not quiet:
                 await self._journal.fares(self.printers)  # nobody tries any more, so nothing is in the way
@@ -172,9 +191,7 @@ class Line:
             text = f"quiet hours until {_clock(until)}"
             told = Condition(state="stopped", reasons=("shutdown-report",), text=text)
             await self._conditions.tell([name], Source.QUIET, told)
-        over = [name for name in self._resting if name not in waiting]
-        await self._conditions.tell(over, Source.QUIET)
-        self._resting = set(waiting)
+        await self._conditions.tell([name for name in self.printers if name not in waiting], Source.QUIET)
         return max(0.05, min(waiting.values()) - time.time()) if waiting else 0.0
 
     def _quiet_until(self, name: str) -> float:
@@ -190,6 +207,8 @@ class Line:
                     await self._sending.print(prepared)
                 finally:
                     await self._spool.discard(prepared)
+                if self._sending.rest:
+                    break
                 prepared = await self._taken() or await self._next()
         finally:
             self._current = None

@@ -32,6 +32,8 @@ class Timing:
     look: float = 5.0  # between looks at what the doorbell may have missed
     busy: float = 60.0  # how long a printer may refuse before people are told
     count: float = 1.0  # between two looks at a page counter that has to rise
+    rest: float = 5.0  # a wait of so long is spent without leases, and without a job that was made ready
+    knock: float = 5.0  # for the first connection after such a wait
 
 
 _USUAL: Final = {each.name: each.default for each in fields(Printer)}

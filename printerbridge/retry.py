@@ -48,6 +48,7 @@ SCHEDULES: dict[Trouble, Schedule] = {
 
 PREPARING_TRIES = 5
 
+_DEVICE_TROUBLE = frozenset({Trouble.UNREACHABLE, Trouble.NOTHING_TAKEN})
 _WAIT_FOR_DISK = "4.3.1"
 
 
@@ -60,16 +61,27 @@ def gives_up(status: str, failures: int) -> bool:
 
 
 class Backoff:
-    """A line's failures in a row.  Anything that went well ends the row."""
+    """A device's failures in a row.  Anything that went well ends the row.
+
+    `failures`: how many; `since`: when the first of them was, None if there is none by the clock of `now` (time.monotonic).
+    """
 
     def __init__(self, schedules: dict[Trouble, Schedule] | None = None) -> None:
         self._schedules = schedules or SCHEDULES
         self.failures = 0
+        self.since: float | None = None
 
-    def failed(self, trouble: Trouble) -> float:
+    def failed(self, trouble: Trouble, now: float) -> float:
         """Seconds to wait after one more failure."""
         self.failures += 1
+        self.since = now if self.since is None else self.since
         return self._schedules[trouble].delay(self.failures)
 
     def succeeded(self) -> None:
-        self.failures = 0
+        self.failures, self.since = 0, None
+
+    def worth_telling(self, trouble: Trouble, busy: float, now: float) -> bool:
+        """A printer that refuses is busy with somebody else's job, until it has been so for `busy` seconds."""
+        if trouble is Trouble.REFUSED:
+            return now - (now if self.since is None else self.since) >= busy
+        return trouble in _DEVICE_TROUBLE

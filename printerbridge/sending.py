@@ -29,6 +29,7 @@ from printerbridge.patience import Timing, of_printer
 from printerbridge.pjl import OK
 from printerbridge.ready import Prepared, Ready
 from printerbridge.retry import Backoff, Trouble
+from printerbridge.returning import Back
 from printerbridge.transmission import Hearing, Tally, Transmission
 
 log = logging.getLogger(__name__)
@@ -43,8 +44,6 @@ PHASE = Histogram(
     buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 120, 600, 3600, 14400),
 )
 
-_DEVICE_TROUBLE = frozenset({Trouble.UNREACHABLE, Trouble.NOTHING_TAKEN})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doors:
@@ -57,11 +56,24 @@ class Doors:
 
 
 class Sending:
-    """Sends the jobs of one line."""
+    """Sends the jobs of one line.
+
+    `rest`: for how many seconds the device is better left alone, 0.0 if not at all; then no job is sent.
+    """
 
     def __init__(
-        self, device: Device, journal: Journal, doors: Doors, timing: Timing, guard: Guard, counting: Counting
+        self,
+        device: Device,
+        journal: Journal,
+        doors: Doors,
+        timing: Timing,
+        guard: Guard,
+        counting: Counting,
+        back: Back | None = None,
     ) -> None:
+        self.rest = 0.0
+        self.backoff = back.backoff if back is not None else Backoff(timing.schedules)
+        self._at_hand = back
         self._device = device
         self._journal = journal
         self._doors = doors
@@ -69,12 +81,10 @@ class Sending:
         self._timing = timing
         self._guard = guard
         self._counting = counting
-        self._backoff = Backoff(timing.schedules)
         self._hearing = Hearing()
         self._connection: Connection | None = None  # over which the job goes
         self._transmission: Transmission | None = None  # the last one
         self._over = doors.stopping  # what ends the waiting for pages: the line's end, or the job's
-        self._refused_at: float | None = None  # since when the printer has been busy
 
     async def heed(self, job: Job) -> None:
         """Break off what is being sent, if the job has ended meanwhile."""
@@ -122,8 +132,7 @@ class Sending:
             if number == 0:
                 await self._counting.begin(self._printers().get(job.printer), prepared.pages)
             try:
-                connection = self._connection = await self._device.connect(self._timing.patience, self._guard)
-                self._refused_at = None
+                connection = self._connection = await self._connected()
                 sent = await self._attempt(connection, prepared, number, document, tally)
             except NotConnected as error:
                 trouble, text = Trouble.REFUSED if error.busy else Trouble.UNREACHABLE, str(error)
@@ -145,12 +154,25 @@ class Sending:
                 await self._given_up(job, text, tally)
                 return None
             else:
-                self._backoff.succeeded()
+                self.backoff.succeeded()
                 await self._journal.fares(self._printers())
                 return sent
             if not await self._failed(prepared, number, trouble, text):
                 return None
         return None
+
+    async def _connected(self) -> Connection:
+        """The connection that the device came back with, or a new one.  Raises `NotConnected`."""
+        back, self._at_hand = self._at_hand, None
+        if back is not None and (connection := back.fresh()) is not None:
+            return connection
+        return await self._device.connect(self._timing.patience, self._guard)
+
+    def close(self) -> None:
+        """Nothing more is sent."""
+        if self._at_hand is not None:
+            self._at_hand.drop()
+            self._at_hand = None
 
     async def _may_begin(self, prepared: Prepared) -> bool:
         job = prepared.job
@@ -222,10 +244,10 @@ class Sending:
         await self._journal.settled()
         job = prepared.job
         ATTEMPT_FAILURES.labels(job.printer, trouble.value).inc()
-        if self._worth_telling(trouble):
+        if self.backoff.worth_telling(trouble, self._timing.busy, time.monotonic()):
             await self._journal.fares(self._printers(), "connecting-to-device", text)
-        delay = self._backoff.failed(trouble)
-        failures = self._backoff.failures
+        delay = self.backoff.failed(trouble, time.monotonic())
+        failures = self.backoff.failures
         rarely = failures & (failures - 1) == 0
         if number > 0:  # documents before this one are on paper: the job must not be seen as untouched
             if rarely:
@@ -238,16 +260,11 @@ class Sending:
         if number > 0:
             await asyncio.sleep(delay)  # until it is finished, or broken off
             return await self._goes_on(job, prepared.documents[number])
+        if delay >= self._timing.rest:
+            self.rest = delay
+            return False
         await self._pause(delay)
         return await self._journal.wanted(job)
-
-    def _worth_telling(self, trouble: Trouble) -> bool:
-        """A printer that refuses is busy with somebody else's job, until it has been so for long."""
-        if trouble is Trouble.REFUSED:
-            now = time.monotonic()
-            self._refused_at = now if self._refused_at is None else self._refused_at
-            return now - self._refused_at >= self._timing.busy
-        return trouble in _DEVICE_TROUBLE
 
     async def _goes_on(self, job: Job, document: Ready) -> bool:
         """Whether a job of which the documents before `document` are on paper still has its printer here."""
@@ -259,20 +276,20 @@ class Sending:
 
     async def _canceled(self, job: Job, document: Ready, text: str) -> None:
         """We broke it off because the job has ended: what the printer took is said, and the trouble is not its own."""
-        self._backoff.succeeded()
+        self.backoff.succeeded()
         await self._journal.note(job, f"ended while it was being sent; {_called(document)}: {text}")
 
     async def _broken(self, job: Job, text: str) -> None:
         """Nobody knows what was printed.  A printer that breaks every job must not get them all at once."""
         ATTEMPT_FAILURES.labels(job.printer, Trouble.BROKEN.value).inc()
         await self._journal.doubt(job, self._printers().get(job.printer), text)
-        await self._pause(self._backoff.failed(Trouble.BROKEN))
+        await self._pause(self.backoff.failed(Trouble.BROKEN, time.monotonic()))
 
     async def _given_up(self, job: Job, text: str, tally: Tally) -> None:
         ATTEMPT_FAILURES.labels(job.printer, Trouble.STALLED.value).inc()
         progress = self._transmission.known if self._transmission is not None else None
         await self._journal.give_up(job, text, max(tally.pages, progress.confirmed if progress is not None else 0))
-        await self._pause(self._backoff.failed(Trouble.STALLED))
+        await self._pause(self.backoff.failed(Trouble.STALLED, time.monotonic()))
 
     def _confirmed(self) -> str:
         """What the printer said of pages, behind a semicolon."""
