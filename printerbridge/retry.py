@@ -63,7 +63,7 @@ def gives_up(status: str, failures: int) -> bool:
 class Backoff:
     """A device's failures in a row.  Anything that went well ends the row.
 
-    `failures`: how many; `since`: when the first of them was, None if there is none by the clock of `now` (time.monotonic).
+    `failures`: how many; `since`: when the first of them was, None if there is none (by the clock of `now`).
     """
 
     def __init__(self, schedules: dict[Trouble, Schedule] | None = None) -> None:
