@@ -47,7 +47,8 @@ AT_ONCE: Final = 128  # looks; after a start silent printers take nearly all of 
 _SECONDS: Final = 2.0  # for one look
 _SHORTEST_SECONDS: Final = 1.0  # between two looks at one printer, whatever its entry says
 _LONGEST_SECONDS: Final = 900.0  # between two questions to a silent printer, unless its interval is longer
-_SPREAD_SECONDS: Final = 60.0  # over which first looks are spread
+_SPREAD_SECONDS: Final = 60.0  # over which first looks are spread, where there are many
+_EACH_SECONDS: Final = 0.02  # and where there are few: somebody waits for what his new settings bring
 _DETAILS_SECONDS: Final = 600.0  # between two questions for all that it has left
 _FORGET_SECONDS: Final = 3600.0  # after which objects that it did not have are asked again
 _WRITE_SECONDS: Final = 600.0  # between two reports that say nothing new
@@ -145,8 +146,9 @@ class Health:
         before = {name for seat in self._seats.values() for name in seat.names}
         for where in self._seats.keys() - seats.keys():
             del self._seats[where]
+        spread = min(_SPREAD_SECONDS, _EACH_SECONDS * len(seats.keys() - self._seats.keys()))
         for where, named in seats.items():
-            self._settle(where, tuple(named))
+            self._settle(where, tuple(named), spread)
         now = {name for seat in self._seats.values() for name in seat.names}
         self._left = (self._left | before) & present - now
         if len(self._schedule) > 2 * len(self._seats) + 1000:  # places that do not count any more
@@ -179,11 +181,12 @@ class Health:
 
     # -- whose turn it is
 
-    def _settle(self, where: _Where, entries: tuple[Printer, ...]) -> None:
+    def _settle(self, where: _Where, entries: tuple[Printer, ...], spread: float) -> None:
+        """A new one is looked at within `spread` seconds."""
         seat = self._seats.get(where)
         if seat is None:
             seat = self._seats[where] = _Seat(self._questions(where), entries)
-            self._place(where, seat, _some(min(seat.interval, _SPREAD_SECONDS)))
+            self._place(where, seat, _some(min(seat.interval, spread)))
         elif seat.entries != entries:
             if seat.names != [entry.name for entry in entries]:
                 seat.written_at = float("-inf")

@@ -281,12 +281,24 @@ async def test_looks_at_once_are_bounded_and_the_silent_ones_hold_nobody_up_for_
 async def test_first_looks_are_spread(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_SPREAD_SECONDS", 60.0)
     health = Health(store, Conditions(store))
-    health.printers(entry(161, f"p{number}", snmp_community=f"c{number}", status_interval=60) for number in range(1000))
+    entries = [entry(161, f"p{number}", snmp_community=f"c{number}", status_interval=60) for number in range(3000)]
+    health.printers(entries)
     now = asyncio.get_running_loop().time()
     due = sorted(seat.due - now for seat in health._seats.values())
-    assert max(sum(second <= one < second + 1 for one in due) for second in range(60)) < 60
+    assert max(sum(second <= one < second + 1 for one in due) for second in range(60)) < 120
     assert -1 < due[0] < 2
     assert 58 < due[-1] < 61
+
+
+async def test_a_new_community_counts_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_SPREAD_SECONDS", 60.0)
+    async with agent(printer()) as other:
+        other.community = b"secret"
+        async with looking(store, entry(other, status_interval=3600), seconds=0.1) as health:
+            assert not (await reported(store, lambda report: report)).up
+            health.printers([entry(other, status_interval=3600, snmp_community="secret")])
+            async with asyncio.timeout(2):
+                await reported(store, lambda report: report.up)
 
 
 async def test_a_quiet_printer_is_asked_when_its_quiet_time_is_over(
