@@ -14,11 +14,10 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from appliance import groups, job_file, policy, testpage
 from appliance.job_file import JobFile
-from appliance.mailauth import MailAuth
 from appliance.peer import Network
 from appliance.recalled import judged_again
 from appliance.rights import Act, NotAllowed, demand, may, may_have, may_release, own
@@ -32,6 +31,9 @@ from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.job import Job, JobState
 from mailstore.report import PrinterReport
 from mailstore.store.contract import Envelope, PrinterState, Recipient, Store, Waiting
+
+if TYPE_CHECKING:
+    from appliance.mailauth import MailAuth  # asks name servers, which most commands do not
 
 COMMAND_LINE = Person(name="the command line", addresses=(), administrator=True)
 """Whoever may read the data folder may do everything."""

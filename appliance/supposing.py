@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from appliance.mailauth import MailAuth
 from appliance.peer import Network, plain_ip, within
 from appliance.policy import Facts, Verdict
 from appliance.proof.conclude import conclude
@@ -18,6 +18,9 @@ from appliance.proof.result import DkimFinding, Findings, Result
 from mailstore import address as addresses
 from mailstore.directory.contract import People
 from mailstore.directory.records import Printer
+
+if TYPE_CHECKING:
+    from appliance.mailauth import MailAuth  # asks name servers, which most commands do not
 
 _NOWHERE = "0.0.0.0"  # noqa: S104 - an address nobody has
 _HELO = "mail.invalid"

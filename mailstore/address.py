@@ -12,7 +12,7 @@ import ipaddress
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import idna
 
@@ -34,6 +34,7 @@ class Path:
 NULL = Path("", "", "")
 
 
+@cache
 def _grammar(beyond: str) -> re.Pattern[str]:
     """RFC 5321 section 4.1.2; `beyond` is the class of RFC 6531 section 3.3, or empty."""
     atom = rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~{beyond}-]++"
@@ -55,7 +56,6 @@ _SEEN = (
     "\u2030-\u205e\u2070-\u2129\u212b-\u2fff\u3001-\ud7ff\uf900-\ufdcf\ufdf0-\ufefe\uff00-\uffef\U00010000-\U0001fffd\U00020000-\U0002fffd"
     "\U00030000-\U0003fffd\U000e0100-\U000e01ef"
 )
-_UTF8 = _grammar(_SEEN)
 _QUOTED_PAIR = re.compile(r"\\(.)")
 _QUOTABLE = re.compile(r'(["\\])')
 _ATOM = f"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~{_SEEN}-]++"
@@ -90,7 +90,7 @@ def leading_path(argument: str, *, utf8: bool = False, null_allowed: bool) -> tu
 def _path(text: str, utf8: bool, reverse: bool) -> tuple[Path, int]:
     if reverse and text.startswith("<>"):
         return NULL, 2
-    found = (_UTF8 if utf8 else _ASCII).match(text)
+    found = (_grammar(_SEEN) if utf8 else _ASCII).match(text)  # it takes 30 ms to compile: not in each command
     if found is None:
         if not utf8 and not text.isascii():
             raise _bad(reverse, "the address has characters outside ASCII, which want SMTPUTF8")
