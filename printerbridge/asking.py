@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from mailstore.report import Supply, Tray
 from printerbridge import mib
 from printerbridge.mib import Look
-from printerbridge.snmp import Agent, NoAnswer, Value
+from printerbridge.snmp import Agent, NoAnswer
+from printerbridge.snmp_message import Value
 
 DETAILS_SECONDS = 8.0
 

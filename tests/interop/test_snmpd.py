@@ -43,7 +43,7 @@ def objects(device: int) -> dict[str, str]:
         **{f"{SUPPLY}.{column}.{row}": f"integer {value}" for column, value in {8: 1000, 9: 250}.items()},
         f"{SUPPLY}.6.{row}": 'octet_str "Toner"',
         f"{PRT}.12.1.1.4.{row}": 'octet_str "black"',
-        f"{PRT}.16.5.1.2.{row}.1": 'octet_str "LOAD PAPER"',
+        f"{PRT}.16.5.1.2.{row}": 'octet_str "LOAD PAPER"',
     }
 
 
