@@ -31,6 +31,7 @@ class Panel:
         self._page = False  # USTATUS PAGE
         self.timed = 0
         self._open = False  # a JOB without its EOJ
+        self._broken: Broken | None = None  # what is thrown away with all that follows
         self._begin("")
 
     def _begin(self, rest: str) -> None:
@@ -38,7 +39,7 @@ class Panel:
         self._wanted = (int(_option(rest, "START", _NUMBER) or 1), int(_option(rest, "END", _NUMBER) or 1 << 30))
         self._position = 0  # pages of the running job, printed or not
         self._out = 0  # pages of it that came out
-        self._result = "OK"
+        self._result = self._broken.result if self._broken is not None else "OK"
 
     @property
     def wanted(self) -> tuple[int, int]:
@@ -75,7 +76,7 @@ class Panel:
             return b""
         self._begin(rest)
         self._open = True
-        return self._job_status("START")
+        return self._job_status("START") + self._canceled()
 
     def _job_ends(self, rest: str) -> bytes:
         """The end of what JOB began; an EOJ alone is ignored, as HP's manuals have it."""
@@ -89,11 +90,13 @@ class Panel:
         return told
 
     def break_off(self, broken: Broken) -> bytes:
-        """The running job is canceled; returns what is said of it."""
-        self._result = broken.result
-        by_hand = broken.result == "USER_CANCELED"
-        told = self._job_status("CANCELED") if by_hand and self._kind.cancels and self._open else b""
-        return self.show(CANCELING) + told + self.show(READY)
+        """The running job is canceled, or the one that is about to begin; returns what is said of it."""
+        self._broken, self._result = broken, broken.result
+        return self.show(CANCELING) + self._canceled() + self.show(READY)
+
+    def _canceled(self) -> bytes:
+        by_hand = self._result == "USER_CANCELED" and self._kind.cancels
+        return self._job_status("CANCELED") if by_hand and self._open else b""
 
     def show(self, display: Display) -> bytes:
         """What is said unasked when the panel shows this, if it was asked for."""

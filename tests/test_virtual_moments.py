@@ -128,6 +128,8 @@ async def test_what_came_out(start: Start, fault: str, pages: int, outcome: str)
     [
         (f"job-error:{len(JOB) + PAGE}", b'END\r\nNAME="a"\r\nPAGES=1\r\nRESULT=RESOURCE_CANCELED\r\n\x0c'),
         (f"panel-cancel:{len(JOB) + PAGE}", b'END\r\nNAME="a"\r\nPAGES=1\r\nRESULT=USER_CANCELED\r\n\x0c'),
+        ("job-error:connect", b'END\r\nNAME="a"\r\nPAGES=0\r\nRESULT=RESOURCE_CANCELED\r\n\x0c'),
+        ("panel-cancel:connect", b'END\r\nNAME="a"\r\nPAGES=0\r\nRESULT=USER_CANCELED\r\n\x0c'),
         (f"media-empty:{len(JOB) + PAGE}", b""),
         ("half-close", b'END\r\nNAME="a"\r\nPAGES=10\r\nRESULT=OK\r\n\x0c'),
     ],

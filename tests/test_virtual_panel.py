@@ -98,6 +98,13 @@ def test_a_cancel_at_the_panel() -> None:
     assert "RESULT=USER_CANCELED" in talk(panel, "EOJ")
 
 
+def test_a_cancel_before_the_job_began_is_that_jobs() -> None:
+    panel = made("plain", "USTATUS JOB=ON")
+    assert panel.break_off(CANCELED) == b""
+    assert talk(panel, 'JOB NAME="a"').endswith('CANCELED\r\nNAME="a"\r\n\x0c')
+    assert "PAGES=0\r\nRESULT=USER_CANCELED" in talk(panel, "EOJ")
+
+
 def test_what_personalities_leave_out() -> None:
     old = made("no-result", "USTATUS JOB=ON", 'JOB NAME="a"')
     assert old.break_off(CANCELED) == b""
