@@ -28,7 +28,7 @@ from mailstore.network import network as read_network
 if TYPE_CHECKING:
     from appliance.discovered import Found, Proposed
 
-_LINES, _LINE = 5000, 1 << 16
+_LINES, _LINE = 8000, 1 << 16  # more than can be found at once
 _GRACE = 60.0  # seconds beside those for listening
 _A_SECOND = 10  # addresses asked, at the very least
 _NAMES_AT_ONCE = 16

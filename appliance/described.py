@@ -120,7 +120,7 @@ class DescribedPrinterFile(DescribedPrinter):
     netmask: str
     gateway: str
     hardware_address: str
-    revision: str  # of the settings: to be sent back with a change
+    revision: str  # of the settings, to be sent back with a change; for whoever may make one, else ""
 
 
 class DescribedPerson(TypedDict):
@@ -204,7 +204,7 @@ def report(one: PrinterReport) -> DescribedReport:
 
 
 def printer_file(standing: Standing, *, community: bool) -> DescribedPrinterFile:
-    """`community`: whether it may be seen."""
+    """`community`: whether it may be seen; if not, it could be guessed by the revision, as all else is told."""
     one = standing.printer
     return DescribedPrinterFile(
         **printer(standing),
@@ -246,7 +246,7 @@ def printer_file(standing: Standing, *, community: bool) -> DescribedPrinterFile
         netmask=one.netmask,
         gateway=one.gateway,
         hardware_address=one.hardware_address,
-        revision=one.revision,
+        revision=one.revision if community else "",
     )
 
 

@@ -369,7 +369,9 @@ async def test_how_it_is_served(api: Api) -> None:
         await api.refused(422, "PATCH", "/printers/office", json=wrong)
     # The community is a password of a kind: whoever may not change it does not see it.
     for name, seen in ((GRACE_NAME, "sesame"), ("linus", "sesame"), ("sam", ""), ("ken", ""), (ADA_NAME, None)):
-        assert (await api.json("/printers/office", name)).get("snmp_community") == seen, name
+        told = await api.json("/printers/office", name)
+        assert told.get("snmp_community") == seen, name
+        assert bool(told.get("revision")) is bool(seen), name  # by which it could be guessed
     assert (await api.json("/printers/office")).items() >= how.items()
     assert not any("snmp_community" in one for one in await api.json("/printers"))
 

@@ -9,7 +9,7 @@ import socket
 from collections.abc import AsyncIterator
 
 import pytest
-from zeroconf import DNSOutgoing, DNSPointer  # type: ignore[attr-defined]
+from zeroconf import DNSOutgoing, DNSPointer, ServiceStateChange  # type: ignore[attr-defined]
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from printerbridge.discovery import dnssd, sweep
@@ -110,6 +110,24 @@ async def test_a_name_that_is_none_is_left_out() -> None:
         await multicast.async_close()
     told = await listening
     assert (told.heard, told.notes) == ([], ["2 services were left out, whose names are none."])
+
+
+async def test_services_that_are_not_there_keep_nobody_from_those_that_are() -> None:
+    gathering = dnssd._Gathering(Guard(), loopback=True)
+    seen = AsyncZeroconf(interfaces=["127.0.0.1"])
+    office = service(RAW, "Office", "127.0.0.2")
+    try:
+        for number in range(2 * dnssd._AT_ONCE):
+            gathering.changed(seen.zeroconf, RAW, f"Nothing {number}.{RAW}", ServiceStateChange.Added)
+        await asyncio.sleep(0)
+        told = [office.dns_service(), office.dns_text(), *office.dns_addresses()]
+        seen.zeroconf.cache.async_add_records(told)
+        gathering.changed(seen.zeroconf, RAW, f"Office.{RAW}", ServiceStateChange.Added)
+        await asyncio.sleep(0)
+        assert [one.address for one in gathering.heard] == ["127.0.0.2"]
+    finally:
+        await gathering.end()
+        await seen.async_close()
 
 
 async def test_a_network_is_asked() -> None:

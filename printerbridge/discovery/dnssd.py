@@ -100,13 +100,15 @@ class _Gathering:
         return notes
 
     async def _ask(self, zeroconf: Zeroconf, service_type: str, name: str) -> None:
-        async with self._turn:
-            try:
-                info = AsyncServiceInfo(service_type, name)
-                answered = await info.async_request(zeroconf, 3000)
-            except Error:
-                self._nameless += 1
-                return
+        try:
+            info = AsyncServiceInfo(service_type, name)
+            # Most tell all at once, and wait for nobody who has others asked for what is not there.
+            if not (answered := info.load_from_cache(zeroconf)):
+                async with self._turn:
+                    answered = await info.async_request(zeroconf, 3000)
+        except Error:
+            self._nameless += 1
+            return
         address = self._address(info) if answered else ""
         if not address:
             return
