@@ -61,19 +61,21 @@ def gives_up(status: str, failures: int) -> bool:
 
 
 class Backoff:
-    """A device's failures in a row.  Anything that went well ends the row.
+    """A device's failures in a row.  Anything that went well ends the row, and another trouble begins a new one.
 
-    `failures`: how many; `since`: when the first of them was, None if there is none (by the clock of `now`).
+    `failures`: how many; `since`: when nothing had gone well for the first time (by the clock of `now`), or None.
     """
 
     def __init__(self, schedules: dict[Trouble, Schedule] | None = None) -> None:
         self._schedules = schedules or SCHEDULES
         self.failures = 0
         self.since: float | None = None
+        self._last: Trouble | None = None
 
     def failed(self, trouble: Trouble, now: float) -> float:
         """Seconds to wait after one more failure."""
-        self.failures += 1
+        self.failures = self.failures + 1 if trouble is self._last else 1
+        self._last = trouble
         self.since = now if self.since is None else self.since
         return self._schedules[trouble].delay(self.failures)
 

@@ -48,3 +48,12 @@ def test_a_printer_that_refuses_is_worth_telling_of_after_a_while() -> None:
     assert backoff.worth_telling(Trouble.REFUSED, 60.0, 160.0)
     backoff.succeeded()
     assert not backoff.worth_telling(Trouble.REFUSED, 60.0, 200.0)
+
+
+def test_another_trouble_begins_a_new_row() -> None:
+    backoff = Backoff()
+    for _ in range(8):
+        backoff.failed(Trouble.REFUSED, 0.0)
+    assert backoff.failed(Trouble.NOTHING_TAKEN, 0.0) == SCHEDULES[Trouble.NOTHING_TAKEN].first
+    assert backoff.failed(Trouble.NOTHING_TAKEN, 0.0) == 4.0
+    assert backoff.worth_telling(Trouble.REFUSED, 60.0, 60.0)  # nothing has gone well since

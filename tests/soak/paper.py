@@ -19,7 +19,7 @@ from printerbridge.virtual_connection import Ended
 from printerbridge.virtual_job import PrintedJob
 
 STALL_SECONDS = (0.2, 3.0)
-"""For so long somebody looks for paper."""
+"""So often somebody looks whether there is paper."""
 AWAY_SECONDS = (0.5, 4.0)
 """For so long nobody listens."""
 GLANCE = 0.05
@@ -57,9 +57,12 @@ class Troubled:
             self.printer.set_fault("slow:200000*1")
         else:
             self.printer.set_fault(f"{name}:{octets}*1")
-            if name in ("accept-then-stall", "media-empty"):
-                await asyncio.sleep(self._dice.uniform(*STALL_SECONDS))
-                self.printer.resume()
+
+    async def mend(self) -> None:
+        """Somebody looks for paper now and then: also where it ran out later than one would think."""
+        while True:
+            await asyncio.sleep(self._dice.uniform(*STALL_SECONDS))
+            self.printer.resume()
 
 
 async def main(count: int, faulty: float, seed: int) -> None:
@@ -69,7 +72,7 @@ async def main(count: int, faulty: float, seed: int) -> None:
     loop, over = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(sys.stdin, partial(_ended, over))
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one.look_after()) for one in printers]
+        tasks = [group.create_task(work) for one in printers for work in (one.look_after(), one.mend())]
         await over.wait()
         for task in tasks:
             task.cancel()
