@@ -112,6 +112,8 @@ TABLE: dict[tuple[str, str], tuple[set[str], int, Any]] = {
     ("POST", "/jobs/NUMBER/release"): (OPERATE, 204, None),
     ("POST", "/jobs/NUMBER/printed"): (OPERATE, 409, None),  # it is not in doubt
     ("POST", "/jobs/NUMBER/reprint"): (OPERATE, 409, None),
+    ("POST", "/jobs/NUMBER/resume"): (OPERATE, 409, None),
+    ("POST", "/jobs/NUMBER/move"): (OPERATE, 400, {"to": "office"}),  # it is there
     ("POST", "/jobs/NUMBER/cancel"): (OPERATE, 204, None),
     ("POST", "/jobs/NUMBER/again"): (OPERATE, 201, None),
     ("PATCH", "/printers/office"): (SET, 200, {"location": "Attic"}),
@@ -575,7 +577,7 @@ async def test_everything_is_described(api: Api) -> None:
             assert len(operation["tags"]) == 1
             names.add(operation["operationId"])
             assert {"401", "429", "503"} <= operation["responses"].keys()
-            makes = method == "post" and (path.count("/") == 3 or path.endswith("/addresses"))
+            makes = method == "post" and (path.count("/") == 3 or path.endswith(("/addresses", "/move")))
             assert ("requestBody" in operation) is (makes or method == "patch")
             for status, answer in operation["responses"].items():
                 if status >= "400":
