@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from appliance.guessing import Guesses
 from appliance.smtp.limits import Limits
 from appliance.smtp.receiver import Receiver
 from appliance.smtp.server import start_smtp
@@ -82,6 +83,7 @@ class Site:
         limits: Limits | None = None,
         directory: Directory | None = None,
         people: People | None = None,
+        guesses: Guesses | None = None,
         grace: float = 5.0,
         **smtp: Any,
     ) -> AsyncIterator[Receiver]:
@@ -92,6 +94,7 @@ class Site:
             people=people or self.people,
             certificate=self.certificate,
             limits=limits,
+            guesses=guesses,
         )
         try:
             yield receiver

@@ -23,6 +23,7 @@ import pytest_asyncio
 import structlog
 from prometheus_client import REGISTRY
 
+from appliance.guessing import Guesses
 from appliance.smtp.beginning import _not_his_own
 from appliance.smtp.limits import Limits
 from appliance.smtp.receiver import Receiver
@@ -335,7 +336,7 @@ async def test_odd_user_names_are_wrong_ones(house: Site) -> None:
         "é",
     )
     async with (
-        house.receiver(limits=Limits(denial_seconds=0, logins=100)) as receiver,
+        house.receiver(limits=Limits(denial_seconds=0, logins=100), guesses=Guesses(len(names) + 1)) as receiver,
         submission(house, receiver, login="") as client,
     ):
         await client.ask("EHLO client.example.com")
