@@ -14,6 +14,7 @@ from mailstore.job import Job, JobState
 from mailstore.store.contract import JobEvent, Store
 from mailstore.store.following import Progress
 from mailstore.store.papers import DocumentRecord
+from mailstore.store.waits import begins_anew
 
 Picture = tuple[int, int]
 """A picture of a page: document and page, from 1."""
@@ -40,9 +41,10 @@ async def read(
 ) -> JobFile:
     """`shown`: what pictures of its pages there are for whoever looks.  Raises `TransientFailure`."""
     entitled = operated or (own and (bool(job.login) or job.answerable))
+    trace = await store.trace(job.id)
     return JobFile(
         job=job,
-        trace=await store.trace(job.id),
+        trace=trace,
         kept_until=await store.kept_until(job.id),
         documents=await store.documents(job.id),
         pictures=shown,
@@ -50,18 +52,19 @@ async def read(
         operated=operated,
         progress=await store.progress(job.id),
         code=job.release_code if entitled and job.state is JobState.PENDING_HELD else "",
-        expires_at=expires_at(job, printer),
+        expires_at=expires_at(job, printer, trace),
     )
 
 
-def expires_at(job: Job, printer: Printer | None) -> float:
+def expires_at(job: Job, printer: Printer | None, trace: Iterable[JobEvent]) -> float:
     """When a job that waits is given up; 0.0 for one that is being printed or has ended."""
     if printer is None:
         return 0.0
+    since = max((job.received_at, *(event.at for event in trace if begins_anew(job.state, event.text))))
     if job.state is JobState.PENDING_HELD:
-        return job.received_at + printer.hold_expiry
+        return since + printer.hold_expiry
     in_doubt = job.state is JobState.PROCESSING_STOPPED and "x-delivery-unknown" in job.reasons
-    return job.received_at + printer.expiry if job.state is JobState.PENDING or in_doubt else 0.0
+    return since + printer.expiry if job.state is JobState.PENDING or in_doubt else 0.0
 
 
 async def progresses(store: Store, jobs: Iterable[Job]) -> Mapping[int, Progress]:

@@ -20,7 +20,7 @@ from mailstore.store.leases import AGAIN, ON_PAPER
 from mailstore.store.opening import Role
 from mailstore.store.schema import ENTRY, EVENT, JOB, LEASE, MESSAGE
 from mailstore.store.statement import Statement, given, number, storable, word
-from mailstore.store.waits import CODE_DIGITS
+from mailstore.store.waits import CODE_DIGITS, HELD_ANEW, WAITS_ANEW
 from mailstore.store.wishes import UNKNOWN, Asked, Wishes
 
 TOO_OLD = "job-canceled-after-timeout"
@@ -75,6 +75,13 @@ _MOVE_ENTRY = Statement(
     .values(maildrop=given("there"), uid=given("new_uid"), size=given("octets"), fields=given("before_it"))
 )
 
+
+def _not_since(limit: str, *patterns: str) -> sa.ColumnElement[bool]:
+    """Nothing in the job's trace is like one of these and from then on or later."""
+    alike = sa.or_(*(EVENT.c.text.like(sa.literal_column(f"'{pattern}'")) for pattern in patterns))
+    return ~sa.exists().where(EVENT.c.job_id == JOB.c.id, EVENT.c.at >= given(limit), alike)
+
+
 _OVER = (
     JOB.c.completed_at == number(0),
     JOB.c.holder == word(""),
@@ -83,8 +90,13 @@ _OVER = (
         sa.and_(
             JOB.c.state.in_([word(JobState.PENDING), word(JobState.PROCESSING_STOPPED)]),
             JOB.c.received_at < given("received"),
+            _not_since("received", *(f"%{words}%" for words in WAITS_ANEW)),
         ),
-        sa.and_(JOB.c.state == word(JobState.PENDING_HELD), JOB.c.received_at < given("held")),
+        sa.and_(
+            JOB.c.state == word(JobState.PENDING_HELD),
+            JOB.c.received_at < given("held"),
+            _not_since("held", f"{HELD_ANEW}%"),
+        ),
     ),
 )
 _ALL_OVER = Statement(

@@ -512,6 +512,25 @@ async def test_what_nobody_printed_in_time_is_given_up(opened: Opener) -> None:
     assert await store.sweep(time.time() + 2 * 86400) == 2
 
 
+async def test_what_somebody_let_go_on_has_its_time_anew(opened: Opener) -> None:
+    store = await opened()
+    released, holding, moved = (
+        await held_job(store, Hold.ALL),
+        (await accept(store, "phaser"))[0],
+        (await accept(store, "old"))[0],
+    )
+    again, left = await in_doubt(store), (await accept(store, "phaser"))[0]
+    await asyncio.sleep(0.01)
+    later = time.time()
+    assert await store.unhold(released.id, "bob")
+    assert await store.hold(holding, "bob")
+    assert await store.move_job(moved, recipient("phaser"), "bob")
+    assert await store.decide(again, "bob", printed=False)
+    assert await store.expire_jobs("phaser", received=later, held=later) == 1
+    assert (await state_of(store, left))[0] == "aborted"
+    assert await store.expire_jobs("phaser", received=LATER, held=LATER) == 4
+
+
 async def test_what_nobody_decided_in_time_is_given_up(opened: Opener) -> None:
     store = await opened()
     job_id = await in_doubt(store)
