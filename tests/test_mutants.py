@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,14 +28,15 @@ def test_its_test_exists(defence: Defence) -> None:
     assert name.partition("[")[0] in functions(ROOT / file)
 
 
-def functions(file: Path) -> set[str]:
+@cache
+def functions(file: Path) -> frozenset[str]:
     """Those of a file of tests and of the suites that it collects."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
     found = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and node.module and [alias.name for alias in node.names] == ["*"]:
             found |= functions(ROOT / f"{node.module.replace('.', '/')}.py")
-    return found
+    return frozenset(found)
 
 
 def test_names_are_different_and_there_are_enough() -> None:
