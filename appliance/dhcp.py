@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ FOLDER: Final = "printpost"
 MOST_ALLOWED: Final = 10
 """Entries of a JetDirect card's access list."""
 
+_OTHER_WORDS = re.compile(r"[0-9]+[smhdw]?|infinite|ignore")  # of dnsmasq's dhcp-host
 _LINE = 64  # characters of a JetDirect card's name, location and contact
 _COMMUNITY = 32
 _LEAST_IDLE, _MOST_IDLE = 300, 3600  # seconds; the latter is JetDirect's own limit
@@ -135,7 +137,11 @@ def _dnsmasq(reservations: Sequence[Reservation]) -> str:
     ]
     for one in reservations:
         tag = f"tag:{one.name}"
-        lines.append(f"dhcp-host={one.hardware_address},set:{one.name},{one.address},{one.name}")
+        # A bare word here may also be a lease time, or say that the host is not to be answered.
+        called = "" if _OTHER_WORDS.fullmatch(one.name) else f",{one.name}"
+        lines.append(f"dhcp-host={one.hardware_address},set:{one.name},{one.address}{called}")
+        if not called:
+            lines.append(f'dhcp-option={tag},12,"{one.name}"')
         lines.append(f"dhcp-option={tag},option:netmask,{one.network.netmask}")
         if one.gateway:
             lines.append(f"dhcp-option={tag},option:router,{one.gateway}")

@@ -11,6 +11,7 @@ import ipaddress
 import json
 import re
 import shlex
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -122,10 +123,11 @@ def propose(
     entries = list(entries)
     taken = {entry.name for entry in entries}
     taken |= {address.partition("@")[0] for entry in entries for address in entry.addresses}
+    known, tried = _by_place(entries, hosts), Counter[str]()
     proposed = []
     for one in found:
-        entry = next((entry for entry in entries if _is(entry, one, hosts)), None)
-        name = entry.name if entry else _name(one, taken)
+        entry = next((known[place] for place in _places(one) if place in known), None)
+        name = entry.name if entry else _name(one, taken, tried)
         taken.add(name)
         ip = ipaddress.ip_address(one.address)
         # Multicast DNS stays on the link, whose addresses are ours too (RFC 6762 section 11).
@@ -163,21 +165,45 @@ def _fields(told: Mapping[str, Any], address: str, uri: str) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value}
 
 
-def _is(entry: Printer, found: Found, hosts: Mapping[str, Collection[str]]) -> bool:
-    if entry.uri:
-        parts = urlsplit(entry.uri)
-        host = parts.hostname or ""
-        return parts.port == urlsplit(found.uri).port and found.address in (host, *hosts.get(host, ()))
-    told = entry.hardware_address, entry.network_address
-    return bool(told[0] and told[0] == found.fields.get("hardware_address")) or told[1] == found.address
+_Place = tuple[str, str, int | None]
 
 
-def _name(found: Found, taken: Collection[str]) -> str:
-    """Of its model, or else of what it is called in the network, or of its address."""
+def _by_place(entries: Iterable[Printer], hosts: Mapping[str, Collection[str]]) -> Mapping[_Place, Printer]:
+    """Of several entries that are one printer the first."""
+    known: dict[_Place, Printer] = {}
+    for entry in entries:
+        if entry.uri:
+            parts = urlsplit(entry.uri)
+            host = parts.hostname or ""
+            places = [("dialed", address, parts.port) for address in (host, *hosts.get(host, ()))]
+        else:  # it fetches its mail, or is a group
+            facts = {"hardware": entry.hardware_address, "polls": entry.network_address}
+            places = [(kind, told, None) for kind, told in facts.items() if told]
+        for place in places:
+            known.setdefault(place, entry)
+    return known
+
+
+def _places(found: Found) -> list[_Place]:
+    """Where an entry of it would be, the surest first."""
+    return [
+        ("dialed", found.address, urlsplit(found.uri).port),
+        ("hardware", found.fields.get("hardware_address", ""), None),
+        ("polls", found.address, None),
+    ]
+
+
+def _name(found: Found, taken: Collection[str], tried: Counter[str]) -> str:
+    """Of its model, or else of what it is called in the network, or of its address; with a number if it has to be.
+
+    `tried`: how many of each were looked at before.
+    """
     for text in (found.fields.get("model", ""), found.host.partition(".")[0], f"printer {found.address}"):
         base = re.sub(r"[^a-z0-9]+", "-", text.lower())[:_NAME].strip("-")
-        for name in (base, *(f"{base}-{number}" for number in range(2, len(taken) + 3))):
-            if name not in taken and base and _read(name, read_name):
+        while base:
+            tried[base] += 1
+            name = base if tried[base] == 1 else f"{base}-{tried[base]}"
+            if name not in taken and _read(name, read_name):
                 return name
     raise AssertionError("an address is always a name")
 

@@ -72,6 +72,14 @@ def test_dnsmasq(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["360", "45m", "7d", "infinite", "ignore"])
+def test_a_printers_name_is_no_other_word_of_dnsmasqs(tmp_path: Path, name: str) -> None:
+    text = reserved(replace(PHASER, name=name), style=Format.DNSMASQ)
+    assert f'dhcp-host=00:00:5e:00:53:01,set:{name},192.0.2.7\ndhcp-option=tag:{name},12,"{name}"\n' in text
+    file = tmp_path / "printers.conf"
+    checked(text, file, "dnsmasq", "--test", f"--conf-file={file}")
+
+
 # -- Kea
 
 

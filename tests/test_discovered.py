@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import time
 from ipaddress import ip_interface
 from typing import Any
 
@@ -125,3 +126,16 @@ def test_nobody_may_print_on_what_is_added() -> None:
         uri="socket://192.0.2.7:9100",
         languages=(Language.PDF,),
     )
+
+
+def test_many_printers_beside_many_entries() -> None:
+    """A whole network of one model: each entry and each name is looked at a few times, not once for each printer."""
+    several = [found(f"10.0.{number // 250}.{number % 250 + 1}", model="Phaser 360") for number in range(2000)]
+    entries = [
+        Printer(name=f"p{number}", addresses=(), uri=f"socket://10.1.{number // 250}.{number % 250 + 1}:9100")
+        for number in range(5000)
+    ]
+    began = time.process_time()
+    told = names(*several, entries=tuple(entries))
+    assert time.process_time() - began < 2
+    assert (len(set(told)), told[0], told[-1]) == (2000, "phaser-360", "phaser-360-2000")
