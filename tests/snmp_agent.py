@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 GET, GETNEXT, RESPONSE = 0xA0, 0xA1, 0xA2
@@ -72,6 +72,7 @@ class Request:
     kind: int
     number: bytes
     oids: tuple[str, ...]
+    asker: tuple[str, int] = ("", 0)
 
     def answer(self, values: Mapping[str, bytes], status: int = 0, index: int = 0, *, number: bytes = b"") -> bytes:
         """The datagram of a response; `values` are BER."""
@@ -109,7 +110,7 @@ class Agent(asyncio.DatagramProtocol):
         self.port = transport.get_extra_info("sockname")[1]
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        request = read(data)
+        request = replace(read(data), asker=addr)
         self.requests.append(request)
         self.asked.set()
         if self.lost:

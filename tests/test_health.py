@@ -11,15 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from mailstore.directory.records import Printer, Snmp
 from mailstore.report import PrinterReport
 from mailstore.store.contract import PrinterState, Role, Store
 from mailstore.store.sql import open_store
 from printerbridge import health as module
+from printerbridge import roster
+from printerbridge.asking import Questions
 from printerbridge.conditions import Conditions
 from printerbridge.health import Health
 from printerbridge.mib import STATUS
+from printerbridge.snmp import Agent
 from printerbridge.virtual import VirtualPrinter
 from tests import snmp_agent
 from tests.directory_server import short_folder
@@ -39,8 +43,8 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """First looks are not spread over a minute, and looks follow each other quickly."""
-    monkeypatch.setattr(module, "_SPREAD_SECONDS", 0.0)
-    monkeypatch.setattr(module, "_SHORTEST_SECONDS", 0.05)
+    monkeypatch.setattr(roster, "_SPREAD_SECONDS", 0.0)
+    monkeypatch.setattr(roster, "_SHORTEST_SECONDS", 0.05)
 
 
 def entry(other: snmp_agent.Agent | int, name: str = "phaser", **more: Any) -> Printer:
@@ -50,8 +54,10 @@ def entry(other: snmp_agent.Agent | int, name: str = "phaser", **more: Any) -> P
 
 
 @contextlib.asynccontextmanager
-async def looking(store: Store, *entries: Printer, seconds: float = 0.5, at_once: int = 64) -> AsyncIterator[Health]:
-    health = Health(store, Conditions(store), seconds=seconds, at_once=at_once)
+async def looking(
+    store: Store, *entries: Printer, seconds: float = 0.5, at_once: int = 64, returned: Any = None
+) -> AsyncIterator[Health]:
+    health = Health(store, Conditions(store), seconds=seconds, at_once=at_once, returned=returned)
     health.printers(entries)
     running = asyncio.create_task(health.run())
     try:
@@ -110,7 +116,7 @@ async def test_a_printer_that_is_not_the_first_device_is_found(store: Store) -> 
 
 
 async def test_silence_is_no_trouble_but_withdraws_what_was_said(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_LONGEST_SECONDS", 0.0)
+    monkeypatch.setattr(roster, "LONGEST_SECONDS", 0.0)
     jammed = printer(errors=b"\x04", status=5, doing=1)
     async with agent(jammed) as other, looking(store, entry(other), seconds=0.05):
         await fares(store, lambda state: state.state_reasons == ("media-jam",))
@@ -125,6 +131,14 @@ async def test_silence_is_no_trouble_but_withdraws_what_was_said(store: Store, m
         other.answering = None
         await reported(store, lambda report: report.up)
         await fares(store, lambda state: state.state_reasons == ("media-jam",))
+
+
+async def test_a_printer_that_never_answered_has_no_last_answer(store: Store) -> None:
+    async with agent(printer()) as other:
+        other.answering = lambda request: []
+        async with looking(store, entry(other), seconds=0.05):
+            never = await reported(store, lambda report: not report.up)
+        assert (never.answered_at, never.asked_at > 0) == (0.0, True)
 
 
 async def test_what_was_known_before_a_restart_is_kept(store: Store) -> None:
@@ -229,16 +243,16 @@ async def test_a_look_now_tells_all(store: Store) -> None:
 async def test_whoever_waits_for_pages_waits_in_vain_only_so_often(store: Store) -> None:
     async with agent() as other:
         other.answering = lambda request: []
-        health = Health(store, Conditions(store))
-        asked = entry(other)
-        health.printers([asked])
-        for _ in range(3):
-            began = time.monotonic()
-            assert await health.look(asked, seconds=0.05) is None
-            assert time.monotonic() - began < 0.5
-        requests = len(other.requests)
-        assert await health.look(asked, seconds=30) is None
-        assert len(other.requests) == requests
+        asked = entry(other, status_interval=86400)
+        async with looking(store, asked, seconds=0.05) as health:
+            await reported(store, lambda report: report)
+            for _ in range(2):
+                began = time.monotonic()
+                assert await health.look(asked, seconds=0.05) is None
+                assert time.monotonic() - began < 0.5
+            requests = len(other.requests)
+            assert await health.look(asked, seconds=30) is None
+            assert len(other.requests) == requests
 
 
 async def test_only_what_changed_is_written(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,20 +292,20 @@ async def test_looks_at_once_are_bounded_and_the_silent_ones_hold_nobody_up_for_
             assert health._places._value <= 4
 
 
-async def test_first_looks_are_spread(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_SPREAD_SECONDS", 60.0)
-    health = Health(store, Conditions(store))
+async def test_first_looks_are_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roster, "_SPREAD_SECONDS", 60.0)
+    made = roster.Roster(lambda where: Questions(Agent(where.host, version=where.version, community="", seconds=1.0)))
     entries = [entry(161, f"p{number}", snmp_community=f"c{number}", status_interval=60) for number in range(3000)]
-    health.printers(entries)
+    await made.take_in(entries)
     now = asyncio.get_running_loop().time()
-    due = sorted(seat.due - now for seat in health._seats.values())
+    due = sorted(seat.due - now for seat in made.seats.values())
     assert max(sum(second <= one < second + 1 for one in due) for second in range(60)) < 120
     assert -1 < due[0] < 2
     assert 58 < due[-1] < 61
 
 
 async def test_a_new_community_counts_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_SPREAD_SECONDS", 60.0)
+    monkeypatch.setattr(roster, "_SPREAD_SECONDS", 60.0)
     async with agent(printer()) as other:
         other.community = b"secret"
         async with looking(store, entry(other, status_interval=3600), seconds=0.1) as health:
@@ -305,7 +319,8 @@ async def test_a_quiet_printer_is_asked_when_its_quiet_time_is_over(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ends = time.time() + 0.3
-    monkeypatch.setattr(module, "quiet_until", lambda spans, now: ends if spans and now < ends else 0.0)
+    for where in (module, roster):
+        monkeypatch.setattr(where, "quiet_until", lambda spans, now: ends if spans and now < ends else 0.0)
     async with agent(printer()) as other, looking(store, entry(other, quiet_hours=("22:00-06:00",))):
         report = await reported(store, lambda report: report.up)
         assert report.asked_at >= ends
@@ -332,3 +347,122 @@ async def test_the_virtual_printer_fares_as_it_is_told(store: Store, version: Sn
             assert (look.state, look.reasons, look.pages) == ("idle", (), 0)
     finally:
         await virtual.close()
+
+
+async def test_who_comes_back_is_told_of_once(store: Store) -> None:
+    back: list[list[str]] = []
+    async with agent(printer()) as other:
+        two = (entry(other, status_interval=86400), entry(other, "duplex", status_interval=86400))
+        async with looking(store, *two, returned=back.append) as health:
+            await reported(store, lambda report: report.supplies)
+            await health.look(two[0])
+            assert back == []  # it was never away
+            other.objects |= printer(errors=b"\x40", status=5, doing=1)
+            await health.look(two[0])
+            other.objects |= printer(errors=b"\x04", status=5, doing=1)
+            await health.look(two[0])
+            assert back == []
+            other.objects |= printer()
+            await health.look(two[0])
+            await health.look(two[0])
+            assert back == [["phaser", "duplex"]]
+            other.answering = lambda request: []
+            assert await health.look(two[0], seconds=0.05) is None
+            other.answering = None
+            other.objects |= printer(errors=b"\x04", status=5, doing=1)
+            await health.look(two[0])
+            assert back == [["phaser", "duplex"]]  # it is there, but not well
+            other.objects |= printer()
+            await health.look(two[0])
+            assert back == [["phaser", "duplex"]] * 2
+
+
+async def test_an_answer_that_comes_too_late_says_nothing_of_who_is_asked_no_more(store: Store) -> None:
+    jammed = printer(errors=b"\x04", status=5, doing=1)
+    async with agent(jammed) as other, agent(printer()) as second:
+        other.answering = lambda request: []
+        alone = entry(other, status_interval=86400)
+        async with looking(store, alone, seconds=5.0) as health:
+            await other.asked.wait()  # by the visit
+            other.asked.clear()
+            looks = asyncio.create_task(health.look(alone, seconds=5.0))
+            await other.asked.wait()
+            health.printers([entry(other, snmp=Snmp.OFF), entry(second, "second")])
+            await reported(store, lambda report: report.up, "second")
+            other.answering = None
+            for request in list(other.requests):  # now it answers
+                assert other.transport
+                other.transport.sendto(other.answers(request)[0], request.asker)
+            told = await looks
+            assert told is not None
+            assert told.state == "stopped"
+            assert (await store.printer_state("phaser")).state_reasons == ()
+            assert await store.report("phaser") is None
+
+
+async def test_what_an_earlier_process_heard_of_who_is_asked_no_more_is_over(store: Store) -> None:
+    await store.set_condition("phaser", "stopped", ["media-jam"], "paper is jammed")
+    await store.set_condition("busy", "stopped", ["media-empty"], "no paper")
+    await fares(store, lambda state: state.state_reasons, "busy")
+    async with agent(printer(errors=b"\x40", status=5, doing=1)) as other:
+        off = entry(other, snmp=Snmp.OFF)
+        async with looking(store, off, entry(other, "busy")):
+            await fares(store, lambda state: (state.state, state.state_reasons) == ("idle", ()))
+            assert (await store.printer_state("busy")).state_reasons == ("media-empty",)
+
+
+async def test_entries_are_taken_in_while_others_go_on() -> None:
+    made = roster.Roster(lambda where: Questions(Agent(where.host, version=where.version, community="", seconds=1.0)))
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    going_on = asyncio.create_task(others())
+    await made.take_in([entry(161, f"p{number}", snmp_community=f"c{number}") for number in range(2000)])
+    going_on.cancel()
+    assert turns >= 20
+    assert await made.take_in([entry(161, "p0", snmp=Snmp.OFF), entry(161, "p1")]) == {"p0"}
+    assert len(made.seats) == 1
+
+
+def sockets() -> int:
+    found = 0
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # of the folder itself
+            found += str(link.readlink()).startswith("socket:")
+    return found
+
+
+async def shut_down_while_asked(store: Store) -> None:
+    async with agent() as other:
+        other.answering = lambda request: []
+        before = sockets()
+        many = [entry(other, f"p{number}", snmp_community=f"c{number}") for number in range(200)]
+        async with looking(store, *many, seconds=30.0, at_once=128):
+            while len(other.requests) < 128:
+                other.asked.clear()
+                await other.asked.wait()
+            began = time.monotonic()
+        assert time.monotonic() - began < 2.0
+        assert sockets() == before
+
+
+async def test_shutting_down_waits_for_no_look(store: Store) -> None:
+    await shut_down_while_asked(store)
+
+
+def test_shutting_down_waits_for_no_look_on_uvloop(tmp_path: Path) -> None:
+    async def work() -> None:
+        with short_folder() as runtime:
+            opened = await open_store(tmp_path, role=Role.BRIDGE, reserve=0, runtime=runtime)
+            try:
+                await shut_down_while_asked(opened)
+            finally:
+                await opened.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(work())
