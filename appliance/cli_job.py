@@ -20,6 +20,7 @@ from mailstore.config import Settings
 from mailstore.directory.contract import Directory
 from mailstore.directory.records import Printer
 from mailstore.failure import Failure
+from mailstore.header import clean
 from mailstore.job import REASONS, Job, JobState
 from mailstore.store.contract import Store
 from mailstore.store.following import Progress
@@ -103,7 +104,7 @@ def show(context: typer.Context, number: Number, as_json: Json = False) -> None:
     for one in file.documents:
         typer.echo(f"  document {one.number}, {document_in_words(one, job.state)}")
     for event in file.trace:
-        typer.echo(f"  {shell.clock(event.at)}  {event.text}")
+        typer.echo(f"  {shell.clock(event.at)}  {clean(event.text, 2000)}")
 
 
 def plain(job: Job) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from appliance import opened, shell
+from appliance import holding, opened, shell
 from appliance.policy import parse_rule
 from mailstore.directory.entry import with_limits
 from mailstore.directory.records import Body, Hold, Language, Printer, PrintLimits, Raw, Snmp, WhenUncertain
@@ -171,8 +171,8 @@ OPTIONS: Mapping[str, Any] = {
     ],
 }
 """The options that put a value in the place of another, by the field of `Printer`."""
-OPENING = frozenset({"unverified_ok", "raw", "unfiltered"})
-"""Those that may open a printer wider than one thinks; see `warnings`."""
+OPENING = frozenset({"unverified_ok", "raw", "unfiltered", "hold"})
+"""Those that may do more, or less, than one thinks; see `warnings`."""
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -249,7 +249,7 @@ def limits(before: PrintLimits, given: list[str] | None) -> PrintLimits:
 
 
 def warnings(printer: Printer) -> list[str]:
-    """What settings of it open, a sentence each."""
+    """What settings of it open, and what they leave to be done, a sentence each."""
     told = []
     if printer.unverified_ok:
         told.append(
@@ -260,6 +260,8 @@ def warnings(printer: Printer) -> list[str]:
         told.append(f"{sentence[:1].upper()}{sentence[1:]}.")
     if sentence := opened.unfiltered(printer, printer.name):
         told.append(f"{sentence[:1].upper()}{sentence[1:]}. Take it back with --unfiltered nobody.")
+    if sentence := holding.codes(printer):
+        told.append(f"{sentence[:1].upper()}{sentence[1:]}.")
     return told
 
 

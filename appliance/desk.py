@@ -21,7 +21,7 @@ from appliance.job_file import JobFile
 from appliance.peer import Network
 from appliance.recalled import judged_again
 from appliance.rights import Act, NotAllowed, demand, may, may_have, may_release, own
-from appliance.supposing import Answer, Supposed, facts_of
+from appliance.supposing import Answer, Supposed, answer
 from mailstore.config import Settings
 from mailstore.directory.contract import Directory, People
 from mailstore.directory.entry import checked
@@ -182,17 +182,16 @@ class Desk:
         """
         printer = await self._existing(name)
         demand(person, Act.OPERATE, printer)
-        known = await facts_of(
+        return await answer(
             supposed,
             printer,
+            await groups.members(self._directory, printer),
             networks=self._insiders,
             behind=self._settings.smtp.behind,
             people=self._people,
             mailauth=self._mailauth,
+            remedy=remedy,
         )
-        members = await groups.members(self._directory, printer)
-        verdict, sentence = policy.why(printer, known, members, connected=supposed.connected, remedy=remedy)
-        return Answer(verdict=verdict, sentence=sentence)
 
     # -- settings
 

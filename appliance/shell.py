@@ -19,7 +19,10 @@ from typing import Any, NoReturn, TypeVar
 
 from mailstore import config
 from mailstore.directory.contract import Directory, People
+from mailstore.header import clean
 from mailstore.store.contract import Role, Store
+
+_LINE = 100_000  # characters, of a list of rules say
 
 T = TypeVar("T")
 
@@ -88,6 +91,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], nothing
     """Print rows for people, or the sentence `nothing` if there are none."""
     from rich.console import Console  # a server, which is started by the same commands, need not hold it
     from rich.table import Table
+    from rich.text import Text
 
     console = Console(width=None if sys.stdout.isatty() else 240)
     if not rows:
@@ -97,15 +101,20 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], nothing
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+        table.add_row(*(Text(_line(cell)) for cell in row))
     console.print(table)
+
+
+def _line(value: object) -> str:
+    """Without what a terminal would obey: much of what is shown strangers and printers said."""
+    return clean(str(value), _LINE)
 
 
 def show_fields(fields: Sequence[tuple[str, object]]) -> None:
     """Print one thing's fields for people; empty ones are left out."""
     width = max(len(name) for name, _ in fields)
     for name, value in fields:
-        text = ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+        text = _line(", ".join(map(str, value)) if isinstance(value, tuple | list) else value)
         if text and value is not None:
             print(f"{name:<{width}}  {text}")  # noqa: T201
 

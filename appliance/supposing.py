@@ -7,12 +7,13 @@ it came to an address that was given away.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from appliance import holding
 from appliance.peer import Network, plain_ip, within
-from appliance.policy import Facts, Verdict
+from appliance.policy import Facts, Verdict, answerable, why
 from appliance.proof.conclude import conclude
 from appliance.proof.result import DkimFinding, Findings, Result
 from mailstore import address as addresses
@@ -45,6 +46,36 @@ class Supposed:
         where += ", to an address that was given away" if self.given_away else ""
         where += f", with the author {self.author or 'nobody'}" if self.author not in (None, self.sender) else ""
         return where + (", signed by the author's domain" if self.signed else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The verdict on a supposed mail, and one sentence on it."""
+
+    verdict: Verdict
+    sentence: str
+
+    @property
+    def allowed(self) -> bool:
+        return self.verdict.allowed is True
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether the DNS would have to answer first."""
+        return self.verdict.allowed is None or self.verdict.status.startswith("4.")
+
+
+async def answer(
+    supposed: Supposed, printer: Printer, members: Sequence[Printer], *, remedy: str, **asked: Any
+) -> Answer:
+    """What the door would say, with whether the job would wait then; `asked` and what it raises as of `facts_of`.
+
+    `members`: what prints; `remedy` as of `policy.why`.
+    """
+    known = await facts_of(supposed, printer, **asked)
+    verdict, sentence = why(printer, known, members, connected=supposed.connected, remedy=remedy)
+    waits = holding.would_wait(members, answered=answerable(known)) if verdict.allowed else ""
+    return Answer(verdict=verdict, sentence=f"{sentence}; {waits}" if waits else sentence)
 
 
 async def facts_of(
@@ -98,20 +129,3 @@ def _names_groups(printer: Printer) -> bool:
 def _signature(author: str) -> DkimFinding:
     domain = author.rpartition("@")[2]
     return DkimFinding(result=Result.PASS, domain=domain, names=frozenset((_PRINTER,)), digest=b"supposed")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """The verdict on a supposed mail, and one sentence on it."""
-
-    verdict: Verdict
-    sentence: str
-
-    @property
-    def allowed(self) -> bool:
-        return self.verdict.allowed is True
-
-    @property
-    def uncertain(self) -> bool:
-        """Whether the DNS would have to answer first."""
-        return self.verdict.allowed is None or self.verdict.status.startswith("4.")

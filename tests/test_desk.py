@@ -16,7 +16,7 @@ from appliance.rights import NotAllowed
 from appliance.supposing import Supposed
 from mailstore.config import Settings
 from mailstore.directory.contract import Directory
-from mailstore.directory.records import Language, Person, Printer
+from mailstore.directory.records import Hold, Language, Person, Printer
 from mailstore.directory.slapd import EmbeddedDirectory
 from mailstore.failure import PermanentFailure, TransientFailure
 from mailstore.job import DeliveryProof, Event, JobState
@@ -493,6 +493,18 @@ async def test_the_verdict_on_a_sender(sender: str, where: dict[str, Any], allow
         assert answer.allowed is allowed
         assert sender in answer.sentence
         assert ("@example.com allows it" in answer.sentence) is allowed
+
+
+@pytest.mark.parametrize(
+    ("where", "says"),
+    [({}, "its sender is told no code"), ({"login": True}, "its sender is told the code"), ({"ip": "203.0.113.9"}, "")],
+)
+async def test_the_verdict_says_that_a_job_would_wait(where: dict[str, Any], says: str, tmp_path: Path) -> None:
+    async with place(tmp_path) as here:
+        await here.desk.change(ROOT, "office", "", {"hold": Hold.CODE})
+        answer = await here.desk.try_sender(ALAN, "office", Supposed(sender="ada@example.com", **where))
+        assert says in answer.sentence
+        assert ("; it waits at office then" in answer.sentence) is answer.allowed is bool(says)
 
 
 async def test_paused_and_accepting_are_two_things(tmp_path: Path) -> None:

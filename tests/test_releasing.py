@@ -81,6 +81,18 @@ async def test_whoever_knows_the_code_lets_it_print(house: WebHouse) -> None:
     assert any("released by the code, typed at 127.0.0.1" in event.text for event in trace)
 
 
+async def test_who_stands_there_hears_that_the_printer_does_not_print(house: WebHouse) -> None:
+    job = await held(house)
+    async with house.stranger() as client:
+        await house.store.set_paused("coded", True)
+        assert "The printer is paused." in (await client.post("/release", data={"code": job.release_code})).text
+        await house.store.set_paused("coded", False)
+        await house.store.set_condition("coded", "stopped", ("media-empty",), "LOAD <A4>")
+        done = (await client.post("/release/now", data={"code": job.release_code})).text
+    assert "It prints as soon as the printer can: 2 documents on coded" in done
+    assert "The printer stands: the paper is used up." in done
+
+
 async def test_every_code_that_releases_nothing_gets_the_same_answer(house: WebHouse) -> None:
     used, canceled, uncoded = await held(house), await held(house), await held(house, Hold.ALL)
     assert await house.store.unhold(used.id, "test")

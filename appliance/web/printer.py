@@ -14,7 +14,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from appliance import facts, opened
+from appliance import facts, holding, opened
 from appliance.desk import Standing
 from appliance.doctor.network import own_interfaces
 from appliance.peer import plain_ip
@@ -166,6 +166,8 @@ async def _show(request: Request, site: Site, person: Person, name: str, trial: 
         warnings=facts.warnings(printer, own_interfaces()) if operates else [],
         deny=[(rule, rule_in_words(rule)) for rule in printer.deny],
         prints=prints(printer),
+        holds=holding.in_words(printer),
+        codes=holding.codes(printer) if operates else "",
         opened=[text for text in (opened.as_it_came(printer, "it"), opened.unfiltered(printer, "it")) if text],
         trial=trial,
         given_away=await card(site, person, printer),

@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
+from appliance import holding
 from appliance.desk import Conflict, Missing
 from appliance.rights import Act, NotAllowed, demand
 from appliance.web import printer_form
@@ -222,6 +223,7 @@ async def _form(
         "body": _choices(BODY),
         "unfiltered": _choices(UNFILTERED),
         "hold": _choices(HOLD),
+        "codes": holding.TOLD,
         "snmp": _choices(SNMP),
         "raw": [one for one in _choices(RAW) if not (printer.polls and one[0] == Raw.NOBODY)],
         "silent": await site.reach.silent(),

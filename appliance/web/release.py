@@ -17,7 +17,8 @@ from starlette.responses import Response
 
 from appliance.releasing import Found, NoSuchCode, TooManyCodes
 from appliance.web.pages import page, sentence
-from appliance.web.site import Here
+from appliance.web.site import Here, Site
+from mailstore import condition
 from mailstore.failure import Failure, TransientFailure
 
 router = APIRouter()
@@ -36,7 +37,7 @@ async def show_what_it_is_for(request: Request, site: Here, code: Typed = "") ->
         found = await site.releases.find(_client(request), code)
     except Failure as failure:
         return _refused(request, failure)
-    return _page(request, found=found, code=code)
+    return _page(request, found=found, code=code, stands=await _stands(site, found))
 
 
 @router.post("/release/now")
@@ -45,7 +46,7 @@ async def release(request: Request, site: Here, code: Typed = "") -> Response:
         found = await site.releases.release(_client(request), code)
     except Failure as failure:
         return _refused(request, failure)
-    return _page(request, found=found, done=True)
+    return _page(request, found=found, done=True, stands=await _stands(site, found))
 
 
 def _client(request: Request) -> str:
@@ -65,6 +66,7 @@ def _page(
     found: Found | None = None,
     code: str = "",
     done: bool = False,
+    stands: str = "",
     status: int = 200,
     error: str = "",
 ) -> Response:
@@ -76,8 +78,23 @@ def _page(
         what=_what(found) if found else "",
         code=code,
         done=done,
+        stands=stands,
         error=error,
     )
+
+
+async def _stands(site: Site, found: Found) -> str:
+    """Why the printer prints nothing now, a sentence; "" if it does, or nobody knows."""
+    try:
+        state = await site.store.printer_state(found.job.printer)
+    except TransientFailure:
+        return ""
+    if state.paused:
+        return "The printer is paused."
+    if state.state != "stopped":
+        return ""
+    words = condition.all_in_words(state.state_reasons)
+    return f"The printer stands: {words}." if words else "The printer stands."
 
 
 def _where(found: Found) -> str:
