@@ -78,7 +78,7 @@ def discover(
 
     async def work(desk: Desk) -> tuple[list[Proposed], list[str]]:
         entries = [standing.printer for standing in await desk.printers(COMMAND_LINE)]
-        looking = _looked(context.obj.file, words, community, min(patience, 3600.0))
+        looking = _looked(context.obj.file, words, community, min(3600.0, patience))
         (found, notes), hosts = await asyncio.gather(looking, _hosts(entries))
         found = [discovered.with_snmp(one, Snmp.V1, snmp_community, snmp_port) for one in found]
         proposed = discovered.propose(found, entries, hosts, own_interfaces())

@@ -241,6 +241,13 @@ def test_what_makes_a_printer_unsafe_refuses_it(attribute: str, values: list[byt
         from_attributes({**ENTRY, attribute: values})
 
 
+def test_what_is_unreadable_is_shown_short_and_escaped() -> None:
+    with pytest.raises(MalformedEntry, match="write one of none, all, code") as caught:
+        from_attributes({**ENTRY, "printpostHold": [b"\x1b[2J" + b"x" * 100_000]})
+    assert len(str(caught.value)) < 200
+    assert "\x1b" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("attribute", "value"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import ipaddress
@@ -12,7 +13,7 @@ import pytest
 from zeroconf import DNSOutgoing, DNSPointer, ServiceStateChange  # type: ignore[attr-defined]
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
-from printerbridge.discovery import dnssd, sweep
+from printerbridge.discovery import command, dnssd, sweep
 from printerbridge.discovery.proposal import proposals
 from printerbridge.guard import Guard
 from tests.snmp_agents import agents, laserjet
@@ -169,3 +170,11 @@ async def test_no_more_than_one_large_network() -> None:
 async def test_what_must_not_be_dialed_is_not_asked() -> None:
     network = ipaddress.ip_network("169.254.169.254/32")
     assert (await sweep.sweep([network], Guard(), community="public")).asked == 0
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "1e9"])
+async def test_nobody_listens_for_ever(seconds: str) -> None:
+    parser = argparse.ArgumentParser()
+    command.add_options(parser)
+    with pytest.raises(ValueError, match="give 0 to 3600"):
+        await command._discover(parser.parse_args([f"--seconds={seconds}"]), Guard())

@@ -79,7 +79,7 @@ def unlike_usual(printer: Printer) -> list[str]:
 
 def with_serving(printer: Printer, source: Source) -> Printer:
     """The printer as the entry says that it be served.  Raises `MalformedEntry`."""
-    said = source.must_each(_HOLD, lambda value: Hold(value.lower()))
+    said = source.must_each(_HOLD, read_hold)
     if len(said) > 1:
         raise MalformedEntry(f"{_HOLD} says two things")
     if printer.members:
@@ -127,6 +127,15 @@ def show_period(seconds: int) -> str:
     """The same again in words, in the largest unit that loses nothing."""
     word, size = next((word, size) for word, size in _UNITS.items() if seconds % size == 0)
     return f"{seconds // size} {word}" if seconds == size else f"{seconds // size} {word}s"
+
+
+def read_hold(value: str) -> Hold:
+    """Whether jobs wait to be released: none, all or code."""
+    try:
+        return Hold(value.strip().lower())
+    except ValueError:
+        known = ", ".join(hold.value for hold in Hold)
+        raise ValueError(f"{value[:40]!a} does not say whether jobs are held: write one of {known}") from None
 
 
 def read_snmp(value: str) -> Snmp:

@@ -175,8 +175,10 @@ def _code(rows: Rows, to: Recipient, code: str) -> str:
 
 
 def _expire(rows: Rows, printer: str, job_ids: Sequence[int], times: dict[str, float], now: float) -> list[int]:
-    """Returns the messages of those that ended."""
+    """Returns the messages of those that ended; none while a client has them in its list, and may be sent them."""
     messages: list[int] = []
+    if rows.one(_IN_SESSION, which=leases.MAILDROP + printer, now=now) is not None:
+        return messages
     for job_id in job_ids:
         if rows.one(_STILL_OVER, job=job_id, of=printer, **times) is None:
             continue

@@ -48,5 +48,6 @@ class Waits(Protocol):
         are: they are `aborted` with `job-canceled-after-timeout`, as are those in doubt that came before `received`.
 
         A job that somebody held, released, moved or let print again counts as if it had come then (`begins_anew`).
-        What is being printed or fetched is left alone.  At most 100 at a time; returns how many.
+        What is being printed or fetched is left alone, and all that a POP3 session has in its list.  At most 100 at a
+        time; returns how many.
         """

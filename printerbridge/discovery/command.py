@@ -19,6 +19,8 @@ from mailstore import loop
 from mailstore.network import network
 from printerbridge.guard import Guard
 
+_LONGEST = 3600  # seconds
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--network", action="append", default=[], metavar="CIDR", help="ask each address by SNMP")
@@ -49,6 +51,8 @@ def run(given: argparse.Namespace, guard: Guard) -> int:
 async def _discover(given: argparse.Namespace, guard: Guard) -> Iterable[dict[str, Any]]:
     from printerbridge.discovery import dnssd, proposal, sweep  # libraries that a bridge need not hold
 
+    if not 0 <= given.seconds <= _LONGEST:
+        raise ValueError(f"--seconds: give 0 to {_LONGEST}")
     networks = [network(text) for text in given.network]
     sweep.check(networks)
     notes: list[str] = []
