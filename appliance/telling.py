@@ -209,6 +209,13 @@ class Teller:
             return
         if one.occasion in (Occasion.HELD, Occasion.TO_RELEASE) and job.state is not JobState.PENDING_HELD:
             return  # somebody was quicker
+        if job.printer != printer.name and one.occasion is Occasion.HELD:
+            return  # it was moved from the printer whose limit it was
+        if job.printer != printer.name and one.occasion is Occasion.TO_RELEASE:
+            moved = await self._directory.printer(job.printer)
+            if moved is None:
+                return
+            printer = moved  # where the code lets it print now
         sender = job.sender if notices.answerable(job) else ""
         audience = notices.audience(one.occasion, printer, self._head.postmaster, sender)
         if Audience.SENDER in audience.values() and await self._machine_made(job):

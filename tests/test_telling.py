@@ -20,7 +20,7 @@ from appliance.relay import Relay
 from appliance.telling import Teller, letterhead
 from mailstore.config import ConfigError, Settings
 from mailstore.directory.ldap import LdapDirectory, embedded
-from mailstore.directory.records import Person, Printer
+from mailstore.directory.records import Hold, Person, Printer
 from mailstore.job import DeliveryProof, Event
 from mailstore.store.contract import Envelope, Recipient, Role
 from mailstore.store.outbox import Occasion, Occurrence, QueuedMail
@@ -258,7 +258,7 @@ class House:
     def clock(self) -> float:
         return time.time() + self.ahead
 
-    async def job(self, octets: bytes = LETTER, **changes: Any) -> int:
+    async def job(self, octets: bytes = LETTER, *, hold: Hold = Hold.NONE, **changes: Any) -> int:
         """An accepted job."""
         envelope: dict[str, Any] = {
             "reverse_path": "ada@example.com",
@@ -272,7 +272,7 @@ class House:
         }
         draft = await self.store.draft()
         draft.write(octets)
-        one = Recipient(maildrop="phaser360", address="phaser360@example.com", quota=10**9, fields=b"")
+        one = Recipient(maildrop="phaser360", address="phaser360@example.com", quota=10**9, fields=b"", hold=hold)
         (number,) = await self.store.accept(draft, Envelope(**(envelope | changes)), [one])
         return number
 
@@ -412,6 +412,27 @@ async def test_split_mail_that_is_given_up_is_told_once(house: House, answerable
     mails = await house.queue()
     assert sorted(mail.recipient for mail in mails) == ["ada@example.com"] * answerable + ["sam@example.com"]
     assert all(detail in " ".join(read(mail).get_content().split()) for mail in mails)
+
+
+async def test_the_code_of_a_job_that_was_moved_meanwhile_is_told_with_where_it_prints(house: House) -> None:
+    upstairs = replace(PRINTER, name="upstairs", addresses=("upstairs@example.com",), location="by the window")
+    await house.directory.add(upstairs, None)
+    to = Recipient(maildrop="upstairs", address="", quota=10**9, fields=b"", hold=Hold.CODE)
+    number = await house.job(hold=Hold.CODE)
+    assert await house.store.move_job(number, to, "kim")
+    limited = await house.job()
+    assert await house.store.hold_for_limit(limited, "too long")
+    assert await house.store.move_job(limited, to, "kim")
+    await house.teller().look()
+    told = [read(mail) for mail in await house.queue()]
+    assert ["upstairs" in mail["Subject"] and "upstairs, by the window" in mail.get_content() for mail in told] == [
+        True,
+        True,
+    ]
+    for job_id, mail in zip((number, limited), told, strict=True):
+        job = await house.store.job(job_id)
+        assert job is not None
+        assert f"{job.release_code[:4]} {job.release_code[4:]}" in mail.get_content()
 
 
 async def test_nobody_hears_of_a_job_that_was_released_at_once(house: House) -> None:
