@@ -26,7 +26,7 @@ from mailstore.report import PrinterReport, Supply, Tray
 from tests.dashboard import PROMETHEUS, Query, dashboard, named, queries
 from tests.documents import damaged_pdf, pdf, postscript
 from tests.house import GLANCE, PATIENCE, SECRET, House, free_ports, house, mail_of
-from tests.sink import Peer, free_port, sink
+from tests.sink import Peer, sink
 from tests.test_bridge import virtual_printer
 
 pytestmark = [
@@ -99,7 +99,7 @@ async def watched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Wat
         assert made.status == 0, made.err
         await system.add("works", good.uri, Language.POSTSCRIPT, service_person=(f"{GRACE}@example.com",))
         await system.add("breaks", bad.uri, service_person=(ELSEWHERE,))  # no smarthost: what he is told has to wait
-        await system.add("gone", f"socket://127.0.0.1:{await free_port()}")
+        await system.add("gone", "socket://240.0.0.1:9100")  # nobody's; one that refuses may be busy, for a minute
         _, empty = await stack.enter_async_context(virtual_printer(folder / "paper", "media-empty"))
         await system.add("empty", empty, pjl=True)
         await system.add("polls", plain_from=("127.0.0.0/8",), poll_interval=1)
