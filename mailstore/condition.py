@@ -55,7 +55,7 @@ PRINTER_REASONS: dict[str, str] = {
     "x-maintenance-due": "maintenance is overdue",
     "x-service-requested": "the printer asks for service",
 }
-"""Every `printer-state-reasons` keyword of RFC 8011 section 5.4.12, those of PWG 5100.9 that printers tell, and ours."""
+"""Every `printer-state-reasons` keyword of RFC 8011 section 5.4.12, those of PWG 5100.9 printers tell, and ours."""
 
 _SEVERITIES = ("-error", "-warning", "-report")
 
