@@ -63,6 +63,7 @@ class Sent:
     result: str = ""  # of PJL: OK, or why the printer ended the job
     errors: str = ""  # what the document's program did wrong, by the printer's word
     failed: bool = False  # it was not printed whole for that
+    unsaid: bool = False  # it answered, and did not say that it got to the end
 
 
 class NothingTaken(Exception):
@@ -231,7 +232,9 @@ class Connection:
             return sent
         proof = max(proof, conversation.proof, key=_PROOFS.index)
         pages, result, errors = conversation.pages, conversation.result, conversation.errors
-        return replace(sent, proof=proof, pages=pages, result=result, errors=errors, failed=conversation.failed)
+        unsaid = conversation.proof is DeliveryProof.NONE and conversation.patient and conversation.awaited
+        failed = conversation.failed
+        return replace(sent, proof=proof, pages=pages, result=result, errors=errors, failed=failed, unsaid=unsaid)
 
     async def _write(self, block: bytes, watch: _Watch) -> None:
         view = memoryview(block)

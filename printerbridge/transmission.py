@@ -68,7 +68,7 @@ class Tally:
     senders: int = 0  # of these, those of no banner
     all_counted: bool = True
     proof: DeliveryProof = _PROOFS[-1]  # the weakest of all
-    errors: list[str] = field(default_factory=list)  # of documents' programs
+    errors: list[str] = field(default_factory=list)  # of documents' programs, and of the printer's silence
     failed: bool = False  # for these not all was printed
     documents: int = 0  # of the sender's, one for each sending
     confirmed: int = 0  # pages of these that are out
@@ -78,6 +78,8 @@ class Tally:
         self.pages += sent.pages or 0
         self.all_counted = self.all_counted and sent.pages is not None
         self.proof = min(self.proof, sent.proof, key=_PROOFS.index)
+        if sent.unsaid:
+            self.errors.append(f"document {document.number}: the printer answers, but did not say that it read the end")
         if sent.errors:
             self.errors.append(f"document {document.number}: the printer says: {sent.errors}")
             self.failed = self.failed or sent.failed
