@@ -20,7 +20,7 @@ from printerbridge.patience import Patience
 _FIRST_SECONDS = 0.1  # before the second look; the next ones come slower
 _MOMENT = 1.0
 _ANSWER_SECONDS = 2.0
-_FIRST_ANSWER_SECONDS = 0.5
+_SOON_SECONDS = 0.5
 
 
 class Looking(Protocol):
@@ -43,7 +43,8 @@ class Counting:
         self._health = health
         self._seconds = seconds
         self._report = report
-        self._answers: bool | None = None  # None: nobody knows yet
+        self._answers: bool | None = None  # and soon; None: nobody knows yet
+        self._in_time = False
         self._lame = False
         self._task: asyncio.Task[Look | None] | None = None
 
@@ -58,27 +59,33 @@ class Counting:
         self._task = asyncio.create_task(self._look(self._health, printer))
 
     async def _look(self, health: Looking, printer: Printer) -> Look | None:
+        time = asyncio.get_running_loop().time
+        asked = time()
         look = await health.look(printer)
-        self._answers = look is not None
+        self._answers = look is not None and time() - asked <= _SOON_SECONDS
         return look
 
     async def ready(self) -> None:
         """The first octet is about to go: of a printer that answers, the counter must be known by then.
 
-        One that was never asked may answer; one that did not is not waited for.
+        One that was never asked may answer; one that did not, or not soon, is not waited for.
         """
-        if self._answers is not False and self._task is not None and not self._task.done():
-            await asyncio.wait([self._task], timeout=_ANSWER_SECONDS if self._answers else _FIRST_ANSWER_SECONDS)
+        if self._task is None:
+            return
+        if self._answers is not False and not self._task.done():
+            await asyncio.wait([self._task], timeout=_ANSWER_SECONDS if self._answers else _SOON_SECONDS)
+        self._in_time = self._task.done()
 
     @property
     def began(self) -> int | None:
-        """What the counter was, None if that is not known."""
+        """What the counter was before the first octet, None if that is not known."""
         task = self._task
-        look = task.result() if task is not None and task.done() and not task.cancelled() else None
+        look = task.result() if self._in_time and task is not None and not task.cancelled() else None
         return look.pages if look is not None else None
 
     def forget(self) -> None:
         """The job is over."""
+        self._in_time = False
         if self._task is not None:
             self._task.cancel()
             self._task = None

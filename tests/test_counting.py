@@ -145,7 +145,7 @@ async def test_nobody_is_asked_where_it_could_prove_nothing() -> None:
         await asyncio.sleep(0)
     assert answers.asked == 0
     await counting.begin(PRINTER, 3)
-    await asyncio.sleep(0.01)
+    await counting.ready()
     assert counting.began == 100
     counting.forget()
     assert counting.began is None
@@ -173,6 +173,27 @@ async def test_only_one_that_answers_is_waited_for(answered: float | None, expec
     await counting.begin(PRINTER, 3)
     await counting.ready()
     assert counting.began == 100  # now it is known to answer
+
+
+async def test_one_that_answers_slowly_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a counter that was read while the job was sent is none of before."""
+    monkeypatch.setattr("printerbridge.counting._SOON_SECONDS", 0.01)
+
+    async def report(name: str) -> PrinterReport | None:
+        return PrinterReport(printer=name, asked_at=1.0, answered_at=1.0)
+
+    counting = Counting(Slow([idle(100)]), 1.0, report)
+    time = asyncio.get_running_loop().time
+    waited = []
+    for expected in (100, None, None):
+        await counting.begin(PRINTER, 3)
+        began = time()
+        await counting.ready()
+        waited.append(time() - began)
+        await asyncio.sleep(0.1)
+        assert counting.began == expected
+    assert waited[0] > 0.04
+    assert max(waited[1:]) < 0.02
 
 
 def test_an_entry_says_how_long_it_is_waited_for_where_it_says_anything() -> None:
