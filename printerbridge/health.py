@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from prometheus_client import Histogram
 
+from mailstore import loop
 from mailstore.directory.records import Printer
 from mailstore.failure import TransientFailure
 from mailstore.hours import quiet_until
@@ -46,6 +47,7 @@ _DETAILS_SECONDS: Final = 600.0  # between two questions for all that it has lef
 _FORGET_SECONDS: Final = 3600.0  # after which objects that it did not have are asked again
 _WRITE_SECONDS: Final = 600.0  # between two reports that say nothing new
 _PAGES_SECONDS: Final = 15.0  # between two that only count on
+_LASTING: Final = 250  # printers of which is known enough to tell the collector
 _MISSES: Final = 3  # after which what it said counts no more
 _KNOWN_SILENT_SECONDS: Final = 30.0  # in which whoever waits for pages does not ask it in vain again
 
@@ -73,6 +75,7 @@ class Health:
         self._places = asyncio.Semaphore(at_once)
         self._news: tuple[Printer, ...] | None = None
         self._began = False
+        self._grown = 0  # printers of which more is known than their entries
         self._trouble = ""
 
     def printers(self, entries: Iterable[Printer]) -> None:
@@ -121,10 +124,14 @@ class Health:
         try:
             if seat is None:
                 return
-            turn = seat.turn
+            turn, new = seat.turn, seat.report is None
             if not seat.quiet():
                 await self._ask(seat, self._seconds, details=True)
             self._roster.visited(where, seat, turn)
+            if new and seat.report is not None:
+                self._grown += 1
+                if self._grown % _LASTING == 0:
+                    loop.grown()
         except Exception:
             log.exception("looking after the printer at %s failed", where.host)
             if seat is not None and not seat.gone:

@@ -137,6 +137,8 @@ class Roster:
                 seat.written_at = float("-inf")
             seat.entries = entries
             self.place(where, seat, min(seat.due - now(), some(seat.interval)))
+        else:
+            seat.entries = entries  # the same, read anew: nobody else keeps the old ones
 
     def place(self, where: Where, seat: Seat, delay: float) -> None:
         """Its turn comes in `delay` seconds, and not when it was to come before."""
