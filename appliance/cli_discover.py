@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 _LINES, _LINE = 8000, 1 << 16  # more than can be found at once
 _GRACE = 60.0  # seconds beside those for listening
 _A_SECOND = 10  # addresses asked, at the very least
-_NAMES_AT_ONCE = 16
 _USUAL_PORTS = (*range(9100, 9110), 6101)  # of print servers with several printers; of Zebra's
 
 _COMPLAINT = re.compile(r"^printerbridge: (.+)$", re.MULTILINE)
@@ -212,13 +211,6 @@ async def _read(lines: asyncio.StreamReader) -> tuple[list[Found], list[str], bo
 
 async def _hosts(entries: Sequence[Printer]) -> Mapping[str, Sequence[str]]:
     """The addresses of the names that entries dial."""
-    from appliance.doctor.network import resolved
+    from appliance.doctor.network import all_resolved
 
-    names = {host for entry in entries if entry.uri and (host := urlsplit(entry.uri).hostname)}
-    turn = asyncio.Semaphore(_NAMES_AT_ONCE)
-
-    async def one(name: str) -> tuple[str, Sequence[str]]:
-        async with turn:
-            return name, await resolved(name)
-
-    return dict(await asyncio.gather(*map(one, names)))
+    return await all_resolved(host for entry in entries if entry.uri and (host := urlsplit(entry.uri).hostname))

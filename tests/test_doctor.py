@@ -197,6 +197,23 @@ async def test_a_name_that_nobody_knows(tmp_path: Path) -> None:
     assert "mail.printpost.invalid does not resolve" in await only(site.name, house, Level.WARNING)
 
 
+async def test_many_names_have_a_deadline_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    async def slow(name: str) -> list[str]:
+        asked.append(name)
+        await asyncio.sleep(0 if name.startswith("a") else 30)
+        return ["192.0.2.7"] if name == "a1.example.com" else []
+
+    monkeypatch.setattr(network, "resolved", slow)
+    names = [f"{letter}{number}.example.com" for letter in "abc" for number in (1, 2, 3)]
+    began = time.monotonic()
+    known = await network.all_resolved([*names, "", "192.0.2.7", "2001:db8::7", "a1.example.com"], 0.1)
+    assert known == {"a1.example.com": ["192.0.2.7"], "a2.example.com": [], "a3.example.com": []}
+    assert time.monotonic() - began < 5
+    assert len(asked) == 7
+
+
 async def test_a_name_that_only_this_machine_knows(tmp_path: Path) -> None:
     house = stands(tmp_path, sections={"site": {"hostname": "localhost"}})
     assert "only this machine believes" in await only(site.name, house, Level.NOTE)

@@ -7,13 +7,14 @@ control characters are taken out before they are shown.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import ipaddress
 import os
 import re
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from appliance.facts import Interface
@@ -22,7 +23,10 @@ from mailstore.header import clean
 
 PATIENCE = 5.0
 """Seconds for whoever is asked something."""
+RESOLVING = 30.0
+"""Seconds for many names together."""
 _OCTETS = 4096
+_AT_ONCE = 4  # names: who is silent keeps one of the few threads that all share
 
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})")
 
@@ -129,6 +133,29 @@ async def resolved(name: str) -> list[str]:
     except (OSError, TimeoutError, UnicodeError):
         return []
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+async def all_resolved(names: Iterable[str], seconds: float = RESOLVING) -> dict[str, list[str]]:
+    """The addresses of each name, as `resolved`; left out are what is no name, and those without a turn in time."""
+    turns, known = asyncio.Semaphore(_AT_ONCE), dict[str, list[str]]()
+
+    async def one(name: str) -> None:
+        async with turns:
+            known[name] = await resolved(name)
+
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
+            for name in sorted(name for name in set(names) if name and not _is_literal(name)):
+                group.create_task(one(name))
+    return known
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def own_interfaces() -> Sequence[Interface]:

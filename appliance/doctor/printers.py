@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import ipaddress
 import re
@@ -14,7 +13,7 @@ from appliance import facts, opened, policy
 from appliance.doctor.delivery import doubts, off_duty, reported, rests, served, silent, span
 from appliance.doctor.finding import Finding, note, ok, warning
 from appliance.doctor.house import House
-from appliance.doctor.network import own_interfaces, resolved
+from appliance.doctor.network import all_resolved, own_interfaces
 from mailstore import ticket_words
 from mailstore.directory.records import Language, Printer, Raw, reaches
 from mailstore.failure import Failure
@@ -24,10 +23,6 @@ from mailstore.store.contract import PrinterState, Waiting
 
 _LONG = 1800.0
 """Seconds that a job may wait before doctor speaks of it."""
-_AT_ONCE = 4
-"""Names that are resolved at once."""
-_RESOLVING = 30.0
-"""Seconds for all names together; of those that are left nothing is said."""
 
 _WITHOUT_WORDS = frozenset({Language.PDF, Language.TEXT})
 """Languages in which a document cannot say how it is to be printed."""
@@ -227,26 +222,9 @@ def _jobs(count: int) -> str:
 async def _unresolved(printers: Sequence[Printer]) -> Mapping[str, str]:
     """Device addresses whose name has no address -> what to say of it."""
     hosts = {printer.uri: urlsplit(printer.uri).hostname or "" for printer in printers if printer.uri}
-    names = sorted({host for host in hosts.values() if host and not _is_literal(host)})
-    turns = asyncio.Semaphore(_AT_ONCE)
-
-    async def known(name: str) -> bool:
-        async with turns:
-            return bool(await resolved(name))
-
-    lost = {
-        name for name, is_known in zip(names, await asyncio.gather(*map(known, names)), strict=True) if not is_known
-    }
+    known = await all_resolved(hosts.values())
     return {
         uri: f"its name {host} does not resolve: correct its device address, or your DNS"
         for uri, host in hosts.items()
-        if host in lost
+        if known.get(host) == []
     }
-
-
-def _is_literal(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
