@@ -254,25 +254,32 @@ def why(
     """
     supposed = Supposed(sender=sender, ip=ip, login=login, author=author, signed=signed, given_away=given_away)
     remedy = f"allow with: printpost printer set {name} --allow {{}}"
-    answer = at_desk(context.obj.settings(), lambda desk: desk.try_sender(COMMAND_LINE, name, supposed, remedy=remedy))
+    answer = at_desk(
+        context.obj.settings(),
+        lambda desk: desk.try_sender(COMMAND_LINE, name, supposed, remedy=remedy),
+        proving=True,
+    )
     typer.echo(answer.sentence)
     raise typer.Exit(0 if answer.allowed else os.EX_TEMPFAIL if answer.uncertain else os.EX_NOPERM)
 
 
-def at_desk(settings: Settings, act: Callable[[Desk], Coroutine[Any, Any, T]]) -> T:
-    """Do `act` at a desk that is opened for it, to its end.
+def at_desk(settings: Settings, act: Callable[[Desk], Coroutine[Any, Any, T]], *, proving: bool = False) -> T:
+    """Do `act` at a desk that is opened for it, to its end; with `proving` it can look up what senders prove.
 
     The command ends with a sentence where something is missing, or fails as `shell.run` knows.
     """
-    from appliance.mailauth import MailAuth
     from mailstore.directory.opening import connect_people
 
     async def work() -> T:
         async with contextlib.AsyncExitStack() as stack:
             store, directory = await stack.enter_async_context(shell.opened(settings))
-            people, mailauth = connect_people(settings), MailAuth(settings)
+            people, mailauth = connect_people(settings), None
             stack.push_async_callback(people.close)
-            stack.push_async_callback(mailauth.close)
+            if proving:
+                from appliance.mailauth import MailAuth  # no other command asks the DNS
+
+                mailauth = MailAuth(settings)
+                stack.push_async_callback(mailauth.close)
             try:
                 return await act(Desk(settings, store, directory, people, mailauth))
             except Missing as missing:
