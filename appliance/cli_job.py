@@ -57,7 +57,7 @@ def list_(
         return
     rows = [
         (
-            *(j.id, j.printer, j.state.value, "; ".join(filter(None, (plain(j), how_far(j, far.get(j.id)))))),
+            *(j.id, j.printer, j.state.value, "; ".join(filter(None, (plain(j), on_its_way(j, far.get(j.id)))))),
             *(j.sender or "<>", j.name, shell.clock(j.received_at)),
         )
         for j in jobs
@@ -115,9 +115,12 @@ def plain(job: Job) -> str:
 
 def how_far(job: Job, progress: Progress | None) -> str:
     """What the printer confirmed of a job that it has some of, or of one in doubt."""
-    if is_in_doubt(job):
-        return known_in_doubt(progress).rstrip(".")
-    return taken(progress) if progress is not None and under_way(job) else ""
+    return known_in_doubt(progress).rstrip(".") if is_in_doubt(job) else on_its_way(job, progress)
+
+
+def on_its_way(job: Job, progress: Progress | None) -> str:
+    """How much the printer has; "" of one in doubt, whose detail says it."""
+    return taken(progress) if progress is not None and under_way(job) and not is_in_doubt(job) else ""
 
 
 def choices(job: Job, progress: Progress | None) -> str:

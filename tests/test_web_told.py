@@ -72,7 +72,7 @@ def test_levels_in_words() -> None:
             Supply(name="Full", kind="waste-ink", color="", level=0.0),
             Supply(name="Odd", kind="", color="", level=9.0),
         ),
-        trays=(Tray(name="Tray 1", media="iso_a4", level=0.0),),
+        trays=(Tray(name="Tray 1", media="iso_a4_210x297mm", level=0.0),),
     )
     assert levels.in_lines(levels.supplies(report)) == [
         "Black Toner: 42 %",
@@ -83,7 +83,7 @@ def test_levels_in_words() -> None:
         "Odd: level unknown",
     ]
     assert [one.kind for one in levels.supplies(report)] == ["good", "wait", "off", "wait", "bad", "off"]
-    assert levels.in_lines(levels.trays(report)) == ["Tray 1 (iso_a4): empty"]
+    assert levels.in_lines(levels.trays(report)) == ["Tray 1 (a4): empty"]
 
 
 def test_a_strangers_words_are_one_short_line() -> None:

@@ -14,9 +14,12 @@ from mailstore.directory.records import Printer, Snmp
 from mailstore.header import clean
 from mailstore.hours import quiet_until
 from mailstore.report import PrinterReport, is_low
+from mailstore.ticket_words import SIZES
 
 MOST = 32
 """Supplies, and trays, that are shown of a printer."""
+SHORT = {name: short for short, name in reversed(SIZES.items())}
+"""Sizes of paper as people call them, by their PWG names; of several the first."""
 _NAME = 60  # characters
 _CONSOLE = 200
 
@@ -57,7 +60,8 @@ def trays(report: PrinterReport) -> list[Level]:
     for number, one in enumerate(report.trays[:MOST], start=1):
         share = _share(one.level)
         name = clean(one.name, _NAME) or f"tray {number}"
-        made.append(Level(name=name, about=clean(one.media, _NAME), share=share, words=_words(share, "")))
+        media = SHORT.get(one.media, clean(one.media, _NAME))
+        made.append(Level(name=name, about=media, share=share, words=_words(share, "")))
     return made
 
 

@@ -34,13 +34,12 @@ from mailstore.directory.records import Person, Printer
 from mailstore.directory.values import LIMITS
 from mailstore.failure import PermanentFailure
 from mailstore.job import JobState
-from mailstore.ticket_words import SIZES, to_words
+from mailstore.ticket_words import to_words
 
 router = APIRouter(include_in_schema=False)
 
 _NEWEST = 25  # jobs on a printer's page
 _DOUBTS = 10
-_SHORT = {name: short for short, name in reversed(SIZES.items())}  # of several the first
 
 
 class Where(StrEnum):
@@ -205,7 +204,7 @@ def prints(printer: Printer) -> list[str]:
         return []
     told = ["in colour"] if printer.color else []
     if printer.media:
-        told.append("on " + ", ".join(_SHORT.get(name, name) for name in printer.media))
+        told.append("on " + ", ".join(levels.SHORT.get(name, name) for name in printer.media))
     if printer.max_copies:
         told.append("one copy" if printer.max_copies == 1 else f"at most {printer.max_copies} copies")
     if words := to_words(printer.ticket):
