@@ -2,7 +2,8 @@
 
 There any datagram, even an empty one, is answered by a text in no defined format.
 
-Security: whoever reaches these ports may ask and may forge the sender's address; one datagram gets one short answer.
+Security: whoever reaches these ports may ask and may forge the sender's address; one datagram gets one short answer,
+and an answer gets none: two printers would talk without end.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ class Status(asyncio.DatagramProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.DatagramTransport", transport)
 
-    def datagram_received(self, data: bytes, addr: Any) -> None:  # noqa: ARG002 - whatever it says
-        if self._transport is not None:
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        if self._transport is not None and not data.startswith(b"%%["):
             self._transport.sendto(self.text(), addr)
 
     def text(self) -> bytes:

@@ -46,6 +46,21 @@ async def test_any_datagram_is_told_the_status() -> None:
         assert await ask(printer.status_address, b"\0") == b"%%[ status: idle ]%%\r\n"
 
 
+async def test_an_answer_is_not_answered() -> None:
+    async with printing(None, status_port=True) as (printer, _):
+        assert printer.status_address is not None
+        with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as sock:
+            sock.setblocking(False)
+            sock.connect(printer.status_address)
+            loop = asyncio.get_running_loop()
+            async with asyncio.timeout(DEADLINE):
+                for datagram in (b"%%[ status: idle ]%%\r\n", b"how are you?"):
+                    await loop.sock_sendall(sock, datagram)
+                assert await loop.sock_recv(sock, 65536) == b"%%[ status: idle ]%%\r\n"
+                with pytest.raises(BlockingIOError):
+                    sock.recv(65536)
+
+
 async def test_nothing_is_said_beside_unless_it_is_wanted() -> None:
     async with printing(None) as (printer, _):
         assert (printer.snmp_address, printer.status_address) == (None, None)
