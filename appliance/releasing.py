@@ -38,7 +38,7 @@ FROM_INSIDE: Final = 600
 BY_ONE: Final = 6
 """The same of one client outside, an IPv4 address or an IPv6 /48: it takes ten to keep all others out."""
 HOUR: Final = 3600.0
-_NAME: Final = "+release"  # as which the guesses count it; no login can have this name
+_NAME, _NAME_INSIDE = "+release", "+release-inside"  # as which the guesses count it; no login can have such a name
 _BETWEEN = re.compile(r"[\s.-]+")
 _CODE = re.compile(rf"[0-9]{{{CODE_DIGITS}}}")
 
@@ -135,8 +135,10 @@ class Releases:
         if not code:  # what cannot be a code is a slip of the finger
             raise NoSuchCode
         try:
-            async with self._guesses.trying(client, _NAME, patient=False) as trial:
-                job = await self._judged(client, code)
+            bounds = self._bounds(client)
+            name = _NAME_INSIDE if self._inside in bounds else _NAME
+            async with self._guesses.trying(client, name, patient=False) as trial:
+                job = await self._judged(bounds, code)
                 if job is not None:
                     trial.right()
         except TooManyCodes:
@@ -149,8 +151,7 @@ class Releases:
             raise NoSuchCode
         return job
 
-    async def _judged(self, client: str, code: str) -> Job | None:
-        bounds = self._bounds(client)
+    async def _judged(self, bounds: Sequence[Bound], code: str) -> Job | None:
         for bound in bounds:
             bound.take()
         job, wrong = None, True

@@ -202,6 +202,15 @@ async def test_a_botnet_cannot_walk_the_codes(house: WebHouse) -> None:
     assert round(10**CODE_DIGITS / 1440 / 365.25) == 190
 
 
+async def test_wrong_ones_from_outside_cost_nobody_inside_his_typing_mistake(house: WebHouse) -> None:
+    job = await held(house)
+    codes, made = wrong(job), releases(house, Clock())
+    for number in range(FROM_OUTSIDE):
+        assert await tried(made, f"198.51.100.{number}", codes(number))
+    assert await tried(made, INSIDE, codes(0))
+    assert (await made.find(INSIDE, job.release_code)).job.id == job.id
+
+
 async def test_one_client_outside_does_not_use_up_what_all_have(house: WebHouse) -> None:
     job = await held(house)
     codes, clock = wrong(job), Clock()
