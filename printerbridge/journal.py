@@ -350,8 +350,10 @@ class Journal:
             progress = await self._store.progress(job.id)
             known = progress is not None and progress.resumable and (not progress.pages or skips(printer))
             if known and job.attempts < REPRINTS and not job.detail.startswith(_NOT_RESUMED):
-                reasons = [RESUMED, "job-queued"]
-                await self._move(job, Event.REPRINT, reasons, job.detail)
+                assert progress is not None
+                goes_on = f"{progress.confirmed} of {progress.pages_all or 'unknown'} pages confirmed, printed on from"
+                detail = f"{job.detail}; {goes_on} {progress.behind}"
+                await self._move(job, Event.REPRINT, [RESUMED, "job-queued"], detail)
         elif printer.when_uncertain is WhenUncertain.PRINTED:
             reasons = ["job-completed-with-warnings", UNKNOWN]
             detail = f"counted as printed by the printer's entry; {job.detail}"

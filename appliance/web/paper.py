@@ -107,6 +107,4 @@ def go_on(progress: Progress | None) -> str:
     """What the button says that goes on behind what the printer confirmed; "" where that cannot be."""
     if progress is None or not progress.resumable:
         return ""
-    page = f"page {progress.pages + 1}" if progress.pages else ""
-    document = f"document {progress.document + 1}" if progress.document else ""
-    return f"Go on from {' of '.join(part for part in (page, document) if part)}"
+    return f"Go on from {progress.behind}"

@@ -39,6 +39,15 @@ class Progress:
         """Whether it is known behind which page to go on."""
         return self.document > 0 or (self.pages > 0 and (not self.pages_total or self.pages <= self.pages_total))
 
+    @property
+    def behind(self) -> str:
+        """Where to go on, in words; "" where that is not known."""
+        if not self.resumable:
+            return ""
+        page = f"page {self.pages + 1}" if self.pages else ""
+        document = f"document {self.document + 1}" if self.document else ""
+        return " of ".join(part for part in (page, document) if part)
+
 
 class Following(Protocol):
     """What is written here is not waited for; a crash may lose the last moments of it, never make it say too much."""

@@ -18,7 +18,6 @@ from mailstore.store import accepting, documented, followed, jobs, parts, tracin
 from mailstore.store.blobs import Place, Placed
 from mailstore.store.committer import Rows
 from mailstore.store.contract import Recipient
-from mailstore.store.following import Progress
 from mailstore.store.holding import LIMIT
 from mailstore.store.keeping import Keeping
 from mailstore.store.leases import AGAIN, RESUMED
@@ -161,14 +160,8 @@ def _resume(asked: Asked, by: str) -> bool:
     progress = followed.progress_of(asked.rows, asked.job_id) if asked.in_doubt else None
     if progress is None or not progress.resumable:
         return False
-    told = f"to be printed on from {_behind(progress)}, by {by}"
+    told = f"to be printed on from {progress.behind}, by {by}"
     return asked.grant(Event.REPRINT, [RESUMED, "job-queued"], asked.detail, told=told)
-
-
-def _behind(progress: Progress) -> str:
-    if progress.pages or progress.pages_before:
-        return f"page {progress.confirmed + 1}"
-    return f"document {progress.document + 1}"
 
 
 def _print_again(rows: Rows, job_id: int, by: str, keep: float, store_id: str, now: float) -> int:

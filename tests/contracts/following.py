@@ -176,7 +176,8 @@ async def test_a_job_in_doubt_goes_on_behind_the_last_page(opened: Opener) -> No
     job = await store.job(job_id)
     assert job is not None
     assert (job.state, job.reasons, job.detail) == ("pending", ("x-resumed", "job-queued"), "the connection was lost")
-    assert (await traced(store, job_id))[-1] == "pending: x-resumed job-queued (to be printed on from page 6, by ada)"
+    told = "to be printed on from page 3 of document 2, by ada"
+    assert (await traced(store, job_id))[-1] == f"pending: x-resumed job-queued ({told})"
     assert await store.progress(job_id) == SECOND_PAGE
     assert not await store.decide(job_id, "ada", printed=False, resume=True)
 

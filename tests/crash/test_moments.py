@@ -17,9 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from mailstore.directory.records import WhenUncertain
+from mailstore.directory.records import Raw, WhenUncertain
 from mailstore.job import Job, JobState
 from printerbridge.virtual import VirtualPrinter
+from tests.documents import pdf
 from tests.house import GLANCE, PATIENCE, House, house
 from tests.matrix.cells import MOMENTS, OCTETS, document, octets
 
@@ -116,3 +117,34 @@ async def _cases(up: House, folder: Path) -> AsyncIterator[list[Case]]:
         yield made
     finally:
         await asyncio.gather(*(case.printer.close() for case in made))
+
+
+async def test_killed_between_two_pages_it_goes_on_behind_the_last_one(tmp_path: Path) -> None:
+    """The bridge dies while the printer puts out page after page; the rest comes under a banner, and all of it."""
+    printer = VirtualPrinter(tmp_path / "paper", render=False, page_seconds=0.7)
+    try:
+        host, port = await printer.start()
+        async with house(tmp_path / "house") as up:
+            uri = f"socket://{host}:{port}"
+            await up.add("p", uri, pjl=True, when_uncertain=WhenUncertain.RESUME, raw=Raw.NOBODY)
+            number = await up.mail("p", pdf(5))
+            async with asyncio.timeout(PATIENCE):
+                while (progress := await up.store.progress(number)) is None or progress.confirmed < 2:  # noqa: ASYNC110
+                    await asyncio.sleep(GLANCE)
+            (supervisor,) = up.children
+            os.kill(supervisor.children()["bridge"], signal.SIGKILL)
+            job = await up.job(number)
+            trace = " ".join(event.text for event in await up.store.trace(number))
+            async with asyncio.timeout(PATIENCE):
+                while len(printer.jobs) < 3:  # noqa: ASYNC110
+                    await asyncio.sleep(GLANCE)
+    finally:
+        await printer.close()
+    assert (job.state, job.reasons) == (JobState.COMPLETED, ("job-completed-with-warnings", "x-resumed")), job
+    assert job.attempts == 2
+    assert "printed on from page" in trace, trace
+    stump, banner, rest = printer.jobs
+    assert (banner.pages, rest.outcome) == (1, "printed")
+    # Whatever the printer still made of what it had, nothing is missing behind the last page that it confirmed.
+    assert rest.pages in (1, 2, 3)
+    assert stump.pages + rest.pages >= 5
