@@ -15,7 +15,7 @@ import contextlib
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from prometheus_client import Histogram
@@ -63,7 +63,7 @@ class Health:
         *,
         at_once: int = AT_ONCE,
         seconds: float = _SECONDS,
-        returned: Callable[[Sequence[str]], None] | None = None,
+        returned: Callable[[list[str]], object] | None = None,
     ) -> None:
         """`returned` is called with the names of a printer that is well after it was stopped or silent."""
         self._store = store
@@ -127,7 +127,7 @@ class Health:
             turn, new = seat.turn, seat.report is None
             if not seat.quiet():
                 await self._ask(seat, self._seconds, details=True)
-            self._roster.visited(where, seat, turn)
+            self._roster.visited(where, seat, turn, awaited=self._awaited(seat))
             if new and seat.report is not None:
                 self._grown += 1
                 if self._grown % _LASTING == 0:
@@ -138,6 +138,11 @@ class Health:
                 self._roster.place(where, seat, LONGEST_SECONDS)
         finally:
             self._places.release()
+
+    def _awaited(self, seat: Seat) -> bool:
+        """A silent one of which its line says that it stands: there are jobs for it."""
+        answered = seat.report is not None and seat.report.answered_at > 0
+        return answered and any(self._conditions.of(name).state == "stopped" for name in seat.names)
 
     # -- asking, and telling of it
 

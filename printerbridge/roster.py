@@ -23,6 +23,7 @@ from printerbridge import device
 from printerbridge.asking import Questions
 
 LONGEST_SECONDS: Final = 900.0  # between two questions to a silent printer, unless its interval is longer
+AWAITED_SECONDS: Final = 30.0  # the same, to one that answered once and for which jobs wait
 _SHORTEST_SECONDS: Final = 1.0  # between two looks at one printer, whatever its entry says
 _SPREAD_SECONDS: Final = 60.0  # over which first looks are spread, where there are many
 _EACH_SECONDS: Final = 0.02  # and where there are few: somebody waits for what his new settings bring
@@ -148,14 +149,18 @@ class Roster:
         if self._schedule[0] is place:
             self._changed.set()
 
-    def visited(self, where: Where, seat: Seat, turn: int) -> None:
-        """Its visit, in this turn, is over: when to come again, unless it has another place by now, or none."""
+    def visited(self, where: Where, seat: Seat, turn: int, *, awaited: bool) -> None:
+        """Its visit, in this turn, is over: when to come again, unless it has another place by now, or none.
+
+        `awaited`: jobs wait for it to be well again.
+        """
         if self.seats.get(where) is not seat or seat.turn != turn:
             return
         if quiet := seat.quiet():  # not for the whole night: a clock may be set right
             self.place(where, seat, min(quiet, LONGEST_SECONDS) + some(min(seat.interval, _SPREAD_SECONDS)))
         else:
-            delay = min(seat.interval * 2.0 ** min(seat.misses, 10), max(LONGEST_SECONDS, seat.interval))
+            longest = AWAITED_SECONDS if awaited else LONGEST_SECONDS
+            delay = min(seat.interval * 2.0 ** min(seat.misses, 10), max(longest, seat.interval))
             self.place(where, seat, delay - some(delay / 20))
 
     def _counts(self, place: tuple[float, int, Where]) -> bool:

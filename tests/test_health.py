@@ -20,7 +20,7 @@ from mailstore.store.sql import open_store
 from printerbridge import health as module
 from printerbridge import roster
 from printerbridge.asking import Questions
-from printerbridge.conditions import Conditions
+from printerbridge.conditions import Condition, Conditions, Source
 from printerbridge.health import Health
 from printerbridge.mib import STATUS
 from printerbridge.snmp import Agent
@@ -381,6 +381,47 @@ async def test_who_comes_back_is_told_of_once(store: Store) -> None:
             other.objects |= printer()
             await health.look(two[0])
             assert back == [["phaser", "duplex"]] * 2
+
+
+async def test_a_silent_printer_for_which_jobs_wait_is_asked_more_often(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(roster, "AWAITED_SECONDS", 0.1)
+    back: list[list[str]] = []
+    conditions = Conditions(store)
+    async with agent(printer()) as other:
+        health = Health(store, conditions, seconds=0.02, returned=back.append)
+        health.printers([entry(other)])
+        running = asyncio.create_task(health.run())
+        try:
+            await reported(store, lambda report: report.supplies)
+            await conditions.tell(
+                ["phaser"], Source.LINE, Condition(state="stopped", reasons=("connecting-to-device",))
+            )
+            other.answering, asked = (lambda request: []), len(other.requests)
+            async with asyncio.timeout(5):  # else the tenth question came after 20 s
+                while len(other.requests) < asked + 20:
+                    other.asked.clear()
+                    await other.asked.wait()
+            assert back == []
+            other.answering = None
+            async with asyncio.timeout(2):
+                while not back:
+                    other.asked.clear()
+                    await other.asked.wait()
+                    await asyncio.sleep(0)
+            assert back == [["phaser"]]
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_quiet_night_is_looked_at_again_for_clocks_that_are_set() -> None:
+    made = roster.Roster(lambda where: Questions(Agent(where.host, version=where.version, community="", seconds=1.0)))
+    await made.take_in([entry(161, quiet_hours=("00:00-24:00",), status_interval=60)])
+    ((where, seat),) = made.seats.items()
+    made.visited(where, seat, seat.turn, awaited=False)
+    assert 0 < seat.due - asyncio.get_running_loop().time() <= 960
 
 
 async def test_an_answer_that_comes_too_late_says_nothing_of_who_is_asked_no_more(store: Store) -> None:
