@@ -13,10 +13,10 @@ from appliance.desk import Standing
 from appliance.job_file import expires_at
 from appliance.web import levels, paper
 from appliance.web.overview import needs_hand
-from mailstore.directory.records import Printer, Snmp
+from mailstore.directory.records import Hold, Printer, Snmp
 from mailstore.job import JobState
 from mailstore.report import PrinterReport, Supply, Tray
-from mailstore.store.contract import JobEvent, PrinterState
+from mailstore.store.contract import Envelope, JobEvent, PrinterState, Recipient
 from mailstore.store.following import Progress
 from tests.test_web_jobs import EVIL, OFFICE, OTHER, doubtful, held, house_of, job_in, logged_in
 from tests.web_house import PRINTER, WebHouse, web_house
@@ -213,6 +213,29 @@ async def test_a_held_job_says_who_may_release_it_and_can_be_moved(tmp_path: Pat
             assert "it is given up then if it still waits" in told(page)
         async with logged_in(house, "ada") as browser:  # she operates no printer
             assert f'action="/jobs/{number}/move"' not in (await browser.get(f"/jobs/{number}")).text
+
+
+async def test_who_runs_a_printer_sees_to_whom_its_codes_are_told(tmp_path: Path) -> None:
+    coded = replace(PRINTER, name="coded", addresses=("coded@example.com",), hold=Hold.CODE)
+    async with house_of(tmp_path) as house:
+        await house.add(coded)
+        draft = await house.store.draft()
+        draft.write(b"\r\ntext\r\n")
+        network = Envelope(
+            reverse_path="ada@example.com", client_ip="127.0.0.1", helo="x", trust="insider", documents=1
+        )
+        to = Recipient(maildrop="coded", address="coded@example.com", quota=1 << 20, fields=b"", hold=Hold.CODE)
+        (number,) = await house.store.accept(draft, network, [to])
+        job = await house.store.job(number)
+        assert job is not None
+        for name, sees in (("grace", True), ("ada", False)):  # an administrator, and whom the mail merely named
+            async with logged_in(house, name) as browser:
+                page = told((await browser.get("/printers/coded")).text)
+                assert "every job, until its code is typed in at the release page" in page
+                assert ("networks prove nobody" in page) is sees
+                page = told((await browser.get(f"/jobs/{number}")).text)
+                assert (job.release_code in page) is sees
+                assert ("Nobody was told the code by mail" in page) is sees
 
 
 REPORT = PrinterReport(
