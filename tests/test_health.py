@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import time
+import types
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -422,6 +423,25 @@ async def test_a_quiet_night_is_looked_at_again_for_clocks_that_are_set() -> Non
     ((where, seat),) = made.seats.items()
     made.visited(where, seat, seat.turn, awaited=False)
     assert 0 < seat.due - asyncio.get_running_loop().time() <= 960
+
+
+async def test_a_clock_that_is_put_back_makes_no_answer_of_silence_and_no_silence_of_an_answer(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with agent(printer()) as other:
+        asked = entry(other, status_interval=86400)
+        async with looking(store, asked, seconds=0.1) as health:
+            before = await reported(store, lambda report: report.supplies)
+            real = time.time
+            monkeypatch.setattr(module, "time", types.SimpleNamespace(time=lambda: real() - 7200))
+            other.answering = lambda request: []
+            assert await health.look(asked) is None
+            down = await reported(store, lambda report: not report.up)
+            assert down.asked_at < before.asked_at
+            other.answering = None
+            assert await health.look(asked)
+            up = await reported(store, lambda report: report.up)
+            assert up.answered_at < before.answered_at
 
 
 async def test_an_answer_that_comes_too_late_says_nothing_of_who_is_asked_no_more(store: Store) -> None:
