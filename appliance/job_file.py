@@ -14,7 +14,6 @@ from mailstore.job import Job, JobState
 from mailstore.store.contract import JobEvent, Store
 from mailstore.store.following import Progress
 from mailstore.store.papers import DocumentRecord
-from mailstore.store.waits import begins_anew
 
 Picture = tuple[int, int]
 """A picture of a page: document and page, from 1."""
@@ -52,15 +51,15 @@ async def read(
         operated=operated,
         progress=await store.progress(job.id),
         code=job.release_code if entitled and job.state is JobState.PENDING_HELD else "",
-        expires_at=expires_at(job, printer, trace),
+        expires_at=expires_at(job, printer),
     )
 
 
-def expires_at(job: Job, printer: Printer | None, trace: Iterable[JobEvent]) -> float:
+def expires_at(job: Job, printer: Printer | None) -> float:
     """When a job that waits is given up; 0.0 for one that is being printed or has ended."""
     if printer is None:
         return 0.0
-    since = max((job.received_at, *(event.at for event in trace if begins_anew(job.state, event.text))))
+    since = max(job.received_at, job.waits_from)
     if job.state is JobState.PENDING_HELD:
         return since + printer.hold_expiry
     in_doubt = job.state is JobState.PROCESSING_STOPPED and "x-delivery-unknown" in job.reasons

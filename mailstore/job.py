@@ -191,3 +191,4 @@ class Job:
     waived: bool = False  # somebody released it: limits of pages are not asked again
     client_ip: str = ""  # who delivered it
     release_code: str = ""  # digits by which whoever knows them releases it, "" for none
+    waits_from: float = 0.0  # when somebody last held it, let it go on or moved it: its time to wait begins anew

@@ -16,7 +16,7 @@ from appliance.web.overview import needs_hand
 from mailstore.directory.records import Hold, Printer, Snmp
 from mailstore.job import JobState
 from mailstore.report import PrinterReport, Supply, Tray
-from mailstore.store.contract import Envelope, JobEvent, PrinterState, Recipient
+from mailstore.store.contract import Envelope, PrinterState, Recipient
 from mailstore.store.following import Progress
 from tests.test_web_jobs import EVIL, OFFICE, OTHER, doubtful, held, house_of, job_in, logged_in
 from tests.web_house import PRINTER, WebHouse, web_house
@@ -144,17 +144,14 @@ def test_who_needs_a_hand(state: str, reasons: tuple[str, ...], needs: bool) -> 
 
 def test_when_a_job_is_given_up() -> None:
     printer = replace(PRINTER, hold_expiry=100, expiry=1000)
-    assert expires_at(job_in(JobState.PENDING), printer, ()) == 1001
-    assert expires_at(job_in(JobState.PENDING_HELD), printer, ()) == 101
-    assert expires_at(job_in(JobState.PROCESSING_STOPPED, "x-delivery-unknown"), printer, ()) == 1001
+    assert expires_at(job_in(JobState.PENDING), printer) == 1001
+    assert expires_at(job_in(JobState.PENDING_HELD), printer) == 101
+    assert expires_at(job_in(JobState.PROCESSING_STOPPED, "x-delivery-unknown"), printer) == 1001
     for state in (JobState.PROCESSING, JobState.PROCESSING_STOPPED, JobState.COMPLETED):
-        assert expires_at(job_in(state), printer, ()) == 0
-    assert expires_at(job_in(JobState.PENDING), None, ()) == 0
-    trace = [JobEvent(at=50, text="pending: job-queued (released by bob)"), JobEvent(at=60, text="sending: attempt 1")]
-    assert expires_at(job_in(JobState.PENDING), printer, trace) == 1050
-    assert expires_at(job_in(JobState.PENDING_HELD), printer, trace) == 101
-    held = JobEvent(at=70, text="pending-held: job-hold-until-specified (held by bob)")
-    assert expires_at(job_in(JobState.PENDING_HELD), printer, [*trace, held]) == 170
+        assert expires_at(job_in(state), printer) == 0
+    assert expires_at(job_in(JobState.PENDING), None) == 0
+    assert expires_at(replace(job_in(JobState.PENDING), waits_from=50.0), printer) == 1050
+    assert expires_at(replace(job_in(JobState.PENDING_HELD), waits_from=70.0), printer) == 170
 
 
 # -- pages

@@ -34,6 +34,7 @@ _NEW_JOB: dict[str, Any] = {
     "holder": word(""),
     "holder_token": number(0),
     "counted": number(0),
+    "waits_from": number(0),
 }
 _ADD_JOB = Statement(
     sa.insert(JOB).values(_NEW_JOB),

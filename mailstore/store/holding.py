@@ -41,6 +41,7 @@ _HOLD = Statement(
         detail=given("sentence"),
         holder=word(""),
         holder_token=number(0),
+        waits_from=given("from_now"),
     )
 )
 
@@ -85,7 +86,7 @@ def _hold_for_limit(rows: Rows, job_id: int, detail: str, now: float) -> bool:
         state = advance(JobState.PROCESSING, Event.RELEASE)
     held = advance(JobState(state), Event.HOLD)
     reasons = [LIMIT, *(reason for reason in before.split() if reason in ON_PAPER)]
-    rows.change(_HOLD, job_id=job_id, why=" ".join(reasons), sentence=storable(detail))
+    rows.change(_HOLD, job_id=job_id, why=" ".join(reasons), sentence=storable(detail), from_now=now)
     rows.change(tracing.ADD, job_id=job_id, at=now, text=storable(f"{held.value}: {' '.join(reasons)} ({detail})"))
     occurred(rows, Occasion.HELD, printer, reasons, detail, now, job_id)
     return True

@@ -68,6 +68,7 @@ _JOB_COLUMNS = (
     JOB.c.waived,
     MESSAGE.c.client_ip,
     JOB.c.release_code,
+    JOB.c.waits_from,
 )
 _JOBS = sa.select(*_JOB_COLUMNS).join(MESSAGE, MESSAGE.c.id == JOB.c.message_id)
 
@@ -156,4 +157,5 @@ def job_of(row: Sequence[Any]) -> Job:
         waived=bool(row[31]),
         client_ip=row[32],
         release_code=row[33],
+        waits_from=row[34],
     )

@@ -109,6 +109,7 @@ _PAPERS = (
 
 _FOLLOWING = (
     "ALTER TABLE job ADD COLUMN release_code TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE job ADD COLUMN waits_from DOUBLE NOT NULL DEFAULT 0",
     "CREATE UNIQUE INDEX job_code ON job (release_code) WHERE release_code <> ''",
     "CREATE INDEX job_ended ON job (printer, id) WHERE completed_at <> 0",
     "ALTER TABLE split ADD COLUMN hold TEXT NOT NULL DEFAULT 'none'",

@@ -95,6 +95,7 @@ _WHOLE = Statement(
         recipient=given("address"),
         notify=given("when_told"),
         orcpt=given("original"),
+        waits_from=given("from_now"),
     )
 )
 
@@ -254,6 +255,7 @@ def put_together(
         address=storable(recipient.address),
         when_told=recipient.notify,
         original=storable(recipient.orcpt),
+        from_now=now,
     )
     rows.change(_DROP_MESSAGE, message=stub)
     accepting.add_entry(rows, job_id, message_id, recipient, octets, store_id)

@@ -99,6 +99,7 @@ JOB = sa.Table(
     _column("waived", sa.Integer),
     _column("counted", sa.Integer),  # pages that were counted for limits already
     _column("release_code", sa.Text),  # "": none
+    _column("waits_from", sa.Double),  # when somebody last held it, let it go on or moved it; 0: never
     sqlite_autoincrement=True,
 )
 

@@ -20,7 +20,7 @@ from mailstore.store.leases import AGAIN, ON_PAPER
 from mailstore.store.opening import Role
 from mailstore.store.schema import ENTRY, EVENT, JOB, LEASE, MESSAGE
 from mailstore.store.statement import Statement, given, number, storable, word
-from mailstore.store.waits import CODE_DIGITS, HELD_ANEW, WAITS_ANEW
+from mailstore.store.waits import CODE_DIGITS
 from mailstore.store.wishes import UNKNOWN, Asked, Wishes
 
 TOO_OLD = "job-canceled-after-timeout"
@@ -67,6 +67,7 @@ _MOVE = Statement(
         waived=given("let_pass"),
         counted=number(0),
         release_code=given("code"),
+        waits_from=given("from_now"),
     )
 )
 _MOVE_ENTRY = Statement(
@@ -74,12 +75,6 @@ _MOVE_ENTRY = Statement(
     .where(ENTRY.c.job_id == given("job"))
     .values(maildrop=given("there"), uid=given("new_uid"), size=given("octets"), fields=given("before_it"))
 )
-
-
-def _not_since(limit: str, *patterns: str) -> sa.ColumnElement[bool]:
-    """Nothing in the job's trace is like one of these and from then on or later."""
-    alike = sa.or_(*(EVENT.c.text.like(sa.literal_column(f"'{pattern}'")) for pattern in patterns))
-    return ~sa.exists().where(EVENT.c.job_id == JOB.c.id, EVENT.c.at >= given(limit), alike)
 
 
 _OVER = (
@@ -90,12 +85,12 @@ _OVER = (
         sa.and_(
             JOB.c.state.in_([word(JobState.PENDING), word(JobState.PROCESSING_STOPPED)]),
             JOB.c.received_at < given("received"),
-            _not_since("received", *(f"%{words}%" for words in WAITS_ANEW)),
+            JOB.c.waits_from < given("received"),
         ),
         sa.and_(
             JOB.c.state == word(JobState.PENDING_HELD),
             JOB.c.received_at < given("held"),
-            _not_since("held", f"{HELD_ANEW}%"),
+            JOB.c.waits_from < given("held"),
         ),
     ),
 )
@@ -140,6 +135,7 @@ def _move(asked: Asked, to: Recipient, by: str, store_id: str) -> bool:
         tried=0 if _untouched(asked) else attempts,
         let_pass=int(to.waived),
         code=new_code,
+        from_now=asked.now,
     )
     # RFC 1939 section 7: what either printer saw under a unique-id was this mail as it lay there then.
     uid, octets = f"{store_id}.{job_id}.{told + 1}", size - before_it + len(to.fields)

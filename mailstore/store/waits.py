@@ -7,22 +7,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from mailstore.job import Job, JobState
+from mailstore.job import Job
 from mailstore.store.arriving import Recipient
 
 CODE_DIGITS = 8
 """Of a release code.  No two jobs that wait have the same one."""
-HELD_ANEW = "pending-held: "
-"""How the line of the trace begins that tells of a job that it is held from now on."""
-WAITS_ANEW = ("(released by ", "(moved from ", "(to be printed ")
-"""What is in the line that tells of a job that somebody let it go on."""
-
-
-def begins_anew(state: JobState, text: str) -> bool:
-    """Whether the time that a job in `state` may wait counts from this line of its trace."""
-    if state is JobState.PENDING_HELD:
-        return text.startswith(HELD_ANEW)
-    return any(words in text for words in WAITS_ANEW)
 
 
 class Waits(Protocol):

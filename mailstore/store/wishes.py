@@ -44,6 +44,7 @@ _GRANT = Statement(
         detail=given("sentence"),
         completed_at=given("ended"),
         waived=JOB.c.waived + given("let_pass"),
+        waits_from=given("from_now"),
         release_code=word(""),
         document=number(-1),
         holder=word(""),
@@ -112,6 +113,7 @@ class Asked:
             sentence=storable(detail),
             ended=self.now if state.ended else 0.0,
             let_pass=int(waived),
+            from_now=self.now,
         )
         if state.ended:
             if event is Event.COMPLETE:

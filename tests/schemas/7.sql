@@ -179,6 +179,7 @@ CREATE TABLE job (
 	waived INTEGER NOT NULL, 
 	counted INTEGER NOT NULL, 
 	release_code TEXT NOT NULL, 
+	waits_from DOUBLE NOT NULL, 
 	FOREIGN KEY(message_id) REFERENCES message (id)
 );
 CREATE UNIQUE INDEX job_code ON job (release_code) WHERE release_code <> '';
