@@ -66,7 +66,7 @@ class Bridge:
         self._timing = timing or Timing()
         self._guard = guard or Guard()
         self._conditions = Conditions(store)
-        self._health = Health(store, self._conditions, self._guard)
+        self._health = Health(store, self._conditions, self._guard, returned=self.well_again)
         self._returning = Returning(
             store,
             self._conditions,
@@ -270,6 +270,12 @@ class Bridge:
         line.printers = self._entries.get(where, {})
         self._lines[where] = line
         self._running[where] = asyncio.create_task(self._run(line), name=where.uri)
+
+    def well_again(self, names: Iterable[str]) -> None:
+        """These printers are said to be so: they need not wait until it is time to try them."""
+        for name in names:
+            if (where := self._seats.get(name)) is not None:
+                self._returning.hurry(where)
 
     async def _ask(self, name: str) -> None:
         """A printer that was not there at the last refresh."""

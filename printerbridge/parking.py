@@ -52,6 +52,11 @@ class Parking:
         heapq.heappush(self._schedule, (until, turn, device))
         self._changed.set()
 
+    def hurry(self, device: Device, until: float) -> None:
+        """Let it come back then, if it is left alone at all."""
+        if (parked := self._parked.get(device)) is not None:
+            self.park(device, until, parked.backoff)
+
     def leave(self, device: Device) -> None:
         """It is another one's now, or was set up anew: it comes back by itself no more."""
         self._parked.pop(device, None)

@@ -76,6 +76,10 @@ class Returning:
     def leave_alone(self, device: Device, seconds: float, backoff: Backoff) -> None:
         self._parking.park(device, asyncio.get_running_loop().time() + seconds, backoff)
 
+    def hurry(self, device: Device) -> None:
+        """It is well again, by another's word."""
+        self._parking.hurry(device, asyncio.get_running_loop().time())
+
     def forget(self, device: Device) -> None:
         """It was set up anew, or is nobody's any more."""
         self._parking.leave(device)

@@ -93,3 +93,22 @@ async def test_in_a_quiet_hour_nothing_is_held_for_it(tmp_path: Path) -> None:
             (job,) = await shop.ended(number)
             await told(shop)
     assert job.state is JobState.COMPLETED
+
+
+async def test_a_printer_that_is_well_again_is_tried_at_once(tmp_path: Path) -> None:
+    """As health hears it by SNMP; without that the job would wait for an hour."""
+    slow = replace(RESTING, schedules=dict.fromkeys(SCHEDULES, Schedule(first=3600, factor=1.0, longest=3600)))
+    port = await free_port()
+    async with printshop(tmp_path) as shop:
+        await shop.printer("phaser", f"socket://127.0.0.1:{port}")
+        async with shop.bridge(slow) as bridge:
+            number = await shop.submit("phaser", message(POSTSCRIPT))
+            async with asyncio.timeout(10):
+                while not (await shop.store.job(number)).next_attempt_at:  # type: ignore[union-attr]  # noqa: ASYNC110
+                    await asyncio.sleep(0.005)
+            await left_alone(bridge)
+            async with sink(port=port) as printer:
+                bridge.well_again(["phaser", "nobody"])
+                (job,) = await shop.ended(number)
+                assert printer.jobs == [POSTSCRIPT]
+    assert job.state is JobState.COMPLETED

@@ -40,6 +40,19 @@ async def test_no_more_than_so_many_come_in_a_second() -> None:
     assert time() - began >= 0.099
 
 
+async def test_one_that_is_well_again_comes_back_now() -> None:
+    parking, now = Parking(10_000), asyncio.get_running_loop().time()
+    backoff = Backoff()
+    parking.park(device(0), now + 3600, backoff)
+    waiting = asyncio.create_task(parking.back())
+    await asyncio.sleep(0)
+    parking.hurry(device(1), now)  # is not left alone
+    parking.hurry(device(0), now)
+    async with asyncio.timeout(5):
+        assert await waiting == (device(0), backoff)
+    assert not len(parking)
+
+
 async def test_one_that_was_set_up_anew_does_not_come_back_and_later_ones_do() -> None:
     parking, now = Parking(10_000), asyncio.get_running_loop().time()
     parking.park(device(0), now, Backoff())
