@@ -526,6 +526,7 @@ async def test_what_somebody_let_go_on_has_its_time_anew(opened: Opener) -> None
     assert await store.hold(holding, "bob")
     assert await store.move_job(moved, recipient("phaser"), "bob")
     assert await store.decide(again, "bob", printed=False)
+    await store.note(left, "the printer said: pending-held: (released by nobody)")
     assert await store.expire_jobs("phaser", received=later, held=later) == 1
     assert (await state_of(store, left))[0] == "aborted"
     assert await store.expire_jobs("phaser", received=LATER, held=LATER) == 4
