@@ -120,7 +120,7 @@ class Desk:
                 printer=printer,
                 state=states.get(printer.name, PrinterState(printer=printer.name)),
                 waiting=waiting.get(printer.name),
-                report=told.get(printer.name),
+                report=told.get(printer.name) if printer.reports else None,
             )
             for printer in await self._directory.printers()
         ]
@@ -133,7 +133,7 @@ class Desk:
             printer=printer,
             state=await self._store.printer_state(printer.name),
             waiting=waiting,
-            report=None if printer.is_group else await self._store.report(printer.name),
+            report=await self._store.report(printer.name) if printer.reports else None,
         )
 
     async def jobs(

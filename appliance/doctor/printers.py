@@ -44,7 +44,7 @@ async def printers(house: House) -> AsyncIterator[Finding]:
     reports = {one.printer: one for one in await store.reports()} if store else {}
     lost = await _unresolved(house.printers)
     for printer in house.printers:
-        subject, report = f"printer {printer.name}", reports.get(printer.name)
+        subject, report = f"printer {printer.name}", reports.get(printer.name) if printer.reports else None
         state, row = states.get(printer.name, PrinterState(printer=printer.name)), waiting.get(printer.name)
         troubles = [
             *settings(printer),

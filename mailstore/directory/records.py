@@ -164,6 +164,11 @@ class Printer:
         return not (self.uri or self.members)
 
     @property
+    def reports(self) -> bool:
+        """It is asked by SNMP how it fares; what it said before that was turned off is no report any more."""
+        return bool(self.uri) and self.snmp is not Snmp.OFF
+
+    @property
     def is_group(self) -> bool:
         """It has rules and addresses of its own, and no maildrop."""
         return bool(self.members)
