@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from appliance.episodes import Kind
+from appliance.job_file import expires_at
 from appliance.letter import Letter, cut, laid_out, moment, octets
 from mailstore import header
 from mailstore.address import canonical
@@ -167,7 +168,8 @@ def about_job(
         ("Job", f'{job.id}, "{header.clean(job.name, 200)}"' if job.name else str(job.id)),
         ("Received", f"{moment(job.received_at)} from {header.clean(job.sender, 254) or 'nobody'}"),
         ("Printer", described(printer)),
-        *(_wait(job, printer) if occurrence.occasion is Occasion.TO_RELEASE else [reasons_of(occurrence)]),
+        _code(job) if occurrence.occasion is Occasion.TO_RELEASE else reasons_of(occurrence),
+        ("Until", _until(job, printer) if occurrence.occasion in (Occasion.HELD, Occasion.TO_RELEASE) else ""),
         *(_lost(documents) or [("Details", cut(occurrence.detail or job.detail))]),
         ("Known", _known(progress) if occurrence.occasion is Occasion.UNCERTAIN else ""),
     ]
@@ -292,11 +294,17 @@ def reasons_of(occurrence: Occurrence) -> tuple[str, str]:
     return "Reason", cut(", ".join(occurrence.reasons))
 
 
-def _wait(job: Job, printer: Printer) -> list[tuple[str, str]]:
-    """How a job is released, and until when."""
+def _code(job: Job) -> tuple[str, str]:
+    """What releases a job, as a fact; the value is "" for one that has no code."""
     code = job.release_code
     half = len(code) // 2
-    return [("Code", f"{code[:half]} {code[half:]}".strip()), ("Until", moment(job.received_at + printer.hold_expiry))]
+    return "Code", f"{code[:half]} {code[half:]}".strip()
+
+
+def _until(job: Job, printer: Printer) -> str:
+    """When a job that waits is given up; "" for one that no longer does."""
+    at = expires_at(job, printer)
+    return moment(at) if at else ""
 
 
 def _known(progress: Progress | None) -> str:

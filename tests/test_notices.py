@@ -244,6 +244,12 @@ def test_a_held_job_names_the_limit_and_whom_to_ask() -> None:
     assert LIMIT in plain
     assert "Ask kim@example.com" in plain
     assert "printpost job" not in text
+    assert "Until" not in text  # of one that waits no longer
+    waits = job(state=JobState.PENDING_HELD, received_at=NOW)
+    assert (
+        f"  Until     {letter.moment(NOW + PRINTER.hold_expiry)}\n"
+        in told(happened, waits, audience=Audience.SENDER)[1]
+    )
     nobody = replace(PRINTER, key_user=(), service_person=(), sysadmin=())
     assert "Ask postmaster@example.com" in told(happened, printer=nobody, audience=Audience.SENDER)[1]
 
