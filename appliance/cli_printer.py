@@ -172,8 +172,8 @@ def why_so(standing: Standing) -> str:
     state = standing.state
     paused = "paused by somebody" if state.paused else ""
     refuses = "" if state.accepting else "takes no mail"
-    words = condition.all_in_words(state.state_reasons)
-    return "; ".join(part for part in (paused, refuses, words, clean(state.detail, 200)) if part)
+    why = condition.why(state.state_reasons, clean(state.detail, 200))
+    return "; ".join(part for part in (paused, refuses, why) if part)
 
 
 def _state(printer: DescribedPrinterFile) -> str:

@@ -149,7 +149,8 @@ def _free_ports(count: int) -> list[int]:
 @contextlib.asynccontextmanager
 async def _virtual_printer(place: _Place) -> AsyncIterator[Child]:
     argv = [sys.executable, "-m", "printerbridge", "virtual-printer"]
-    argv += ["--listen", f"127.0.0.1:{place.printer_port}", "--output", str(place.paper)]
+    where = f"127.0.0.1:{place.printer_port}"  # by TCP for jobs, by UDP for SNMP
+    argv += ["--listen", where, "--snmp", where, "--output", str(place.paper)]
     child = Child(name="virtual printer", argv=argv, log_file=place.log_file)
     async with Supervisor([child]):
         yield child
@@ -162,6 +163,7 @@ async def _print_one_page(place: _Place, settings: config.Settings) -> None:
         addresses=(address,),
         uri=f"socket://127.0.0.1:{place.printer_port}",
         pjl=True,
+        snmp_port=place.printer_port,
         allow=(f"@{DOMAIN}",),
         service_person=(f"{USER}@{DOMAIN}",),
         location="Virtual, on this machine",

@@ -77,3 +77,11 @@ def in_words(reason: str) -> str:
 def all_in_words(reasons: Iterable[str]) -> str:
     """All of them, apart by semicolons; "" if nothing is wrong."""
     return "; ".join(in_words(reason) for reason in reasons if keyword(reason) != "none")
+
+
+def why(reasons: Iterable[str], detail: str) -> str:
+    """All of them, and what more is known behind them, which may begin with the same words; "" for nothing."""
+    words = all_in_words(reasons)
+    if not words or detail.startswith(words):
+        return detail or words
+    return f"{words} ({detail})" if detail else words

@@ -66,6 +66,7 @@ class Bridge:
         self._timing = timing or Timing()
         self._guard = guard or Guard()
         self._conditions = Conditions(store)
+        self._conditions.doubted = lambda printer: self._health.hurry(printer)
         self._health = Health(store, self._conditions, self._guard, returned=self.well_again)
         self._returning = Returning(
             store,

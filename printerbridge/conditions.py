@@ -6,7 +6,7 @@ otherwise.  No I/O but the store's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -80,10 +80,14 @@ def _is_error(reason: str) -> bool:
 
 
 class Conditions:
-    """What was last told of each printer, for all that tell."""
+    """What was last told of each printer, for all that tell.
+
+    `doubted` is called with a printer that printed well while SNMP's last word is that it stands.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.doubted: Callable[[str], object] = lambda _: None
         self._told: dict[str, dict[Source, Condition]] = {}
         self._written: dict[str, Condition] = {}
 
@@ -97,6 +101,8 @@ class Conditions:
             told = self._told.setdefault(printer, {})
             if condition == WELL:
                 told.pop(source, None)
+                if source is Source.LINE and told.get(Source.SNMP, WELL).state == "stopped":
+                    self.doubted(printer)
             else:
                 told[source] = condition
         for printer in names:

@@ -94,7 +94,7 @@ class Roster:
     def __init__(self, questions: Callable[[Where], Questions]) -> None:
         self._questions = questions
         self.seats: dict[Where, Seat] = {}
-        self._asked: set[str] = set()  # names
+        self._where: dict[str, Where] = {}  # by name, of those that are asked
         self._schedule: list[tuple[float, int, Where]] = []
         self._turns = itertools.count(1)
         self._changed = asyncio.Event()
@@ -105,13 +105,13 @@ class Roster:
 
     async def take_in(self, entries: Iterable[Printer]) -> set[str]:
         """All that are served now; returns the names of those among them that were asked and are no more."""
-        present, asked, seats = set(), set(), dict[Where, list[Printer]]()
+        present, asked, seats = set(), dict[str, Where](), dict[Where, list[Printer]]()
         for number, entry in enumerate(entries):
             if number % _AT_A_TIME == 0:
                 await asyncio.sleep(0)
             present.add(entry.name)
             if (where := where_of(entry)) is not None:
-                asked.add(entry.name)
+                asked[entry.name] = where
                 seats.setdefault(where, []).append(entry)
         for where in self.seats.keys() - seats.keys():
             self.seats.pop(where).gone = True
@@ -120,8 +120,8 @@ class Roster:
             if number % _AT_A_TIME == 0:
                 await asyncio.sleep(0)
             self._settle(where, tuple(named), spread)
-        left = (self._asked & present) - asked
-        self._asked = asked
+        left = (self._where.keys() & present) - asked.keys()
+        self._where = asked
         if len(self._schedule) > 2 * len(self.seats) + 1000:  # places that do not count any more
             self._schedule = [place for place in self._schedule if self._counts(place)]
             heapq.heapify(self._schedule)
@@ -148,6 +148,14 @@ class Roster:
         heapq.heappush(self._schedule, place)
         if self._schedule[0] is place:
             self._changed.set()
+
+    def hurry(self, printer: str) -> None:
+        """Its turn comes now, unless it comes within a moment anyway."""
+        where = self._where.get(printer)
+        if where is not None and (seat := self.seats.get(where)) is not None:
+            soon = max(0.0, seat.asked_at + _SHORTEST_SECONDS - now())
+            if seat.due - now() > soon:
+                self.place(where, seat, soon)
 
     def visited(self, where: Where, seat: Seat, turn: int, *, awaited: bool) -> None:
         """Its visit, in this turn, is over: when to come again, unless it has another place by now, or none.

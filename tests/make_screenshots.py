@@ -34,6 +34,7 @@ DESK, TELEPHONE = ViewportSize(width=1100, height=700), ViewportSize(width=390, 
 _COLOURS = 96
 
 ADA, ALAN, GRACE = "ada@example.com", "alan@example.com", "grace@example.com"
+SNMP_PORT = 9161
 ENTRIES: dict[str, dict[str, Any]] = {
     "phaser360": {
         "allow": ("@example.com", "authenticated"),
@@ -44,6 +45,7 @@ ENTRIES: dict[str, dict[str, Any]] = {
         "service_person": (ADA,),
         "key_user": (ALAN,),
         "tell_printed": True,
+        "snmp_port": SNMP_PORT,
     },
     "phaser740": {
         "allow": ("@example.com", "partner@example.org"),
@@ -62,6 +64,7 @@ ENTRIES: dict[str, dict[str, Any]] = {
         "location": "Laboratory",
         "model": "HP LaserJet 4100",
         "pjl": True,
+        "snmp_port": SNMP_PORT,
         "service_person": (GRACE,),
     },
 }
@@ -73,6 +76,8 @@ async def make() -> None:
         async with running(Path(folder)) as (site, phaser, laser):
             ada = await administrator(site)
             number = await mail(site, ada, phaser, laser)
+            async with site.visit(ada, "/printers/phaser360") as page:
+                await page.get_by_text("Toner").first.wait_for()  # by SNMP, in its turn
             for name, path, end, scheme in (
                 ("overview", "/", "", "light"),
                 ("overview-dark", "/", "", "dark"),
@@ -120,7 +125,7 @@ async def running(folder: Path) -> AsyncIterator[tuple[Site, VirtualPrinter, Vir
 @contextlib.asynccontextmanager
 async def virtual_printer(output: Path, host: str) -> AsyncIterator[VirtualPrinter]:
     """One on an address of loopback that stays the same from picture to picture."""
-    printer = VirtualPrinter(output)
+    printer = VirtualPrinter(output, snmp=f"{host}:{SNMP_PORT}")
     await printer.start(host, 9100)
     try:
         yield printer

@@ -134,7 +134,7 @@ def test_a_printer_says_what_it_has_left_and_why_it_stands(told: Told, context: 
     done(context, says)
     text = told("printer", "show", "office")
     for words in (
-        *("the paper is used up; the toner is low; TRAY 2[2J", "PAPER OUT [2J", "It answers SNMP"),
+        *("the paper is used up; the toner is low (TRAY 2[2J)", "PAPER OUT [2J", "It answers SNMP"),
         *("Black Toner: 42 %", "Fuser: level unknown", "Tray 2 (iso_a4): empty", "123456", "serial number XYZ123"),
     ):
         assert words in text, words

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailstore.condition import PRINTER_REASONS, all_in_words, in_words, keyword
+from mailstore.condition import PRINTER_REASONS, all_in_words, in_words, keyword, why
 from mailstore.failure import TransientFailure
 from mailstore.store.contract import Store
 from printerbridge.conditions import WELL, Condition, Conditions, Source, merged
@@ -194,3 +194,17 @@ def test_reasons_have_words() -> None:
     assert in_words("alert-of-tomorrow-report") == "alert of tomorrow"
     assert all_in_words(["none", "media-jam", "toner-low-warning"]) == "paper is jammed; the toner is low"
     assert keyword("-warning") == "-warning"
+
+
+@pytest.mark.parametrize(
+    ("reasons", "detail", "said"),
+    [
+        ((), "", ""),
+        ((), "it is odd", "it is odd"),
+        (("media-empty",), "", "the paper is used up"),
+        (("media-empty",), "the printer says: LOAD PAPER", "the paper is used up (the printer says: LOAD PAPER)"),
+        (("media-empty",), *2 * ("the paper is used up (its panel: LOAD)",)),
+    ],
+)
+def test_why_says_nothing_twice(reasons: tuple[str, ...], detail: str, said: str) -> None:
+    assert why(reasons, detail) == said

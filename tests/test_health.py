@@ -384,6 +384,24 @@ async def test_who_comes_back_is_told_of_once(store: Store) -> None:
             assert back == [["phaser", "duplex"]] * 2
 
 
+async def test_a_printer_that_prints_though_it_said_that_it_stands_is_asked_again(store: Store) -> None:
+    conditions = Conditions(store)
+    async with agent(printer(errors=b"\x40", status=5, doing=1)) as other:
+        health = Health(store, conditions)
+        conditions.doubted = health.hurry
+        health.printers([entry(other, status_interval=86400)])
+        running = asyncio.create_task(health.run())
+        try:
+            await fares(store, lambda state: state.state_reasons == ("media-empty",))
+            other.objects |= printer()
+            await conditions.tell(["phaser"], Source.LINE)  # a job came out well
+            await fares(store, lambda state: state.state == "idle")
+        finally:
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+
+
 async def test_a_silent_printer_for_which_jobs_wait_is_asked_more_often(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

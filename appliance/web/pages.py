@@ -116,7 +116,7 @@ def _templates() -> jinja2.Environment:
         "mailto": mailto,
         "octets": octets,
         "printer_reason": condition.in_words,
-        "printer_reasons": condition.all_in_words,
+        "printer_why": lambda state: condition.why(state.state_reasons, state.detail),
         "sentence": sentence,
         "stamp": stamp,
     }
