@@ -39,12 +39,10 @@ _HEARD_MOST = 16 << 10  # octets heard in one moment: a status has a hundred
 _MOMENT = 0.1  # seconds
 _PAUSE = 0.5  # behind the end of a message
 _BYTES_ACKED = 120  # struct tcp_info: offset of tcpi_bytes_acked, Linux 4.1
-_TCP_CLOSE = 7  # tcpi_state, its first octet
+_TCP_ESTABLISHED, _TCP_CLOSE = 1, 7  # tcpi_state, its first octet
 _TICK = 1.0
 _PART_SECONDS = 1.0  # for a printer to take in order that a job ends in its middle
 _LINGER_NONE = struct.pack("ii", 1, 0)
-
-_PROOFS = tuple(DeliveryProof)
 
 Stalled = Callable[[bool], Awaitable[None]]
 """Awaited with True when the printer has taken nothing for a while, with False when it goes on."""
@@ -144,6 +142,11 @@ class Connection:
         self._loop.remove_reader(self._sock)
         self._event.set()
 
+    @property
+    def gone(self) -> bool:
+        """Whether the printer has closed it already, or reset it."""
+        return _tcp_info(self._sock)[0] != _TCP_ESTABLISHED
+
     def _rest_ears(self, octets: int) -> None:
         """Leave in the kernel what comes faster than printers speak, until the moment is over."""
         if self._heard - self._moment > _MOMENT:
@@ -162,8 +165,7 @@ class Connection:
             conversation.pause()
 
     def _listen(self, data: bytes) -> None:
-        whole = self._said_all and self.complete
-        if self._conversation is not None and self._conversation.hear(data, whole=whole):
+        if self._conversation is not None and self._conversation.hear(data, whole=self._said_all and self.complete):
             self._event.set()
 
     @property
@@ -189,8 +191,8 @@ class Connection:
         """Send one document, half-close, and wait until the printer closes.
 
         With a `conversation` the document goes dressed, and what the printer says of it is heard out first.  Without
-        `half_close` our side stays open until the printer closes, or is waited for no longer.  `looked` is awaited now
-        and then.  Raises `NothingTaken`, `Broken` or `GivenUp`.  Cancelling it leaves the connection to be aborted.
+        `half_close` our side stays open until the printer closes, has said all, or is waited for no longer.  `looked`
+        is awaited now and then.  Raises `NothingTaken`, `Broken` or `GivenUp`; cancelled, the connection stays open.
         """
         self._conversation = conversation
         watch = _Watch(self, patience, stalled, conversation, looked)
@@ -203,7 +205,8 @@ class Connection:
         self._finish(half_close)
         while not (self._eof_at and self.complete):
             if conversation is not None and conversation.settled:
-                if self._lost is not None or watch.over(self._heard, patience.answer):
+                out = not half_close and conversation.proof is DeliveryProof.JOB_END  # and it knows of no end of ours
+                if out or self._lost is not None or watch.over(self._heard, patience.answer):
                     break
             else:
                 self._raise_if_lost()
@@ -230,11 +233,11 @@ class Connection:
         sent = Sent(octets=self._written, proof=proof, back_channel=bytes(self._back_channel))
         if conversation is None:
             return sent
-        proof = max(proof, conversation.proof, key=_PROOFS.index)
+        proof = max(proof, conversation.proof, key=tuple(DeliveryProof).index)
         pages, result, errors = conversation.pages, conversation.result, conversation.errors
         unsaid = conversation.proof is DeliveryProof.NONE and conversation.patient and conversation.awaited
-        failed = conversation.failed
-        return replace(sent, proof=proof, pages=pages, result=result, errors=errors, failed=failed, unsaid=unsaid)
+        told = replace(sent, pages=pages, result=result, errors=errors, failed=conversation.failed)
+        return replace(told, proof=proof, unsaid=unsaid)
 
     async def _write(self, block: bytes, watch: _Watch) -> None:
         view = memoryview(block)
@@ -303,7 +306,8 @@ class Connection:
             self.abort()
 
     def _raise_if_lost(self) -> None:
-        if self._lost is None and self._eof_at and self._gone():
+        # Behind the peer's end nothing more can be read, so a reset is no event.
+        if self._lost is None and self._eof_at and not self.complete and _tcp_info(self._sock)[0] == _TCP_CLOSE:
             self._lost = ConnectionResetError(errno.ECONNRESET, "closed by the printer")
         if self._lost is None:
             return
@@ -311,10 +315,6 @@ class Connection:
         if not (acknowledged := self.acknowledged):
             raise NothingTaken(f"the connection broke before the printer took anything: {text}")
         raise Broken(f"the connection broke after the printer took {acknowledged} octets: {text}", acknowledged)
-
-    def _gone(self) -> bool:
-        """Behind the peer's end nothing more can be read, so a reset is no event."""
-        return _tcp_info(self._sock)[0] == _TCP_CLOSE and not self.complete
 
     async def _wait(self, watch: _Watch) -> None:
         """Until something happens, or a moment has passed; then look at the progress."""

@@ -7,13 +7,15 @@ twice.  One that is not there costs a connection that fails, and nothing of the 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from mailstore.directory.records import Printer
 from mailstore.failure import TransientFailure
+from mailstore.hours import quiet_until
 from mailstore.store.contract import Store
 from printerbridge.appsocket import Connection
 from printerbridge.conditions import Condition, Conditions, Source
@@ -24,28 +26,39 @@ from printerbridge.parking import Parking
 from printerbridge.patience import Timing
 from printerbridge.retry import Backoff, Trouble
 
+log = logging.getLogger(__name__)
+
 AT_ONCE: Final = 64  # knocks
 _FRESH_SECONDS: Final = 2.0  # in which a knock's connection serves for a job: cards cut silent ones off
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Back:
-    """How a device came back."""
+    """How a device came back: with its failures so far, and over a `connection` if it was knocked at.
 
-    backoff: Backoff
-    connection: Connection | None = None
-    at: float = 0.0  # time.monotonic
+    Whoever does not ask for that in time finds it closed: a printer talks to one at a time, and nobody else gets
+    through while a job is being converted.
+    """
+
+    def __init__(self, backoff: Backoff, connection: Connection | None = None) -> None:
+        self.backoff = backoff
+        self._connection = connection
+        self._timer = asyncio.get_running_loop().call_later(_FRESH_SECONDS, self.drop) if connection else None
 
     def fresh(self) -> Connection | None:
-        """The connection, if it can still be used; else it is closed."""
-        if self.connection is not None and time.monotonic() - self.at > _FRESH_SECONDS:
-            self.connection.close()
-            return None
-        return self.connection
+        """The connection, if it can still be used; it is the caller's then."""
+        if self._connection is not None and self._connection.gone:
+            self.drop()
+        connection, self._connection = self._connection, None
+        self.drop()
+        return connection
 
     def drop(self) -> None:
-        if self.connection is not None:
-            self.connection.close()
+        """It is not wanted any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
 
 class Returning:
@@ -69,9 +82,10 @@ class Returning:
         self._entries = entries
         self._begin = begin
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._knocking: set[Device] = set()
 
     def __contains__(self, device: Device) -> bool:
-        return device in self._parking
+        return device in self._parking or device in self._knocking
 
     def leave_alone(self, device: Device, seconds: float, backoff: Backoff) -> None:
         self._parking.park(device, asyncio.get_running_loop().time() + seconds, backoff)
@@ -93,18 +107,26 @@ class Returning:
                 group.create_task(self._knock(device, backoff)).add_done_callback(lambda _: self._places.release())
 
     async def _knock(self, device: Device, backoff: Backoff) -> None:
+        self._knocking.add(device)
         try:
             await self._try(device, backoff)
-        except TransientFailure:  # the store: later
+        except Exception as error:
+            if not isinstance(error, TransientFailure):  # the store: later
+                log.exception("%s: knocking failed", device.uri)
             self.leave_alone(device, self._timing.rest, backoff)
+        finally:
+            self._knocking.discard(device)
 
     async def _try(self, device: Device, backoff: Backoff) -> None:
-        names = list(self._entries(device))
+        entries = self._entries(device)
+        names = list(entries)
         if not await self._store.pending(names, 1):
             await self._conditions.tell(names, Source.LINE)  # nobody tries any more, so nothing is in the way
             return
-        if not backoff.failures:  # it was a quiet hour
-            self._begin(device, Back(backoff=backoff))
+        opened = [name for name, printer in entries.items() if await self._open(printer)]
+        if not backoff.failures or not await self._store.pending(opened, 1):
+            # It was a quiet hour, or is one, or nothing is to be sent: the line knows what to tell.
+            self._begin(device, Back(backoff))
             return
         try:
             connection = await device.connect(replace(self._timing.patience, connect=self._timing.knock), self._guard)
@@ -115,4 +137,9 @@ class Returning:
                 await self._conditions.tell(names, Source.LINE, told)
             self.leave_alone(device, backoff.failed(trouble, time.monotonic()), backoff)
         else:
-            self._begin(device, Back(backoff=backoff, connection=connection, at=time.monotonic()))
+            self._begin(device, Back(backoff, connection))
+
+    async def _open(self, printer: Printer) -> bool:
+        """Whether its jobs are to be sent now."""
+        quiet = printer.quiet_hours and quiet_until(printer.quiet_hours, time.time())
+        return not quiet and not (await self._store.printer_state(printer.name)).paused

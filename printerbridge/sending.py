@@ -163,8 +163,7 @@ class Sending:
 
     async def _connected(self) -> Connection:
         """The connection that the device came back with, or a new one.  Raises `NotConnected`."""
-        back, self._at_hand = self._at_hand, None
-        if back is not None and (connection := back.fresh()) is not None:
+        if self._at_hand is not None and (connection := self._at_hand.fresh()) is not None:
             return connection
         return await self._device.connect(self._timing.patience, self._guard)
 
@@ -172,7 +171,6 @@ class Sending:
         """Nothing more is sent."""
         if self._at_hand is not None:
             self._at_hand.drop()
-            self._at_hand = None
 
     async def _may_begin(self, prepared: Prepared) -> bool:
         job = prepared.job

@@ -439,6 +439,23 @@ async def test_our_side_stays_open_until_the_printer_said_how_the_job_ended() ->
     assert received.endswith(b"@PJL USTATUSOFF\r\n\x1b%-12345X")
 
 
+async def test_a_printer_that_hears_of_no_end_is_not_waited_for_when_it_has_told_of_the_jobs() -> None:
+    """Without a FIN of ours it does not know that nothing more comes, and would never close."""
+
+    async def stays(peer: Peer) -> None:
+        await until_eoj(peer)
+        await peer.say(END)
+        await peer.take_all()
+
+    async with sink(stays) as printer, asyncio.timeout(5):
+        connection = await connect(printer.host, printer.port)
+        conversation = Conversation(b"%!\n", Language.POSTSCRIPT, "1-1")
+        patient = Patience(end=60.0, answer=60.0)
+        sent = await connection.send([b"%!\n"], patience=patient, conversation=conversation, half_close=False)
+        connection.close()
+    assert sent.proof is DeliveryProof.JOB_END
+
+
 async def test_a_reset_after_the_end_was_told_is_no_doubt() -> None:
     async def resets(peer: Peer) -> None:
         await until_eoj(peer)
