@@ -310,9 +310,15 @@ class Journal:
             log.warning("not noted in the trace", job=job.id, text=text, why=failure.text)
 
     async def fares(self, printers: Iterable[str], reason: str = "", text: str = "") -> None:
-        """How the device fares, for all entries that name it: stopped for a `reason`, or well.  Told once."""
+        """How the device fares, for all entries that name it: stopped for a `reason`, or well.  Told once.
+
+        What cannot be written is written when somebody tells next: no job comes in doubt for a report.
+        """
         told = Condition(state="stopped", reasons=(reason,), text=text) if reason else WELL
-        await self._conditions.tell(printers, Source.LINE, told)
+        try:
+            await self._conditions.tell(printers, Source.LINE, told)
+        except TransientFailure as failure:
+            log.warning("how a printer fares could not be written", reason=reason, why=failure.text)
 
     # -- when nobody knows
 

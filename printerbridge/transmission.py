@@ -4,7 +4,8 @@ A printer without paper is told of at once, by what it says where it speaks PJL,
 to bring paper must not wait for a time-out.  What comes faster than a person reads is told by its last state only.
 
 Security: how a printer fares is what it says, and what a document makes it say (`printerbridge.pjl`): each change is a
-commit and may become a mail, so there are at most two in a second, and a job's end clears them.
+commit and may become a mail, so there are at most two in a second, the more there were the fewer, and a job's end
+clears them.  The panel says nothing of whose and what a job is where the printer's entry is confidential.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from mailstore.job import DeliveryProof, Job
 from mailstore.store.contract import LeaseLost
 from mailstore.store.following import Progress
 from printerbridge import pjl, postscript
-from printerbridge.appsocket import Connection, Sent
+from printerbridge.appsocket import Connection, NothingTaken, Sent
 from printerbridge.exchange import Exchange
 from printerbridge.journal import Journal
 from printerbridge.patience import Patience
@@ -34,6 +35,8 @@ SENT_BYTES = Counter("printpost_job_sent_bytes_total", "Octets that printers' TC
 _PROOFS = tuple(DeliveryProof)
 _SAID = 300  # octets of the back channel that the job's trace keeps
 _APART = 0.5  # seconds between two things told of one printer
+_OFTEN = 20  # of them, after each of which they are told more rarely
+_APART_MOST = 30.0
 _ANSWER_OF_MUTE = 1.0  # seconds for the first word of a printer that had none for the document before
 
 
@@ -131,14 +134,15 @@ class Transmission:
     def _talk(self, printer: Printer | None, number: int, start: int) -> Exchange | None:
         job, document, hearing = self._job, self._document, self._hearing
         if printer is not None and printer.pjl:
+            silent = printer.pjl_one_option or printer.confidential
             said = pjl.Said(
                 cookie=f"printpost {secrets.token_hex(6)}",
-                display="" if printer.pjl_one_option else pjl.display_name(job.login or job.sender),
+                display="" if silent else pjl.display_name(job.login or job.sender),
                 settings=document.pjl,
                 start=start,
                 pages=document.pages,
             )
-            name = pjl.job_name(job.id, number + 1, job.name)
+            name = pjl.job_name(job.id, number + 1, "" if printer.confidential else job.name)
             ends = not hearing.endless
             return pjl.Conversation(document.head(), document.language, name, self._news_came, said, ends=ends)
         if document.language not in postscript.LANGUAGES:
@@ -183,13 +187,15 @@ class Transmission:
                 half_close=self._half_close,
                 looked=self._looked,
             )
-        except BaseException:
+        except BaseException as error:
             if self._telling is not None:
                 self._telling.cancel()
             SENT_BYTES.labels(self._job.printer).inc(self._connection.acknowledged)
             if self._begun is not None and self._connection.acknowledged:
                 await self._write()
             await self._connection.part()
+            if isinstance(error, NothingTaken) and self._telling is not None:
+                await self._journal.stalled(self._job, "")  # what is stopped cannot go back to those that wait
             raise
         if self._telling is not None:
             self._over.set()
@@ -235,19 +241,21 @@ class Transmission:
 
     async def _tell(self) -> None:
         """The present state, whenever it changed, until the document is through."""
+        told = 0
         try:
             while True:
                 await self._news.wait()
                 self._news.clear()
                 over, state = self._over.is_set(), self._state()
                 if state != self._told:
+                    told += 1
                     self._told = state
                     await self._journal.stalled(self._job, state[1])
                 await self._journal.fares(self._printers(), *state)
                 if over:
                     return
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_APART):
+                    async with asyncio.timeout(min(_APART * (1 + told // _OFTEN), _APART_MOST)):
                         await self._over.wait()
         except LeaseLost:
             self._connection.break_off("somebody else holds the device")

@@ -18,6 +18,7 @@ from mailstore.failure import TransientFailure
 from mailstore.job import DeliveryProof, JobState
 from mailstore.store.papers import Fate
 from printerbridge.virtual import VirtualPrinter
+from printerbridge.virtual_sockets import darken
 from tests.documents import pdf
 from tests.printshop import POSTSCRIPT, Printshop, message, printshop
 from tests.sink import Peer, free_port, sink
@@ -130,6 +131,28 @@ async def test_reset_before_any_octet_is_tried_again_in_order(shop: Printshop) -
         ended = await shop.ended(*jobs)
         assert [job for job in printer.jobs if job] == numbered(3)
     assert {job.state for job in ended} == {JobState.COMPLETED}
+
+
+async def test_a_stall_before_any_octet_was_taken_leaves_no_doubt(shop: Printshop) -> None:
+    """It lost its power as soon as we were connected: people hear that it stands, and the job is tried again."""
+    stands = asyncio.Event()
+
+    async def dies_at_first(peer: Peer) -> None:
+        if printer.connections == 1:
+            darken(peer.sock)
+            await stands.wait()
+            peer.reset()
+        else:
+            await peer.take_all()
+
+    async with sink(dies_at_first) as printer, shop.bridge():
+        await shop.printer("phaser", printer.uri)
+        job_id = await shop.submit("phaser", message(POSTSCRIPT))
+        await shop.until(job_id, JobState.PROCESSING_STOPPED)
+        stands.set()
+        (job,) = await shop.ended(job_id)
+        assert printer.jobs == [b"", POSTSCRIPT]
+    assert (job.state, job.reasons) == (JobState.COMPLETED, ("job-completed-successfully",))
 
 
 async def test_reset_after_octets_is_uncertain_held_and_does_not_hold_the_line(shop: Printshop) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from mailstore.failure import TransientFailure
 from mailstore.job import DeliveryProof, JobState
 from mailstore.store.outbox import Occasion
 from printerbridge import transmission
@@ -120,6 +121,63 @@ async def test_the_name_on_the_panel_is_the_jobs_and_the_document_is_untouched(s
     assert (job.delivery_proof, job.pages) == (DeliveryProof.JOB_END, 2)
 
 
+async def test_the_panel_of_a_confidential_printer_says_neither_whose_nor_what_a_job_is(shop: Printshop) -> None:
+    async with sink(laser) as printer, shop.bridge():
+        await shop.printer("phaser", printer.uri, pjl=True, confidential=True)
+        (job,) = await shop.ended(await shop.submit("phaser", message(POSTSCRIPT)))
+        (received,) = printer.jobs
+    assert b'@PJL JOB NAME = "%d-1"\r\n' % job.id in received
+    assert b"DISPLAY" not in received
+    assert b"ada" not in received
+
+
+async def test_a_report_that_cannot_be_written_puts_no_job_in_doubt(
+    shop: Printshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is printed must not be sent once more because nobody could write that its printer is well again."""
+
+    async def full(*_: object) -> None:
+        raise TransientFailure("4.3.1", "the disk is full")
+
+    async def lacks_paper(peer: Peer) -> None:
+        begun = await peer.take(100)
+        await peer.say(b'@PJL INFO STATUS\r\nCODE=41213\r\nDISPLAY="LOAD"\r\nONLINE=FALSE\r\n\x0c')
+        await laser(peer, begun=begun)
+
+    monkeypatch.setattr(shop.drains, "set_condition", full)
+    async with sink(lacks_paper) as printer, shop.bridge(NEVER_STALLED):
+        await shop.printer("phaser", printer.uri, pjl=True)
+        (job,) = await shop.ended(await shop.submit("phaser", message(POSTSCRIPT)))
+        assert printer.connections == 1
+    assert (job.state, job.attempts, job.delivery_proof) == (JobState.COMPLETED, 1, DeliveryProof.JOB_END)
+
+
+async def test_a_document_that_plays_with_the_panel_for_long_is_told_more_and_more_rarely(
+    shop: Printshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit each half second, of a day that a job may take, would fill its trace and wear out its readers."""
+    monkeypatch.setattr("printerbridge.transmission._APART", 0.005)
+    monkeypatch.setattr("printerbridge.transmission._OFTEN", 2)
+    empty = b'@PJL USTATUS DEVICE\r\nCODE=41213\r\nDISPLAY="LOAD %d"\r\nONLINE=FALSE\r\n\x0c'
+
+    asked = b"@PJL INFO STATUS\r\nCODE=10001\r\nONLINE=TRUE\r\n\x0c"  # what came before its answer is not ours
+
+    async def forging(peer: Peer) -> None:
+        begun = await peer.take(100)
+        await peer.say(asked)
+        for number in range(100):
+            await peer.say(empty % number)
+            await asyncio.sleep(0.01)
+        await laser(peer, begun=begun)
+
+    async with sink(forging) as printer, shop.bridge(NEVER_STALLED):
+        await shop.printer("phaser", printer.uri, pjl=True)
+        (job,) = await shop.ended(await shop.submit("phaser", message(POSTSCRIPT)))
+        told = [each for each in await shop.store.trace(job.id) if "LOAD" in each.text]
+    assert 5 < len(told) < 45
+    assert job.state is JobState.COMPLETED
+
+
 async def test_a_job_canceled_at_the_printer_is_told_as_that(shop: Printshop) -> None:
     async def somebody_presses_cancel(peer: Peer) -> None:
         await laser(peer, "USER_CANCELED" if printer.connections == 1 else "OK", 1)
@@ -199,8 +257,11 @@ async def test_a_document_that_chatters_of_faults_is_told_now_and_then(shop: Pri
     empty = b'@PJL USTATUS DEVICE\r\nCODE=41213\r\nDISPLAY="LOAD %d"\r\nONLINE=FALSE\r\n\x0c'
     ready = b"@PJL USTATUS DEVICE\r\nCODE=10001\r\nONLINE=TRUE\r\n\x0c"
 
+    asked = b"@PJL INFO STATUS\r\nCODE=10001\r\nONLINE=TRUE\r\n\x0c"  # what came before its answer is not ours
+
     async def forging(peer: Peer) -> None:
         begun = await peer.take(100)
+        await peer.say(asked)
         for number in range(2000):
             await peer.say(empty % number + ready)
         await laser(peer, begun=begun)
