@@ -78,10 +78,13 @@ class Counting:
 
     @property
     def began(self) -> int | None:
-        """What the counter was before the first octet, None if that is not known."""
+        """What the counter was before the first octet, None if that is not known.
+
+        Nor is it of a printer that prints: whose pages are still to come, nobody can tell.
+        """
         task = self._task
         look = task.result() if self._in_time and task is not None and not task.cancelled() else None
-        return look.pages if look is not None else None
+        return look.pages if look is not None and look.state != "processing" else None
 
     def forget(self) -> None:
         """The job is over."""

@@ -106,6 +106,8 @@ class Sending:
         started = time.monotonic()
         try:
             for number, document in enumerate(prepared.documents):
+                if tally.documents and (progress := _progress(prepared, document, tally)) is not None:
+                    await self._journal.progress(job, progress)  # whoever is lost between two documents has sent these
                 one = await self._send(prepared, number, document, tally)
                 if one is None:
                     return
@@ -188,8 +190,6 @@ class Sending:
         self._transmission = None
         try:
             progress = _progress(prepared, document, tally)
-            if progress is not None and tally.documents:
-                await self._journal.progress(job, progress)  # in the same commit as instant 3
             if number == 0:
                 await self._counting.ready()
             if not await self._journal.begin(job, number, self._doors.foresee, _called(document)):
@@ -311,8 +311,11 @@ def _taken(octets: int) -> str:
 
 
 def _progress(prepared: Prepared, document: Ready, tally: Tally) -> Progress | None:
-    """What is done when `document` begins; None for one of ours."""
-    if document.ours:
+    """What is done when `document` begins; None for one of ours.
+
+    Also behind one of which nothing says that it was worked through: a job that goes on must not leave it out.
+    """
+    if document.ours or not tally.proved:
         return None
     done, pages = prepared.resumed, [each.pages for each in prepared.senders]
     return Progress(

@@ -75,6 +75,7 @@ class Tally:
     failed: bool = False  # for these not all was printed
     documents: int = 0  # of the sender's, one for each sending
     confirmed: int = 0  # pages of these that are out
+    proved: bool = True  # each of these was worked through, as far as anybody knows
 
     def add(self, sent: Sent, document: Ready) -> None:
         self.octets += sent.octets
@@ -89,6 +90,7 @@ class Tally:
         if not document.ours:
             self.documents += 1
             self.senders += sent.pages or 0
+            self.proved = self.proved and _PROOFS.index(sent.proof) >= _PROOFS.index(DeliveryProof.CLOSED)
             if sent.proof is DeliveryProof.JOB_END:
                 self.confirmed += document.pages or sent.pages or 0
 
@@ -97,7 +99,7 @@ class Transmission:
     """One document of `job` on its way.
 
     `number` of its sending, from 0; `printer` is the job's entry, and `printers` gives all that name the device.
-    `progress` is what was done when it begins, None for a document of ours; it begins with page `start`, 0 for all.
+    `progress` is what was done when it begins, None where that is not followed; it begins with page `start`, 0 for all.
     """
 
     def __init__(

@@ -251,6 +251,56 @@ async def test_documents_that_were_sent_before_are_not_sent_again(shop: Printsho
     assert job.reasons == ("job-completed-with-warnings", "x-resumed")
 
 
+async def test_a_document_that_nobody_saw_through_is_not_left_out(shop: Printshop) -> None:
+    """The printer took all of the first one and no more: it may never have come out of its memory."""
+
+    async def never_closes(peer: Peer) -> None:
+        if printer.connections == 2:
+            await peer.take(10)
+            peer.reset()
+        else:
+            await peer.take_all()
+            await asyncio.Event().wait()
+
+    hurried = replace(SOON, patience=Patience(connect=5.0, stall=5.0, give_up=20.0, end=0.1, answer=0.1))
+    async with sink(never_closes) as printer, shop.bridge(hurried):
+        await shop.printer("phaser", printer.uri, when_uncertain=WhenUncertain.RESUME)
+        job_id = await shop.submit("phaser", message(POSTSCRIPT, POSTSCRIPT))
+        job = await shop.until(job_id, JobState.PROCESSING_STOPPED, seconds=5)
+        assert printer.connections == 2
+        assert not await shop.store.decide(job_id, "ada", printed=False, resume=True)
+    assert job.reasons == ("job-suspended", "x-delivery-unknown")
+
+
+async def test_a_bridge_that_ends_between_two_documents_knows_what_it_sent(shop: Printshop) -> None:
+    documents = [POSTSCRIPT + b"%% %d\n" % number for number in range(2)]
+    taken, port = asyncio.Event(), await free_port()
+
+    async def goes_off(peer: Peer) -> None:
+        await peer.take_all()
+        taken.set()
+        await asyncio.Event().wait()  # it closes, and does not listen any more
+
+    await shop.printer(
+        "phaser",
+        f"socket://127.0.0.1:{port}",
+        Language.POSTSCRIPT,
+        Language.TEXT,
+        when_uncertain=WhenUncertain.RESUME,
+    )
+    async with shop.bridge(grace=0.0):
+        async with sink(goes_off, port=port) as printer:
+            job_id = await shop.submit("phaser", message(*documents))
+            await taken.wait()
+        await shop.told(job_id, "waiting to send document 2")
+    async with sink(port=port) as back, shop.bridge():
+        (job,) = await shop.ended(job_id)
+    banner, second = back.jobs
+    assert [*printer.jobs, second] == documents
+    assert b"GOES ON" in banner
+    assert job.reasons == ("job-completed-with-warnings", "x-resumed")
+
+
 # -- pages that the printer counts
 
 

@@ -84,6 +84,16 @@ async def test_pages_are_out_when_the_counter_says_so_and_the_printer_is_idle(
     assert told == []
 
 
+@pytest.mark.parametrize(("look", "began"), [(idle(100), 100), (JAM, 101), (busy(100), None), (None, None)])
+async def test_pages_of_a_printer_that_prints_already_prove_nothing(look: Look | None, began: int | None) -> None:
+    """It may be another one's job, or one of ours whose pages nobody could count."""
+    counting = Counting(Answers([look]), 0.01, unknown)
+    await counting.begin(PRINTER, 3)
+    await counting.ready()
+    assert counting.began == began
+    counting.forget()
+
+
 async def test_a_page_is_a_sign_of_life() -> None:
     slowly = [look for pages in (100, 101, 102) for look in [busy(pages)] * 12]  # each shorter than the patience
     out, _, answers = await risen([*slowly, idle(103)], Patience(end=0.4))
