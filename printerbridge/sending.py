@@ -256,7 +256,7 @@ class Sending:
         if rarely:
             log.warning("%s: %s; trying again in %.1f s", self._device.uri, text, delay)
         if number > 0:
-            await asyncio.sleep(delay)  # until it is finished, or broken off
+            await self._pause(delay)
             return await self._goes_on(job, prepared.documents[number])
         if delay >= self._timing.rest:
             self.rest = delay
@@ -267,10 +267,13 @@ class Sending:
     async def _goes_on(self, job: Job, document: Ready) -> bool:
         """Whether a job of which the documents before `document` are on paper still has its printer here."""
         if job.printer not in self._printers():
-            text = f"the printer is no longer at {self._device.uri}; documents from {document.number} on were not sent"
-            await self._journal.doubt(job, None, text)
-            return False
-        return not await self._journal.ended(job)
+            why = f"the printer is no longer at {self._device.uri}"
+        elif self._doors.stopping.is_set():  # it may be off until tomorrow
+            why = "the bridge was stopped while it waited for the printer"
+        else:
+            return not await self._journal.ended(job)
+        await self._journal.doubt(job, None, f"{why}; documents from {document.number} on were not sent")
+        return False
 
     async def _canceled(self, job: Job, document: Ready, text: str) -> None:
         """We broke it off because the job has ended: what the printer took is said, and the trouble is not its own."""

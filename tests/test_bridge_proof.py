@@ -272,7 +272,14 @@ async def test_a_document_that_nobody_saw_through_is_not_left_out(shop: Printsho
     assert job.reasons == ("job-suspended", "x-delivery-unknown")
 
 
-async def test_a_bridge_that_ends_between_two_documents_knows_what_it_sent(shop: Printshop) -> None:
+@pytest.mark.parametrize(
+    ("grace", "told"),
+    [(0.0, "the connection was lost"), (60.0, "while it waited for the printer; documents from 2 on were not sent")],
+    ids=["broken off", "stopped"],
+)
+async def test_a_bridge_that_ends_between_two_documents_knows_what_it_sent(
+    shop: Printshop, grace: float, told: str
+) -> None:
     documents = [POSTSCRIPT + b"%% %d\n" % number for number in range(2)]
     taken, port = asyncio.Event(), await free_port()
 
@@ -288,11 +295,12 @@ async def test_a_bridge_that_ends_between_two_documents_knows_what_it_sent(shop:
         Language.TEXT,
         when_uncertain=WhenUncertain.RESUME,
     )
-    async with shop.bridge(grace=0.0):
+    async with shop.bridge(grace=grace):
         async with sink(goes_off, port=port) as printer:
             job_id = await shop.submit("phaser", message(*documents))
             await taken.wait()
         await shop.told(job_id, "waiting to send document 2")
+    assert told in await shop.trace(job_id)
     async with sink(port=port) as back, shop.bridge():
         (job,) = await shop.ended(job_id)
     banner, second = back.jobs
