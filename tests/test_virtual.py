@@ -343,7 +343,7 @@ async def test_media_empty(start: Start, body: bytes) -> None:
 async def test_paper_that_was_loaded_is_there_for_later_jobs_until_it_is_taken_out(start: Start) -> None:
     printer, address = await start("media-empty")
     job = UEL + b"@PJL USTATUS DEVICE = ON\r\n" + UEL + TEXT
-    for _ in range(2):
+    for number in (2, 4):
         async with client(address) as sock:
             await put(sock, job)
             sock.shutdown(socket.SHUT_WR)
@@ -351,6 +351,7 @@ async def test_paper_that_was_loaded_is_there_for_later_jobs_until_it_is_taken_o
             printer.resume()
             await until(sock)
         assert b"CODE=41213" not in await send(address, job)
+        await printer.job(number)  # it is out: without paper it would keep the next one waiting
         printer.take_paper()
     assert [(await printer.job(number)).fault for number in (1, 2, 3, 4)] == ["media-empty:4096", ""] * 2
 
