@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from appliance.web.words import clock as clock
 from mailstore import config
 from mailstore.directory.contract import Directory, People
 from mailstore.header import clean
@@ -122,11 +123,6 @@ def show_fields(fields: Sequence[tuple[str, object]]) -> None:
 def moment(seconds: float) -> str | None:
     """A time for scripts: RFC 3339 in UTC, None where it is not reached."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds") if seconds else None
-
-
-def clock(seconds: float) -> str:
-    """A time for people, in theirs; "" where it is not reached."""
-    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S") if seconds else ""
 
 
 def as_dict(record: Any) -> dict[str, Any]:

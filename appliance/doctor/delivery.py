@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from appliance.web.words import duration
 from mailstore.directory.records import Hold, Language, Printer, Snmp, WhenUncertain
 from mailstore.directory.serving import show_period, unlike_usual
 from mailstore.header import clean
@@ -80,7 +81,7 @@ def reported(printer: Printer, report: PrinterReport | None, now: float) -> list
             if hasty
             else "is it switched on and on the network?"
         )
-        return [f"it does not answer SNMP any more, the last time {span(now - report.answered_at)} ago: {remedy}"]
+        return [f"it does not answer SNMP any more, the last time {duration(now - report.answered_at)} ago: {remedy}"]
     low = [one for one in report.supplies if is_low(one.level)]
     told = [f"{clean(one.name, 60) or 'a supply'} {_left(one)}" for one in low[:_MOST]]
     more = [f"{len(low) - _MOST} more"] if len(low) > _MOST else []
@@ -133,14 +134,6 @@ def doubt(job: Job, progress: Progress | None) -> str:
 def rests(printer: Printer, now: float, before: float) -> bool:
     """Whether it is quiet, or was so many seconds ago: that nothing is printed then is no trouble."""
     return any(quiet_until(printer.quiet_hours, at) for at in (now, now - before))
-
-
-def span(seconds: float) -> str:
-    """A time in words, roughly."""
-    for size, word in ((86400, "days"), (3600, "hours"), (60, "minutes")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {word}"
-    return f"{seconds:.0f} seconds"
 
 
 def off_duty(printer: Printer, reasons: Sequence[str], now: float) -> bool:

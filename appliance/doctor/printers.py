@@ -10,10 +10,11 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from appliance import facts, opened, policy
-from appliance.doctor.delivery import doubts, off_duty, reported, rests, served, silent, span
+from appliance.doctor.delivery import doubts, off_duty, reported, rests, served, silent
 from appliance.doctor.finding import Finding, note, ok, warning
 from appliance.doctor.house import House
 from appliance.doctor.network import all_resolved, own_interfaces
+from appliance.web.words import duration
 from mailstore import ticket_words
 from mailstore.directory.records import Language, Printer, Raw, reaches
 from mailstore.failure import Failure
@@ -196,7 +197,7 @@ def fares(printer: Printer, state: PrinterState, now: float, console: str = "") 
             + ("" if printer.plain_from else f"; if it cannot do TLS, printpost printer set {name} --plain-from too")
         )
     elif now - state.last_poll > 3 * printer.poll_interval + 60:
-        found.append(f"it did not poll for {span(now - state.last_poll)}: is it switched on and on the network?")
+        found.append(f"it did not poll for {duration(now - state.last_poll)}: is it switched on and on the network?")
     return found
 
 
@@ -209,8 +210,8 @@ def waits(printer: Printer, waiting: Waiting, now: float) -> list[str]:
     idle = now - max(waiting.oldest, waiting.last_completed)
     if queued and waiting.oldest and idle > _LONG and not rests(printer, now, _LONG):
         found.append(
-            f"{_jobs(queued)}, and nothing was printed for {span(idle)}: printpost job list --printer {name} says what"
-            " each waits for"
+            f"{_jobs(queued)}, and nothing was printed for {duration(idle)}: printpost job list --printer {name} says"
+            " what each waits for"
         )
     return found
 
