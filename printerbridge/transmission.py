@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 
 from prometheus_client import Counter
@@ -119,11 +119,13 @@ class Transmission:
         self._connection = connection
         self._journal = journal
         self._job = job
-        self._document = document
+        self._size = document.octets
+        # Not the document: we are in a circle with the exchange, and it would outlive us by megabytes.
+        self._blocks: Iterable[bytes] = document.blocks()
         self._printers = printers
         self._hearing = hearing
         self._half_close = printer is None or printer.half_close
-        self._exchange = self._talk(printer, number, start)
+        self._exchange = self._talk(document, printer, number, start)
         self._stall = ""  # what to say of a printer that takes nothing
         self._told = ("", "")
         self._news = asyncio.Event()
@@ -133,8 +135,8 @@ class Transmission:
         self._written = progress
         self._written_at = asyncio.get_running_loop().time()
 
-    def _talk(self, printer: Printer | None, number: int, start: int) -> Exchange | None:
-        job, document, hearing = self._job, self._document, self._hearing
+    def _talk(self, document: Ready, printer: Printer | None, number: int, start: int) -> Exchange | None:
+        job, hearing = self._job, self._hearing
         if printer is not None and printer.pjl:
             silent = printer.pjl_one_option or printer.confidential
             said = pjl.Said(
@@ -160,12 +162,12 @@ class Transmission:
     @property
     def taken(self) -> str:
         """How much of the document the printer has."""
-        return f"the printer has taken {self._octets} of {self._document.octets} octets"
+        return f"the printer has taken {self._octets} of {self._size} octets"
 
     @property
     def _octets(self) -> int:
         before = self._exchange.before if self._exchange is not None else 0
-        return max(0, min(self._connection.acknowledged - before, self._document.octets))
+        return max(0, min(self._connection.acknowledged - before, self._size))
 
     @property
     def known(self) -> Progress | None:
@@ -180,9 +182,10 @@ class Transmission:
 
     async def run(self, patience: Patience) -> Sent:
         """Raises `NothingTaken`, `Broken` or `GivenUp`; then the connection is ended."""
+        blocks, self._blocks = self._blocks, ()
         try:
             sent = await self._connection.send(
-                self._document.blocks(),
+                blocks,
                 patience=self._hearing.patience(patience),
                 stalled=self._stalled,
                 conversation=self._exchange,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import gc
 import hashlib
 import time
 from collections.abc import AsyncIterator
@@ -17,6 +18,7 @@ from mailstore.directory.records import Language, WhenUncertain
 from mailstore.failure import TransientFailure
 from mailstore.job import DeliveryProof, JobState
 from mailstore.store.papers import Fate
+from printerbridge.ready import Ready
 from printerbridge.virtual import VirtualPrinter
 from printerbridge.virtual_sockets import darken
 from tests.documents import pdf
@@ -502,3 +504,19 @@ async def test_a_card_that_takes_one_client_at_a_time_gets_all_jobs_in_order(sho
         assert {job.state for job in ended} == {JobState.COMPLETED}
         printed = [await printer.job(number) for number in range(1, 11)]
     assert [job.sha256 for job in printed] == [hashlib.sha256(document).hexdigest() for document in numbered(10)]
+
+
+async def test_a_document_is_gone_with_its_job(shop: Printshop) -> None:
+    """Not when the garbage collector comes round: ten of ten megabytes would stand in the way of everything else."""
+    async with sink() as printer, shop.bridge():
+        await shop.printer("phaser", printer.uri)
+        await shop.ended(await shop.submit("phaser", message(POSTSCRIPT)))
+        gc.collect()
+        gc.disable()
+        try:
+            await shop.ended(await shop.submit("phaser", message(POSTSCRIPT)))
+            async with asyncio.timeout(5):
+                while [one for one in gc.get_objects() if isinstance(one, Ready)]:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+        finally:
+            gc.enable()
