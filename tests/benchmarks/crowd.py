@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import statistics
 import tempfile
 import time
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=100_000)
     parser.add_argument("--waiting", choices=("paused", "refused"), default="paused")
     parser.add_argument("--snmp", action="store_true", help="the printers are asked how they fare, and none answers")
+    parser.add_argument("--settle", type=float, default=75.0, help="seconds before the second half")
     parser.add_argument("--folder", type=Path)
     wanted = parser.parse_args()
     logs.configure("bench")
@@ -51,10 +53,11 @@ async def _run(wanted: argparse.Namespace, folder: Path) -> None:
         await _round(bench, house)
         empty = [await _round(bench, house) for _ in range(ROUNDS)]
         _tell("nothing else", empty, house)
+        print(f"  the disk: {await asyncio.to_thread(_synced, folder):.2f} ms a sync")
         began = time.monotonic()
         await _crowd(wanted, folder)
         print(f"{wanted.printers} printers, {wanted.jobs} jobs made in {time.monotonic() - began:.0f} s", flush=True)
-        await asyncio.sleep(75)  # until every process has read the entries, and the first tries are over
+        await asyncio.sleep(wanted.settle)  # until every process has read the entries, and the first tries are over
         house.forget_peaks()
         processor = house.processor()
         at = time.monotonic()
@@ -63,6 +66,7 @@ async def _run(wanted: argparse.Namespace, folder: Path) -> None:
             print(f"  {name}: {(seconds - processor[name]) / (time.monotonic() - at):.1%} of a core at rest")
         crowd = [await _round(bench, house) for _ in range(ROUNDS)]
         _tell(f"{wanted.jobs} jobs wait ({wanted.waiting})", crowd, house)
+        print(f"  the disk: {await asyncio.to_thread(_synced, folder):.2f} ms a sync")
         print(f"ratio of the medians: {statistics.median(crowd) / statistics.median(empty):.2f} (goal: 1.2)")
 
 
@@ -72,8 +76,23 @@ async def _round(bench: Bench, house: House) -> float:
     return came.figures["ms, median"]
 
 
+def _synced(folder: Path) -> float:
+    """What the disk takes for one page at this time, in milliseconds: no job is faster."""
+    took = []
+    with (folder / "probe").open("wb", buffering=0) as probe:
+        for _ in range(60):
+            probe.seek(0)
+            probe.write(bytes(4096))
+            began = time.monotonic()
+            os.fdatasync(probe.fileno())
+            took.append((time.monotonic() - began) * 1000)
+            time.sleep(0.02)
+    return statistics.median(took)
+
+
 def _tell(title: str, figures: list[float], house: House) -> None:
-    print(f"{title}: {statistics.median(figures):.2f} ms ({min(figures):.2f} - {max(figures):.2f})")
+    rounds = ", ".join(f"{one:.2f}" for one in figures)
+    print(f"{title}: {statistics.median(figures):.2f} ms (rounds: {rounds})")
     for name, peak in house.peaks().items():
         print(f"  {name}: memory at most {peak:.0f} MB", flush=True)
 
