@@ -154,7 +154,7 @@ class Roster:
         where = self._where.get(printer)
         if where is not None and (seat := self.seats.get(where)) is not None:
             soon = max(0.0, seat.asked_at + _SHORTEST_SECONDS - now())
-            if seat.due - now() > soon:
+            if not 0.0 <= seat.due - now() <= soon:  # its turn is later, or is now and has asked already
                 self.place(where, seat, soon)
 
     def visited(self, where: Where, seat: Seat, turn: int, *, awaited: bool) -> None:

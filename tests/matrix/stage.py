@@ -30,7 +30,7 @@ from tests.printshop import message
 from tests.web_house import WebHouse, web_house
 
 QUICK = Timing(
-    patience=Patience(connect=1.0, stall=0.2, give_up=60.0, end=8.0, answer=4.0),
+    patience=Patience(connect=5.0, stall=0.2, give_up=60.0, end=8.0, answer=4.0),
     schedules=dict.fromkeys(SCHEDULES, Schedule(first=0.2, factor=1.0, longest=0.2)),
     look=0.5,
     idle=1.0,
