@@ -23,8 +23,8 @@ _INTRODUCTION: Final = """\
 
 What becomes of a job of four pages when its printer fails at this moment of the sending, for a printer of which nothing
 is known but its port, and for one that speaks PJL (`--pjl`).  `make matrix` plays all of it with [the virtual
-printer](virtual-printer.md) and compares: what the job is said to be, beside the paper that came out.  In each case the
-page, the API, `printer show` and `printpost doctor` say the same as the table.
+printer](virtual-printer.md) and compares: what the job is said to be, beside the paper that came out.  While a fault
+stands and in the end it asks the page, the API and `printpost doctor`, too, whether they say the same.
 
 A cell says how the job ends and [what proves it](../jobs.md), then what lies in the tray.  *In doubt* is
 `processing-stopped` with `x-delivery-unknown`: nobody can know what the printer made of what it had, and its entry says
